@@ -1,0 +1,1 @@
+"""Augmentations of a training batch, on the device."""

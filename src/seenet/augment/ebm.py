@@ -1,0 +1,81 @@
+"""EBM, energy-based mixup (Li et al. 2025): a piece of a partner clip, added at a drawn energy ratio."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from seenet.augment.base import Augmentation, integers
+from seenet.data.batch import Batch
+from seenet.errors import SeenetError
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What EBM draws for each clip; every field has shape (batch,), int64.
+
+    Attributes:
+        ratio_db: r, energy of the clip over energy of the added piece, in dB.
+        length: l, samples that are mixed.
+        start: where they begin in the clip.
+        partner_start: where they begin in the partner.
+    """
+
+    ratio_db: Tensor
+    length: Tensor
+    start: Tensor
+    partner_start: Tensor
+
+
+def power(waveform: Tensor, lengths: Tensor) -> Tensor:
+    """Mean square over the valid samples, in float32.
+
+    Args:
+        waveform: zero in its padding. Shape (batch, samples).
+        lengths: shape (batch,).
+
+    Returns:
+        Shape (batch,).
+    """
+    return waveform.float().square().sum(dim=1) / lengths
+
+
+class EnergyBasedMixup(Augmentation):
+    """x[start : start+l] += s · x'[start' : start'+l], with s² = P(x) / (10^(r/10) · P(x')).
+
+    P is the mean square of a whole valid clip. A silent clip or partner leaves the clip as it is. Applied to
+    every training clip; the label is the clip's own.
+
+    Args:
+        ratio_db: the lowest and the highest r; r is an integer, uniform between them, both included.
+    """
+
+    needs_partner = True
+
+    def __init__(self, ratio_db: tuple[int, int] = (-5, 5)):
+        if len(ratio_db) != 2 or not all(isinstance(r, int) for r in ratio_db) or ratio_db[0] > ratio_db[1]:
+            raise SeenetError(f"aug.ratio_db={list(ratio_db)}: expected two whole numbers, the lower one first")
+        self.low, self.high = ratio_db
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+        """r; then l in [0, ⌊L/2⌋] and start in [0, L − l]; a partner no longer than l is used whole."""
+        lengths, partner_lengths = batch.lengths, batch.partner_lengths
+        ratio = self.low + integers(torch.full_like(lengths, self.high - self.low), generator)
+        length = integers(lengths // 2, generator)
+        start = integers(lengths - length, generator)
+        partner_start = integers((partner_lengths - length).clamp(min=0), generator)
+        return Draws(ratio, torch.minimum(length, partner_lengths), start, partner_start)
+
+    def apply(self, batch: Batch, draws: Draws) -> Batch:
+        """Mix; outside [start, start + l) every sample keeps its bits."""
+        waveform, partner = batch.waveform, batch.partner
+        clip_power = power(waveform, batch.lengths)
+        partner_power = power(partner, batch.partner_lengths)
+        audible = partner_power > 0
+        ratio = clip_power / torch.where(audible, partner_power, 1.0)
+        scale = torch.where(audible, ratio, 0.0).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
+        offset = torch.arange(waveform.shape[1], device=waveform.device) - draws.start[:, None]
+        mixed = (offset >= 0) & (offset < draws.length[:, None])
+        source = (offset + draws.partner_start[:, None]).clamp(0, partner.shape[1] - 1)
+        piece = (scale[:, None] * partner.gather(1, source).float()).to(waveform.dtype)
+        return replace(batch, waveform=torch.where(mixed, waveform + piece, waveform))

@@ -1,0 +1,53 @@
+"""Mixup of whole waveforms, label kept: the baseline that EBM is compared with (Li et al. 2025, ablation)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from seenet.augment.base import Augmentation, uniform
+from seenet.data.batch import Batch, valid_mask
+from seenet.errors import SeenetError
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The share of the partner in each clip; 0 where the clip is left alone. Shape (batch,), float."""
+
+    ratio: Tensor
+
+
+class Mixup(Augmentation):
+    """x ← (1 − r)·x + r·x', with x' cropped to the clip's length, or padded to it with its own mean.
+
+    Args:
+        max_ratio: r is uniform between 0 and this.
+        probability: of changing a clip.
+    """
+
+    needs_partner = True
+
+    def __init__(self, max_ratio: float = 0.3, probability: float = 0.5):
+        for name, value in (("max_ratio", max_ratio), ("probability", probability)):
+            if not 0 <= value <= 1:
+                raise SeenetError(f"aug.{name}={value}: expected 0 to 1")
+        self.max_ratio, self.probability = max_ratio, probability
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+        """Which clips are changed, and by how much."""
+        chosen = uniform(len(batch), generator) < self.probability
+        return Draws(torch.where(chosen, self.max_ratio * uniform(len(batch), generator), 0.0))
+
+    def apply(self, batch: Batch, draws: Draws) -> Batch:
+        """Mix the valid samples."""
+        size = batch.waveform.shape[1]
+        partner, lengths = batch.partner.float(), batch.partner_lengths
+        mean = partner.sum(dim=1) / lengths
+        partner = torch.where(valid_mask(lengths, partner.shape[1]), partner, mean[:, None])[:, :size]
+        if partner.shape[1] < size:
+            rest = mean[:, None].expand(-1, size - partner.shape[1])
+            partner = torch.cat([partner, rest], dim=1)
+        ratio = draws.ratio[:, None].float()
+        mixed = ((1 - ratio) * batch.waveform.float() + ratio * partner).to(batch.waveform.dtype)
+        changed = valid_mask(batch.lengths, size) & (ratio > 0)
+        return replace(batch, waveform=torch.where(changed, mixed, batch.waveform))

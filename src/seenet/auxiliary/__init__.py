@@ -1,0 +1,1 @@
+"""Auxiliary tasks: each owns its head, its loss and its share of the prediction."""

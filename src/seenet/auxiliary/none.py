@@ -1,0 +1,29 @@
+"""No auxiliary task."""
+
+import torch
+from torch import Tensor
+
+from seenet.auxiliary.base import AuxiliaryTask
+from seenet.data.batch import Batch
+
+
+class NoAuxiliary(AuxiliaryTask):
+    """The main head alone.
+
+    Args:
+        dim: width of a pooled vector.
+        num_classes: how many emotions.
+    """
+
+    def __init__(self, dim: int, num_classes: int):
+        super().__init__()
+
+    def loss(
+        self, main_loss: Tensor, pooled: Tensor, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """The main loss and zero."""
+        return main_loss, main_loss.new_zeros(())
+
+    def predict(self, probabilities: Tensor, pooled: Tensor) -> Tensor:
+        """What the main head says."""
+        return probabilities

@@ -1,0 +1,96 @@
+"""SEE, soft emotion experts (Li et al. 2025): one small network an emotion, trained on mined hard negatives."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seenet.auxiliary.base import AuxiliaryTask
+from seenet.data.batch import Batch
+from seenet.errors import SeenetError
+
+
+class SoftEmotionExperts(AuxiliaryTask):
+    """Experts E_c(h) = relu(W_c h + b_c) with logits g_c = v_c · E_c + d_c.
+
+    Loss (1 − λ) · CE + λ · Σ BCE_c over the classes present; prediction (1 − λ) · p + λ · softmax(g).
+
+    Args:
+        dim: width of a pooled vector.
+        num_classes: how many emotions, and so experts.
+        weight: λ.
+        width: of an expert's embedding.
+    """
+
+    def __init__(self, dim: int, num_classes: int, weight: float = 0.01, width: int = 256):
+        super().__init__()
+        if not 0 <= weight <= 1:
+            raise SeenetError(f"aux_task.weight={weight}: expected 0 to 1")
+        if width < 1:
+            raise SeenetError(f"aux_task.width={width}: at least 1 is needed")
+        self.weight, self.num_classes = weight, num_classes
+        self.embed = nn.Linear(dim, num_classes * width)
+        bound = width**-0.5
+        self.score_weight = nn.Parameter(torch.empty(num_classes, width).uniform_(-bound, bound))
+        self.score_bias = nn.Parameter(torch.empty(num_classes).uniform_(-bound, bound))
+
+    def experts(self, pooled: Tensor) -> Tensor:
+        """Every expert's embedding of every clip. Shape (batch, classes, width)."""
+        return F.relu(self.embed(pooled)).unflatten(1, (self.num_classes, -1)).float()
+
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """Each expert's logit of its own embedding. Shape (batch, classes)."""
+        return (embeddings * self.score_weight).sum(-1) + self.score_bias
+
+    @torch.no_grad()
+    def draw(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Mine one hard negative for each clip i: a clip j of another class, with probability
+        softmax_j(E_c(h_i) · E_c(h_j)), c the class of i.
+
+        The draw is the maximum of the scores plus Gumbel noise, which has exactly that distribution and needs
+        no sum; where a batch holds one class the result means nothing.
+
+        Args:
+            embeddings: shape (batch, classes, width).
+            labels: shape (batch,).
+            generator: the only source of randomness.
+
+        Returns:
+            Positions in the batch. Shape (batch,).
+        """
+        by_expert = embeddings.transpose(0, 1)  # (classes, batch, width)
+        scores = (by_expert @ by_expert.transpose(1, 2))[labels, torch.arange(len(labels), device=labels.device)]
+        exponential = torch.empty_like(scores).exponential_(generator=generator)
+        noisy = scores - exponential.log()  # (batch, batch)
+        return noisy.masked_fill(labels[:, None] == labels, -torch.inf).argmax(dim=1)
+
+    def experts_loss(self, embeddings: Tensor, labels: Tensor, negatives: Tensor) -> Tensor:
+        """Σ_c BCE_c, BCE_c the mean over the positives and negatives of expert c; 0 for a one-class batch.
+
+        Args:
+            embeddings: shape (batch, classes, width).
+            labels: shape (batch,).
+            negatives: what `draw` gave. Shape (batch,).
+
+        Returns:
+            A scalar.
+        """
+        logits = self.logits(embeddings)  # (batch, classes)
+        rows = torch.arange(len(labels), device=labels.device)
+        each = F.softplus(-logits[rows, labels]) + F.softplus(logits[negatives, labels])
+        counts = F.one_hot(labels, self.num_classes).sum(0)  # (classes,)
+        total = (each / (2 * counts[labels])).sum()
+        return torch.where((labels != labels[0]).any(), total, 0.0)
+
+    def loss(
+        self, main_loss: Tensor, pooled: Tensor, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mine, then (1 − λ) · CE + λ · Σ BCE_c."""
+        embeddings = self.experts(pooled)
+        negatives = self.draw(embeddings, batch.labels, generator)
+        auxiliary = self.experts_loss(embeddings, batch.labels, negatives)
+        return (1 - self.weight) * main_loss + self.weight * auxiliary, auxiliary
+
+    def predict(self, probabilities: Tensor, pooled: Tensor) -> Tensor:
+        """(1 − λ) · p + λ · softmax of the experts' logits."""
+        experts = self.logits(self.experts(pooled)).softmax(dim=1)
+        return (1 - self.weight) * probabilities + self.weight * experts

@@ -1,0 +1,1 @@
+"""Speech backbones: (waveform, lengths) to (frames, frame mask)."""

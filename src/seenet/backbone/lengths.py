@@ -1,0 +1,83 @@
+"""What keeps padding out of a clip's result where transformers lets it in.
+
+Two places look across time without asking for the lengths: the group norm in the first convolution of the
+base checkpoints of wav2vec 2.0 and HuBERT, and the stacked positional convolutions of data2vec-audio.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seenet.data.batch import valid_mask
+
+
+class LengthAwareGroupNorm(nn.GroupNorm):
+    """Group norm with one channel a group whose statistics are those of the valid frames alone.
+
+    `lengths` must be set before each call. Names and shapes of the weights are GroupNorm's own.
+    """
+
+    lengths: Tensor  # (batch,), valid frames
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalise. Shape in and out (batch, channels, frames)."""
+        mask = valid_mask(self.lengths, hidden.shape[-1])[:, None]  # (batch, 1, frames)
+        count = self.lengths[:, None, None].float()
+        values = hidden.float()
+        mean = torch.where(mask, values, 0).sum(-1, keepdim=True) / count
+        centred = torch.where(mask, values - mean, 0)
+        variance = centred.square().sum(-1, keepdim=True) / count
+        normal = centred * torch.rsqrt(variance + self.eps)
+        return (normal * self.weight[:, None] + self.bias[:, None]).to(hidden.dtype)
+
+
+def mind_lengths(model: nn.Module) -> Callable[[Tensor], None]:
+    """Make a transformers speech model obey lengths in those two places.
+
+    Args:
+        model: a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model; changed in place, weights untouched.
+
+    Returns:
+        A function to call with the lengths in samples, shape (batch,), before each forward pass.
+    """
+    norms: list[LengthAwareGroupNorm] = []
+    first = model.feature_extractor.conv_layers[0]
+    if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
+        old = first.layer_norm
+        first.layer_norm = LengthAwareGroupNorm(old.num_groups, old.num_channels, old.eps)
+        first.layer_norm.load_state_dict(old.state_dict())
+        norms.append(first.layer_norm)
+    kernel, stride = first.conv.kernel_size[0], first.conv.stride[0]
+
+    frames = torch.zeros(0)
+    stacked = getattr(model.encoder.pos_conv_embed, "layers", [])
+
+    def silence_padding(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        hidden = inputs[0]  # (batch, dim, frames)
+        return (hidden * valid_mask(frames, hidden.shape[-1])[:, None],)
+
+    for layer in stacked:
+        layer.register_forward_pre_hook(silence_padding)
+
+    def set_lengths(samples: Tensor) -> None:
+        nonlocal frames
+        frames = model._get_feat_extract_output_lengths(samples)
+        for norm in norms:
+            norm.lengths = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
+
+    return set_lengths
+
+
+def receptive_field(kernels: list[int], strides: list[int]) -> int:
+    """Samples that one frame of a stack of convolutions sees: the shortest clip that gives a frame."""
+    field = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        field = (field - 1) * stride + kernel
+    return field
+
+
+def pad_to(waveform: Tensor, samples: int) -> Tensor:
+    """Zeros behind every clip up to `samples`. Shape (batch, samples or more)."""
+    return F.pad(waveform, (0, max(0, samples - waveform.shape[1])))

@@ -1,0 +1,157 @@
+"""wav2vec 2.0, HuBERT, WavLM and data2vec-audio, through transformers."""
+
+from typing import Any, Literal
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field
+from seenet.backbone.weights import Weights
+from seenet.data.batch import valid_mask
+from seenet.errors import SeenetError
+
+FAMILIES = {
+    "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
+    "hubert": (transformers.HubertConfig, transformers.HubertModel),
+    "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
+    "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
+}
+
+
+class SpeechBackbone(nn.Module):
+    """(waveform, lengths) to (frames, frame mask). A clip's frames never depend on what it is batched with.
+
+    Options that are None keep what the checkpoint's configuration says.
+
+    Args:
+        family: the model type.
+        weights: where the weights are, from `find_weights`; without a source they are random.
+        freeze_feature_encoder: do not train the convolutions (the paper's setting).
+        freeze: train nothing of the backbone, and keep it in evaluation mode.
+        normalize: zero mean and unit variance of each clip over its valid samples. The paper's setting is
+            off, also where the checkpoint's own feature extractor would.
+        final_dropout: on the last hidden state.
+        hidden_dropout: in the transformer layers.
+        attention_dropout: on attention weights.
+        feat_proj_dropout: before the transformer.
+        layerdrop: probability of skipping a transformer layer.
+        mask_time_prob: share of frames masked in training (SpecAugment).
+        mask_feature_prob: share of channels masked in training.
+        architecture: settings of the transformers configuration, for random weights.
+
+    Attributes:
+        dim: width of a frame.
+
+    Raises:
+        SeenetError: a share outside [0, 1], or a setting that the configuration refuses.
+    """
+
+    def __init__(
+        self,
+        family: Literal["wav2vec2", "hubert", "wavlm", "data2vec-audio"],
+        weights: Weights,
+        freeze_feature_encoder: bool = True,
+        freeze: bool = False,
+        normalize: bool = False,
+        final_dropout: float | None = None,
+        hidden_dropout: float | None = None,
+        attention_dropout: float | None = None,
+        feat_proj_dropout: float | None = None,
+        layerdrop: float | None = None,
+        mask_time_prob: float | None = None,
+        mask_feature_prob: float | None = None,
+        architecture: dict[str, Any] | None = None,
+    ):
+        super().__init__()
+        shares = {
+            "final_dropout": final_dropout,
+            "hidden_dropout": hidden_dropout,
+            "attention_dropout": attention_dropout,
+            "feat_proj_dropout": feat_proj_dropout,
+            "layerdrop": layerdrop,
+            "mask_time_prob": mask_time_prob,
+            "mask_feature_prob": mask_feature_prob,
+        }
+        shares = {name: value for name, value in shares.items() if value is not None}
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise SeenetError(f"backbone.{name}={value}: expected 0 to 1")
+        self.model = _load(family, weights, shares, architecture or {})
+        config = self.model.config
+        self.dim: int = config.hidden_size
+        self.freeze, self.normalize = freeze, normalize
+        self.dropout = nn.Dropout(config.final_dropout)
+        self._set_lengths = mind_lengths(self.model)
+        self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
+        if freeze_feature_encoder or freeze:
+            self.model.freeze_feature_encoder()
+        if freeze:
+            self.model.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "SpeechBackbone":
+        """Training mode for what is trained; a frozen model stays in evaluation mode."""
+        super().train(mode)
+        if self.freeze:
+            self.model.eval()
+        return self
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames of each clip.
+
+        Args:
+            waveform: 16 kHz, zero in its padding. Shape (batch, samples).
+            lengths: valid samples; a clip shorter than one frame's receptive field counts as that long.
+                Shape (batch,).
+
+        Returns:
+            Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True where valid.
+        """
+        lengths = lengths.clamp(min=self._shortest)
+        waveform = pad_to(waveform, self._shortest)
+        samples = valid_mask(lengths, waveform.shape[1])
+        if self.normalize:
+            waveform = _normalized(waveform, lengths, samples)
+        self._set_lengths(lengths)
+        frames = self.model._get_feat_extract_output_lengths(lengths)
+        output = self.model(
+            waveform, attention_mask=samples.long(), mask_time_indices=self._no_mask(waveform)
+        ).last_hidden_state
+        return self.dropout(output), valid_mask(frames, output.shape[1])
+
+    def _no_mask(self, waveform: Tensor) -> Tensor | None:
+        """An empty mask where the longest clip has no room for one: transformers would raise."""
+        config = self.model.config
+        size = int(self.model._get_feat_extract_output_lengths(waveform.shape[1]))
+        if not self.training or config.mask_time_prob == 0 or size > config.mask_time_length:
+            return None
+        return torch.zeros(len(waveform), size, dtype=torch.bool, device=waveform.device)
+
+
+def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
+    count = lengths[:, None]
+    mean = waveform.sum(1, keepdim=True) / count
+    centred = torch.where(valid, waveform - mean, 0)
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred * torch.rsqrt(variance + 1e-7)
+
+
+def _load(
+    family: str, weights: Weights, shares: dict[str, float], architecture: dict[str, Any]
+) -> transformers.PreTrainedModel:
+    config_class, model_class = FAMILIES[family]
+    transformers.utils.logging.set_verbosity_error()
+    if weights.source is None:
+        try:
+            return model_class(config_class(**architecture, **shares))
+        except (TypeError, ValueError) as error:
+            raise SeenetError(f"backbone.architecture: {error}") from error
+    place = {"revision": weights.revision, "local_files_only": weights.cached}
+    try:
+        config = config_class.from_pretrained(weights.source, **place)
+        for name, value in shares.items():
+            setattr(config, name, value)
+        return model_class.from_pretrained(weights.source, config=config, **place)
+    except (OSError, RuntimeError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise SeenetError(f"the weights of '{weights.source}' cannot be loaded: {first_line}") from error

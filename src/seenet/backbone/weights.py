@@ -1,0 +1,109 @@
+"""Whether a backbone's weights can be had, found out before anything heavy is imported.
+
+transformers by itself retries a dead network for half a minute and then prints a page.
+"""
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import constants
+
+from seenet.errors import SeenetError
+from seenet.store import content_digests
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+PATIENCE = 3.0  # seconds to wait for the hub
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a backbone's weights come from.
+
+    Attributes:
+        source: a local folder, a name on the hub, or None for random weights.
+        revision: of the name on the hub.
+        cached: load without asking the network.
+        fingerprint: a hash of the folder's content, the hub's commit, or "random".
+    """
+
+    source: str | None
+    revision: str | None = None
+    cached: bool = True
+    fingerprint: str = "random"
+
+
+def _hub_answers() -> bool:
+    """Whether the hub answers within `PATIENCE`; in a thread, for a name look-up knows no time limit."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+        except Exception:  # any failure of the network means the same here: no answer
+            return
+        answered.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answered.wait(PATIENCE)
+
+
+def _local(path: str, family: str) -> Weights:
+    folder = Path(path).expanduser()
+    config = folder / "config.json"
+    if not config.is_file():
+        raise SeenetError(
+            f"backbone.path='{path}' is no folder with a config.json; give one that save_pretrained wrote"
+        )
+    found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    if found != family:
+        raise SeenetError(f"backbone.path='{path}' holds a {found} model, not {family}; choose the fitting backbone")
+    if not any((folder / name).is_file() for name in WEIGHT_FILES):
+        raise SeenetError(f"backbone.path='{path}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}")
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin") or p == config)
+    fingerprint = "-".join(digest[:8] for digest in content_digests(folder.resolve(), files))
+    return Weights(str(folder), fingerprint=fingerprint)
+
+
+def find_weights(
+    family: str, checkpoint: str | None = None, revision: str | None = None, path: str | None = None
+) -> Weights:
+    """Where to load from: the local folder, else the hub's cache, else the hub.
+
+    Args:
+        family: the model type that the weights must be of.
+        checkpoint: a name on the hub; None with no path means random weights.
+        revision: of the name: a branch, tag or commit.
+        path: a local folder, as `save_pretrained` writes it; goes before `checkpoint`.
+
+    Raises:
+        SeenetError: not there, of another family, or not cached with no network to fetch it.
+    """
+    if path is not None:
+        return _local(path, family)
+    if checkpoint is None:
+        return Weights(None)
+
+    def cached(name: str) -> str | None:
+        found = huggingface_hub.try_to_load_from_cache(checkpoint, name, revision=revision)
+        return found if isinstance(found, str) else None
+
+    config = cached("config.json")
+    if config and any(cached(name) for name in WEIGHT_FILES):
+        return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
+    ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
+    if constants.HF_HUB_OFFLINE:
+        raise SeenetError(f"the weights of '{checkpoint}' are not on this machine and HF_HUB_OFFLINE is set; {ways}")
+    if not _hub_answers():
+        raise SeenetError(
+            f"the weights of '{checkpoint}' are not on this machine and {constants.ENDPOINT} does not answer; {ways}"
+        )
+    commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision).sha
+    return Weights(checkpoint, revision=commit, cached=False, fingerprint=str(commit))

@@ -1,0 +1,62 @@
+"""What happens at the end of each epoch: the history, the line on the console, the checkpoints."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+
+from seenet.console import say
+
+CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
+"""The columns of curves.csv after `epoch`; `seconds` follows."""
+
+
+class History(Checkpoint):
+    """Collects one row an epoch, says it, and survives a resume.
+
+    It is a `Checkpoint` because Lightning calls those last, when the module has closed its epoch.
+
+    Args:
+        label: what stands before each line.
+    """
+
+    def __init__(self, label: str):
+        self.label = label
+        self.rows: list[dict[str, Any]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the epoch's row."""
+        values = {name: float(trainer.callback_metrics[name.replace("_", "/", 1)]) for name in CURVES}
+        row = {"epoch": trainer.current_epoch, **values, "seconds": time.perf_counter() - self._start}
+        self.rows.append(row)
+        say(
+            f"{self.label} epoch {row['epoch'] + 1}/{trainer.max_epochs}: loss {row['fit_loss']:.3f}, "
+            f"dev UA {100 * row['dev_ua']:.1f} %  ({row['seconds']:.1f} s)"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's rows."""
+        self.rows = state_dict["rows"]
+
+
+def checkpoints(folder: Path) -> list[ModelCheckpoint]:
+    """`best.ckpt`, weights of the epoch with the highest development UA (the first of equals), and `last.ckpt`, from which an
+    interrupted fold goes on. Both are written at the end of an epoch; the best one first, for the last one
+    remembers it.
+    """
+    common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    return [
+        ModelCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
+        ModelCheckpoint(filename="last", **common),
+    ]

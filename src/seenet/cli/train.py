@@ -1,0 +1,27 @@
+"""`seenet-train`."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from seenet.cli.app import run_app
+from seenet.cli.sweep import run_job
+
+
+def _train(cfg: DictConfig) -> list[str]:
+    from seenet.training import train  # heavy, and not needed for --help
+
+    return [str(folder) for folder in train(cfg)]
+
+
+def _job(cfg: DictConfig) -> None:
+    run_job(cfg, _train)
+
+
+def main() -> None:
+    """Train and test; see `seenet-train --help`."""
+    sys.exit(run_app(_job, "train"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What is said to the person at the terminal: notices, tables and progress bars."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+def terminal(stderr: bool = False) -> Console:
+    """A console that never folds a table below 120 columns; silent on all but the first process."""
+    stream = sys.stderr if stderr else sys.stdout
+    console = Console(stderr=stderr, highlight=False, quiet=not _is_main_process())
+    if not stream.isatty():
+        console.width = 120
+    return console
+
+
+def say(message: str) -> None:
+    """Print one plain line."""
+    if _is_main_process():
+        print(message, flush=True)
+
+
+def progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """Pass the items through, with a progress bar on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = terminal(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
+        yield from bar.track(items, total=total, description=description)

@@ -1,0 +1,1 @@
+"""One parser a corpus: a folder on disk becomes a manifest."""

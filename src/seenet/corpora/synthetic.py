@@ -1,0 +1,123 @@
+"""The embedded corpus: emotional speech that a program makes on the user's machine at first use.
+
+Nothing is downloaded. Classes overlap on purpose: each clip is blended with a second emotion and
+scattered, and each speaker has a voice and a style. Results on it are no results about speech.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from filelock import FileLock
+
+from seenet.console import progress, say
+from seenet.corpora.voice import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
+from seenet.emotions import EMOTIONS, resolve_classes
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest, Utterance, read_rows, write_manifest
+from seenet.paths import cache_dir
+
+VERSION = 1  # of what is made; a new one makes every user's corpus anew
+DATA_CARD = """# SYNTHETIC emotional speech
+
+A program (seenet {version}) made every clip in this folder. **No person speaks here, and a result on this
+corpus says nothing about speech.** It exists to try, teach and test the seenet framework.
+
+{speakers} speakers (half female, half male) x {emotions} emotions ({names}) x {clips} clips, 16 kHz mono,
+{minutes:.1f} minutes in all, mean {mean:.2f} s. Seed {seed}. `manifest.csv` lists every clip.
+"""
+
+
+class _Speaker:
+    """A voice: base F0, vocal-tract scale, gain and a style of their own."""
+
+    def __init__(self, number: int, seed: int):
+        rng = np.random.default_rng([seed, number])
+        self.female = number % 2 == 0
+        self.base_f0 = (195.0 if self.female else 115.0) * 2 ** (rng.normal(0, 2.0) / 12)
+        self.tract = (1.16 if self.female else 1.0) * (1 + rng.normal(0, 0.03))
+        self.gain_db = rng.normal(0, 2.0)
+        self.style = rng.normal(0, 0.35, len(CUE_SPREAD)) * CUE_SPREAD
+
+    def say(self, emotion: str, number: int, clip: int, seed: int) -> Array:
+        """One clip, shape (samples,) at 16 kHz: a function of its arguments alone."""
+        rng = np.random.default_rng([seed, number, EMOTIONS.index(emotion), clip])
+        second = rng.choice([e for e in EMOTION_CUES if e != emotion])
+        blend = rng.uniform(0.0, 0.5)
+        cues = (1 - blend) * np.array(EMOTION_CUES[emotion]) + blend * np.array(EMOTION_CUES[second])
+        cues = cues + self.style + rng.normal(0, 0.45, len(cues)) * CUE_SPREAD
+        waveform = speak(SENTENCES[rng.integers(len(SENTENCES))], cues, self.base_f0, self.tract, rng)
+        waveform = waveform * 10 ** (self.gain_db / 20) + rng.normal(0, 5e-4, len(waveform))
+        return waveform * min(1.0, 0.99 / np.abs(waveform).max())
+
+
+def _make(folder: Path, emotions: Sequence[str], speakers: int, clips: int, seed: int) -> None:
+    """Fill `folder` with WAV files, manifest.csv and the data card README.md."""
+    plan = [(s, e, c) for s in range(1, speakers + 1) for e in emotions for c in range(1, clips + 1)]
+    voices = {s: _Speaker(s, seed) for s in range(1, speakers + 1)}
+    rows, samples = [], 0
+    for number, emotion, clip in progress(plan, len(plan), "speaking the synthetic corpus"):
+        name = f"speaker{number:02d}_{emotion}_{clip:02d}"
+        path = Path("wav") / f"speaker{number:02d}" / f"{name}.wav"
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        waveform = voices[number].say(emotion, number, clip, seed)
+        soundfile.write(folder / path, np.rint(waveform * 32767).astype(np.int16), RATE, subtype="PCM_16")
+        samples += len(waveform)
+        gender = "female" if voices[number].female else "male"
+        rows.append(Utterance(name, path.as_posix(), emotion, f"speaker{number:02d}", gender))
+    write_manifest(rows, folder / "manifest.csv")
+    seconds = samples / RATE
+    card = DATA_CARD.format(
+        version=VERSION,
+        speakers=speakers,
+        emotions=len(emotions),
+        names=", ".join(emotions),
+        clips=clips,
+        minutes=seconds / 60,
+        mean=seconds / len(rows),
+        seed=seed,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def read(emotions: str | list[str] = "four", speakers: int = 24, clips: int = 10, seed: int = 0) -> Manifest:
+    """The synthetic corpus, made at the first call and cached.
+
+    Args:
+        emotions: a class set's name or a list out of RAVDESS's eight emotions.
+        speakers: how many; even numbers are female, odd ones male.
+        clips: how many for each speaker and emotion.
+        seed: the same seed gives the same bytes.
+
+    Raises:
+        SeenetError: an emotion that it cannot speak, or a count below 1.
+    """
+    names = resolve_classes(emotions, EMOTION_CUES)
+    unspoken = [e for e in names if e not in EMOTION_CUES]
+    if unspoken:
+        raise SeenetError(f"dataset=synthetic cannot speak '{unspoken[0]}'; expected {', '.join(EMOTION_CUES)}")
+    for name, value in (("speakers", speakers), ("clips", clips)):
+        if value < 1:
+            raise SeenetError(f"dataset.{name}={value}: at least 1 is needed")
+    if seed < 0:
+        raise SeenetError(f"dataset.seed={seed}: expected 0 or more")
+    key = hashlib.blake2b(json.dumps([VERSION, names, speakers, clips, seed]).encode(), digest_size=6).hexdigest()
+    folder = cache_dir() / "corpora" / f"synthetic-{key}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            say(f"making the synthetic corpus in {folder} (once)")
+            building = folder.with_name(f"{folder.name}.tmp-{uuid.uuid4().hex[:8]}")
+            building.mkdir()
+            try:
+                _make(building, names, speakers, clips, seed)
+                os.replace(building, folder)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+    return Manifest("synthetic", folder, read_rows(folder / "manifest.csv"), synthetic=True)

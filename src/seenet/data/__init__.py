@@ -1,0 +1,1 @@
+"""From the waveform store to padded batches on the device."""

@@ -1,0 +1,74 @@
+"""The batch: padded waveforms that never travel without their lengths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one step. The padding of every waveform is zero.
+
+    Attributes:
+        waveform: float32 at 16 kHz. Shape (batch, samples).
+        lengths: valid samples of each clip. Shape (batch,).
+        labels: class numbers. Shape (batch,).
+        speakers: speaker numbers, counted over the corpus; -1 where unknown. Shape (batch,).
+        genders: 0 female, 1 male, -1 unknown. Shape (batch,).
+        indices: rows of the manifest. Shape (batch,).
+        partner: another training clip for each, for augmentations that ask; else None.
+            Shape (batch, partner samples).
+        partner_lengths: valid samples of each partner, or None. Shape (batch,).
+    """
+
+    waveform: Tensor
+    lengths: Tensor
+    labels: Tensor
+    speakers: Tensor
+    genders: Tensor
+    indices: Tensor
+    partner: Tensor | None = None
+    partner_lengths: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
+        """The batch on another device."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory."""
+        return self._mapped(Tensor.pin_memory)
+
+    def _mapped(self, function) -> "Batch":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: function(v) for name, v in values.items() if v is not None})
+
+
+def pad(waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Pad with zeros to the longest.
+
+    Args:
+        waveforms: each of shape (samples,).
+
+    Returns:
+        Waveforms, shape (batch, longest), and lengths, shape (batch,).
+    """
+    lengths = torch.tensor([len(w) for w in waveforms])
+    return torch.nn.utils.rnn.pad_sequence(list(waveforms), batch_first=True), lengths
+
+
+def valid_mask(lengths: Tensor, size: int) -> Tensor:
+    """True on what is no padding.
+
+    Args:
+        lengths: shape (batch,).
+        size: the padded length.
+
+    Returns:
+        Shape (batch, size), bool.
+    """
+    return torch.arange(size, device=lengths.device) < lengths[:, None]

@@ -1,0 +1,58 @@
+"""A part of a corpus as a source of whole batches."""
+
+import torch
+from torch.utils.data import Dataset
+
+from seenet.data.batch import Batch, pad
+from seenet.data.sampler import Item
+from seenet.folds import Indices
+from seenet.manifest import Manifest
+from seenet.store import Store
+
+GENDERS = {"female": 0, "male": 1}
+
+
+class Part(Dataset[Batch]):
+    """The training, development or test part of a fold.
+
+    Args:
+        manifest: the corpus.
+        store: its waveforms.
+        indices: the rows of the part. Shape (clips,).
+        classes: class names in their order.
+    """
+
+    def __init__(self, manifest: Manifest, store: Store, indices: Indices, classes: tuple[str, ...]):
+        self.store, self.indices = store, indices
+        rows = [manifest[i] for i in indices]
+        numbers = {s: n for n, s in enumerate(sorted({row.speaker for row in manifest} - {""}))}
+        self.labels = torch.tensor([classes.index(row.emotion) for row in rows])
+        self.speakers = torch.tensor([numbers.get(row.speaker, -1) for row in rows])
+        self.genders = torch.tensor([GENDERS.get(row.gender, -1) for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def _waveforms(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return pad([torch.from_numpy(self.store.waveform(self.indices[p])) for p in positions])
+
+    def __getitems__(self, items: list[Item]) -> Batch:
+        """A padded batch of clips, with their partners where the items name any."""
+        positions = [clip for clip, _ in items]
+        partners = [partner for _, partner in items]
+        waveform, lengths = self._waveforms(positions)
+        partner, partner_lengths = (None, None) if partners[0] < 0 else self._waveforms(partners)
+        return Batch(
+            waveform=waveform,
+            lengths=lengths,
+            labels=self.labels[positions],
+            speakers=self.speakers[positions],
+            genders=self.genders[positions],
+            indices=torch.from_numpy(self.indices[positions]),
+            partner=partner,
+            partner_lengths=partner_lengths,
+        )
+
+    def __getitem__(self, item: Item) -> Batch:
+        """A batch of one clip."""
+        return self.__getitems__([item])

@@ -1,0 +1,137 @@
+"""The LightningModule: backbone, pooling, main head and auxiliary task wired together."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seenet.auxiliary.base import AuxiliaryTask
+from seenet.data.batch import Batch
+from seenet.errors import SeenetError
+from seenet.metrics import FoldMetrics
+from seenet.seeds import AUXILIARY, TRAINING, mix
+
+CHECK_EVERY = 50  # steps between looks at the loss: each look waits for the device
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one clip: its row in the manifest and a probability for each class."""
+
+    index: int
+    probabilities: list[float]
+
+
+class EmotionModel(lightning.LightningModule):
+    """A speech emotion classifier.
+
+    Args:
+        backbone: (waveform, lengths) to (frames, mask); has `.dim`.
+        pooling: (frames, mask) to pooled vectors.
+        auxiliary: the auxiliary task.
+        optimizer: makes an optimiser of parameters.
+        num_classes: how many emotions.
+        seed: of the run.
+
+    Attributes:
+        predictions: of the test fold, in the order of the manifest, once `trainer.test` has run.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        auxiliary: AuxiliaryTask,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        num_classes: int,
+        seed: int,
+    ):
+        super().__init__()
+        self.backbone, self.pooling, self.auxiliary = backbone, pooling, auxiliary
+        self.head = nn.Linear(backbone.dim, num_classes)
+        self.optimizer, self.seed = optimizer, seed
+        self.metrics = nn.ModuleDict({part: FoldMetrics(num_classes) for part in ("fit", "dev", "test")})
+        self.predictions: list[Prediction] = []
+
+    def pool(self, batch: Batch) -> Tensor:
+        """Pooled vectors, shape (batch, dim)."""
+        return self.pooling(*self.backbone(batch.waveform, batch.lengths))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Class probabilities, shape (batch, classes)."""
+        pooled = self.pool(batch)
+        return self.auxiliary.predict(self.head(pooled).float().softmax(dim=1), pooled)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser over what is trained."""
+        return self.optimizer([p for p in self.parameters() if p.requires_grad])
+
+    def on_train_epoch_start(self) -> None:
+        """Start every stream of random numbers anew, so that a resumed run equals an uninterrupted one."""
+        epoch, rank = self.current_epoch, self.global_rank
+        lightning.seed_everything(mix(self.seed, TRAINING, epoch, rank) % 2**32, verbose=False)
+        self._generator = torch.Generator(self.device).manual_seed(mix(self.seed, AUXILIARY, epoch, rank))
+        self._loss_sum = torch.zeros((), device=self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        pooled = self.pool(batch)
+        logits = self.head(pooled).float()
+        main = F.cross_entropy(logits, batch.labels)
+        loss, auxiliary = self.auxiliary.loss(main, pooled, batch, self._generator)
+        self.metrics["fit"].update(logits, batch.labels)
+        self._loss_sum += loss.detach()
+        self.log("fit/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        self.log("fit/auxiliary", auxiliary, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        if batch_idx % CHECK_EVERY == 0 or self.trainer.is_last_batch:
+            self._check_loss()
+        return loss
+
+    def _check_loss(self) -> None:
+        if not torch.isfinite(self._loss_sum):
+            raise SeenetError(
+                f"the loss became {self._loss_sum.item()} in epoch {self.current_epoch}; lower optim.lr or take "
+                "trainer.precision=32-true"
+            )
+
+    def on_train_epoch_end(self) -> None:
+        """Close the epoch's figures on the training batches (augmented, main head)."""
+        self._log_scalars("fit")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count a batch of the part that selects the epoch."""
+        probabilities = self(batch)
+        self.metrics["dev"].update(probabilities, batch.labels)
+        loss = F.nll_loss(probabilities.clamp(min=1e-9).log(), batch.labels)
+        self.log("dev/loss", loss, batch_size=len(batch), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Close the figures that select the epoch."""
+        self._log_scalars("dev")
+
+    def on_test_start(self) -> None:
+        """Forget earlier predictions."""
+        self.predictions = []
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Predict a batch of the test fold."""
+        probabilities = self(batch)
+        self.metrics["test"].update(probabilities, batch.labels)
+        rows = zip(batch.indices.tolist(), probabilities.double().tolist(), strict=True)
+        self.predictions += [Prediction(index, values) for index, values in rows]
+
+    def on_test_epoch_end(self) -> None:
+        """Gather every process' predictions, in the order of the manifest."""
+        if self.trainer.world_size > 1:
+            shares: list[list[Prediction]] = [[] for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(shares, self.predictions)
+            self.predictions = [prediction for share in shares for prediction in share]
+        self.predictions.sort(key=lambda prediction: prediction.index)
+
+    def _log_scalars(self, part: str) -> None:
+        values = self.metrics[part].compute()
+        self.metrics[part].reset()
+        self.log_dict({f"{part}/{name}": values[name] for name in ("ua", "wa", "macro_f1")})

@@ -1,0 +1,1 @@
+"""Test conditions: what is done to the clips of a test fold."""

@@ -1,0 +1,56 @@
+"""Where things are: the configuration, the cache, the corpora."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from seenet.errors import SeenetError
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: the wheel's own copy, else the checkout's."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parents[1] / "conf"
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again: `SEENET_CACHE`, else the user's cache folder."""
+    if "SEENET_CACHE" in os.environ:
+        return Path(os.environ["SEENET_CACHE"]).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "seenet"
+
+
+def corpus_root(root: str | None, corpus: str, folder_names: Iterable[str]) -> Path:
+    """The folder of a corpus.
+
+    Args:
+        root: what the user gave as `dataset.root`, or None to look below `SEENET_DATA`.
+        corpus: the dataset's name, for messages.
+        folder_names: names the corpus' folder goes by below `SEENET_DATA`, in any case.
+
+    Raises:
+        SeenetError: no folder was named, or the one named does not exist.
+    """
+    if root is not None:
+        folder = Path(root).expanduser()
+        if not folder.is_dir():
+            raise SeenetError(f"dataset.root='{root}' is not a folder; give the one that holds {corpus}")
+        return folder.resolve()
+    if "SEENET_DATA" not in os.environ:
+        raise SeenetError(
+            f"dataset={corpus} needs the corpus: dataset.root=FOLDER, or SEENET_DATA=FOLDER for the folder "
+            "of all corpora (dataset=synthetic needs none)"
+        )
+    data = Path(os.environ["SEENET_DATA"]).expanduser()
+    if not data.is_dir():
+        raise SeenetError(f"SEENET_DATA='{data}' is not a folder; give the folder that holds the corpora")
+    wanted = {name.lower() for name in folder_names}
+    found = sorted(child for child in data.iterdir() if child.is_dir() and child.name.lower() in wanted)
+    if not found:
+        raise SeenetError(
+            f"no folder named {' or '.join(sorted(wanted))} in SEENET_DATA='{data}'; "
+            f"rename it or say dataset.root=FOLDER"
+        )
+    return found[0].resolve()

@@ -1,0 +1,24 @@
+"""The published figures (Li et al. 2025, table 2), beside which a result may stand."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).with_name("published.csv")
+FOLDS = 5  # of every protocol in the table
+
+
+def published(result: Mapping[str, Any]) -> dict[str, str] | None:
+    """SeeNet's published row for a result's dataset, protocol and classes, or None where one differs.
+
+    The published epoch was selected on the evaluated fold, so only `protocol=paper` matches.
+    """
+    if result["protocol"] != "paper" or result["n_folds"] != FOLDS or result["noise"] != "clean":
+        return None
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            classes = row["classes"] == str(len(result["classes"]))
+            if row["method"] == "SeeNet" and row["dataset"] == result["dataset"] and classes:
+                return row
+    return None

@@ -1,0 +1,76 @@
+"""Console tables: the folds of a run, and the arms of a sweep."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from seenet.console import say, terminal
+from seenet.report.published import published
+
+Result = Mapping[str, Any]
+SCORES = {"ua": "UA %", "wa": "WA %", "macro_f1": "macro-F1 %"}
+
+
+def mean_and_deviation(values: Sequence[float]) -> str:
+    """Percent, as mean ± sample standard deviation; a single value has no deviation."""
+    mean = f"{100 * statistics.mean(values):.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+
+
+def _scores(results: Sequence[Result]) -> list[str]:
+    return [mean_and_deviation([r["metrics"][score] for r in results]) for score in SCORES]
+
+
+def _remarks(results: Sequence[Result]) -> list[str]:
+    """What every reader of these figures must know, each remark once."""
+    remarks = []
+    for result in results:
+        if result["synthetic"]:
+            remarks.append("SYNTHETIC corpus: a program spoke these clips; the figures say nothing about speech")
+        if result["remark"]:
+            remarks.append(result["remark"])
+        if result["audit"]["verdict"] != "clean":
+            remarks.append("the audit found leaks that protocol.allow_leaks accepts: optimistic")
+    return list(dict.fromkeys(remarks))
+
+
+def print_run(results: Sequence[Result]) -> None:
+    """One row a fold, then the mean and, where it compares, the published figure."""
+    first = results[0]
+    title = (
+        f"{first['dataset']} ({len(first['classes'])} classes), backbone={first['backbone']} aug={first['aug']} "
+        f"aux_task={first['aux_task']} noise={first['noise']} protocol={first['protocol']} seed={first['seed']}"
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in ("test fold", *SCORES.values(), "test clips", "best epoch"):
+        table.add_column(column, justify="right")
+    for result in results:
+        scores = [f"{100 * result['metrics'][score]:.1f}" for score in SCORES]
+        fold = f"{result['fold']} of {result['n_folds']}"
+        table.add_row(fold, *scores, str(result["n_test"]), str(result["best_epoch"]))
+    table.add_section()
+    table.add_row("mean ± std", *_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")
+    row = published(first)
+    if row:
+        figures = [f"{row[s]} ± {row[f'{s}_std']}" for s in ("ua", "wa")]
+        table.add_row(f"SeeNet, paper ({row['backbone']})", *figures, "", "", "")
+    terminal().print(table)
+    for remark in _remarks(results):
+        say(f"! {remark}")
+
+
+def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
+    """One row an arm: what was overridden, and its mean ± std over the folds run."""
+    table = Table(title="comparison of arms (mean ± std over folds)", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("arm")
+    for column in (*SCORES.values(), "folds", "test clips"):
+        table.add_column(column, justify="right")
+    for name, results in arms.items():
+        clips = str(sum(r["n_test"] for r in results))
+        table.add_row(name, *_scores(results), str(len(results)), clips)
+    terminal().print(table)
+    for remark in _remarks([r for results in arms.values() for r in results]):
+        say(f"! {remark}")

@@ -1,0 +1,122 @@
+"""A run's identity, its folder, and the result each fold leaves there (docs/results.md).
+
+`<output_dir>/<run>/fold<k>/` holds the trained fold; a folder in it for each test condition holds
+`result.json` and `predictions.csv`. A fold that has its result is never trained again.
+"""
+
+import csv
+import hashlib
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seenet.paths import conf_dir
+from seenet.store import write_whole
+
+SCHEMA = 1
+"""Version of result.json and predictions.csv; docs/results.md describes it."""
+
+UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer")
+"""Top-level settings that do not change what is learned (the trainer's share is added as it resolves)."""
+
+RECORDED = (
+    *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
+    *("hydra-core", "omegaconf", "numpy", "scikit-learn", "soxr", "soundfile"),
+)
+
+
+def digest(value: object) -> str:
+    """Twelve hexadecimal digits that stand for a JSON value."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that matter to a result."""
+    return {name: importlib.metadata.version(name) for name in RECORDED}
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with `-dirty` where files differ from it; None for an installed wheel."""
+    root = conf_dir().parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit yet: there is none to name
+        return None
+
+
+def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that changes what is learned.
+
+    Args:
+        config: the resolved configuration.
+        learned: what the configuration alone does not tell: the corpus' content, the weights, the precision.
+    """
+    kept = {key: value for key, value in config.items() if key not in UNLEARNED}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
+    kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k != "root"}
+    kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k != "path"}
+    return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
+
+
+@dataclass(frozen=True)
+class Run:
+    """All folds of one configuration and seed.
+
+    Attributes:
+        folder: of the run.
+        base: the identity, without the fold.
+    """
+
+    folder: Path
+    base: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, output_dir: Path, config: Mapping[str, Any], learned: Mapping[str, Any]) -> "Run":
+        """The run that a resolved configuration describes."""
+        base = identity(config, learned)
+        names = [config[group]["name"] for group in ("dataset", "backbone", "aug", "aux_task", "protocol")]
+        return cls(output_dir / "-".join([*names, f"seed{config['seed']}", digest(base)]), base)
+
+    def run_id(self, fold: int) -> str:
+        """The hash that names one fold's training."""
+        return digest({**self.base, "fold": fold})
+
+    def fold_folder(self, fold: int) -> Path:
+        """Where a fold's training lies."""
+        return self.folder / f"fold{fold}"
+
+    def test_folder(self, fold: int, noise: Mapping[str, Any]) -> Path:
+        """Where the results of one test condition lie."""
+        settings = {k: v for k, v in noise.items() if k not in ("name", "_target_")}
+        return self.fold_folder(fold) / (noise["name"] + (f"-{digest(settings)}" if settings else ""))
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result in a test folder, or None where there is none of this schema."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    return result if result.get("schema") == SCHEMA else None
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that it is never seen half written. A NaN would not be JSON and is an error."""
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write predictions.csv: utterance, speaker, label, prediction and one probability column a class."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["utterance", "speaker", "label", "prediction", *(f"p_{c}" for c in classes)])
+        writer.writerows(rows)

@@ -1,0 +1,98 @@
+"""How Lightning runs a fold: devices, precision, checkpoints, progress."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from seenet.console import say
+from seenet.errors import SeenetError
+
+
+@dataclass
+class TrainerPlan:
+    """What to train on, with `auto` resolved to what this machine has.
+
+    Args:
+        max_epochs: how many epochs.
+        accelerator: `auto` is the GPU where there is one.
+        devices: how many processes, one a device; `auto` is every GPU, and one process on CPU.
+        precision: `auto` is bf16-mixed on a GPU (16-mixed where it has no bf16), and 32-true elsewhere.
+        strategy: Lightning's; `auto` is ddp for several devices.
+        accumulate_grad_batches: batches an optimiser step.
+        gradient_clip_val: norm to clip the gradient to, or None.
+
+    Raises:
+        SeenetError: a GPU is asked for and there is none, or a number that makes no sense.
+    """
+
+    max_epochs: int
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int | Literal["auto"] = 1
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"] = "auto"
+    strategy: Literal["auto", "ddp"] = "auto"
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+
+    def __post_init__(self):
+        gpus = torch.cuda.device_count()
+        if self.accelerator == "gpu" and gpus == 0:
+            raise SeenetError("trainer asks for a GPU and torch finds none; take trainer=cpu or trainer=auto")
+        on_gpu = gpus > 0 and self.accelerator != "cpu"
+        self.accelerator = "gpu" if on_gpu else "cpu"
+        if self.devices == "auto":
+            self.devices = gpus if on_gpu else 1
+        if self.devices < 1 or (on_gpu and self.devices > gpus):
+            most = f"1 to {gpus} GPUs" if on_gpu else "at least 1 process"
+            raise SeenetError(f"trainer.devices={self.devices}: expected {most}")
+        if self.precision == "auto":
+            half = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+            self.precision = half if on_gpu else "32-true"
+        if self.strategy == "auto" and self.devices > 1:
+            self.strategy = "ddp"
+        for name in ("max_epochs", "accumulate_grad_batches"):
+            if getattr(self, name) < 1:
+                raise SeenetError(f"trainer.{name}={getattr(self, name)}: at least 1 is needed")
+
+    def learned(self) -> dict[str, Any]:
+        """The share of the plan that changes what is learned."""
+        names = ("max_epochs", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val")
+        return {name: getattr(self, name) for name in names}
+
+    def device_name(self) -> str:
+        """The device, in words."""
+        name = torch.cuda.get_device_name() if self.accelerator == "gpu" else "cpu"
+        return name if self.devices == 1 else f"{self.devices} x {name}"
+
+    def make(self, folder: Path, logger: Any, callbacks: Sequence[Any]) -> Any:
+        """A Lightning Trainer that writes below `folder`."""
+        import lightning
+
+        return lightning.Trainer(
+            default_root_dir=folder,
+            accelerator=self.accelerator,
+            devices=self.devices,
+            precision=self.precision,
+            strategy=self.strategy,
+            max_epochs=self.max_epochs,
+            accumulate_grad_batches=self.accumulate_grad_batches,
+            gradient_clip_val=self.gradient_clip_val,
+            logger=logger,
+            callbacks=list(callbacks),
+            use_distributed_sampler=False,  # our batch samplers know the processes
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            log_every_n_steps=1,
+        )
+
+
+def no_logger(**_: object) -> Any:
+    """A Lightning logger that logs nothing (curves.csv is written without one)."""
+    from lightning.pytorch.loggers.logger import DummyLogger
+
+    return DummyLogger()

@@ -1,0 +1,163 @@
+"""The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
+
+import json
+import logging
+import os
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from seenet.backbone.weights import find_weights
+from seenet.build import build
+from seenet.console import say
+from seenet.emotions import resolve_classes
+from seenet.errors import SeenetError
+from seenet.folds import Fold, Protocol, Scheme, audit, choose_folds, make_folds
+from seenet.manifest import Manifest
+from seenet.report.tables import print_run
+from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
+from seenet.store import prepare
+from seenet.trainer import TrainerPlan
+
+DATASET_SETTINGS = ("classes", "merge", "folds", "schemes")
+
+
+def train(cfg: DictConfig) -> list[Path]:
+    """Train and test every fold that the configuration asks for; what is finished is reused.
+
+    Args:
+        cfg: the composed configuration (conf/train.yaml).
+
+    Returns:
+        The folder with the result of each fold.
+
+    Raises:
+        SeenetError: anything the user can put right; finished folds stay finished.
+    """
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
+    plan: TrainerPlan = build(cfg.trainer, "trainer")
+    weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
+    manifest, classes, indices = _corpus(cfg)
+    protocol: Protocol = build(cfg.protocol, "protocol")
+    folds = make_folds(manifest, indices, _scheme(cfg), protocol)
+    chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
+    for number in chosen:
+        _require_classes(manifest, folds[number], classes)
+    store = prepare(manifest, cfg.data.max_seconds)
+    audits = {number: audit(manifest, store.digests, folds[number], protocol) for number in chosen}
+    _announce(manifest, indices, classes, folds, protocol)
+
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    learned = {
+        "corpus": manifest.digest(),
+        "audio": store.key,
+        "weights": weights.fingerprint,
+        "trainer": plan.learned(),
+    }
+    run = Run.of(Path(cfg.output_dir), config, learned)
+    say(f"run {run.folder}")
+    common = {
+        "schema": SCHEMA,
+        "dataset": cfg.dataset.name,
+        "synthetic": manifest.synthetic,
+        **{group: cfg[group].name for group in ("backbone", "aug", "aux_task", "noise", "protocol")},
+        "selection": protocol.selection,
+        "remark": protocol.remark,
+        "n_folds": len(folds),
+        "seed": cfg.seed,
+        "classes": list(classes),
+        "dropped": dict(Counter(row.emotion for row in manifest) - Counter(manifest[i].emotion for i in indices)),
+        "config": config,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "device": plan.device_name(),
+        "precision": plan.precision,
+    }
+    results, folders, fresh = [], [], False
+    for position, number in enumerate(chosen, start=1):
+        fold, folder = folds[number], run.fold_folder(number)
+        tested = run.test_folder(number, config["noise"])
+        with _alone(folder):
+            result = read_result(tested)
+            if result is None:
+                from seenet.fit import Corpus, FoldRun  # Lightning and transformers, only where they are needed
+
+                label = f"fold {number} ({position}/{len(chosen)})"
+                fold_run = FoldRun(cfg, Corpus(manifest, store, classes), fold, weights, plan, folder, protocol)
+                done = folder / "trained.json"
+                trained = json.loads(done.read_text()) if done.is_file() else fold_run.train(label)
+                sizes = {f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")}
+                facts = {"run_id": run.run_id(number), "fold": number, "audit": audits[number], **sizes}
+                result = fold_run.test(tested, {**common, **facts, **trained})
+                fresh = True
+            else:
+                say(f"fold {number}: finished before, reused")
+        results.append(result)
+        folders.append(tested)
+    if fresh:
+        from seenet.report.summary import draw_run
+
+        draw_run(run.folder, results)
+    print_run(results)
+    say(f"checkpoints, predictions and pictures: {run.folder}")
+    return folders
+
+
+def _corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
+    """The manifest, the classes in their order, and the rows that are of one of them."""
+    manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS).merged(cfg.dataset.merge)
+    wanted = OmegaConf.to_object(cfg.classes) if OmegaConf.is_list(cfg.classes) else cfg.classes
+    classes = resolve_classes(wanted, (row.emotion for row in manifest))
+    counts = Counter(row.emotion for row in manifest)
+    missing = [c for c in classes if not counts[c]]
+    if missing:
+        present = ", ".join(f"{emotion} {count}" for emotion, count in counts.items())
+        raise SeenetError(f"class '{missing[0]}' has no clips in {manifest.name}, which holds {present}")
+    indices = np.array([i for i, row in enumerate(manifest) if row.emotion in classes])
+    return manifest, classes, indices
+
+
+def _scheme(cfg: DictConfig) -> Scheme:
+    schemes = cfg.dataset.schemes
+    if cfg.dataset.folds not in schemes:
+        raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes)}")
+    return build(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")
+
+
+def _require_classes(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
+    absent = [c for c in classes if c not in {manifest[i].emotion for i in fold.train}]
+    if absent:
+        raise SeenetError(f"fold {fold.number} has no clip of class '{absent[0]}' to train on; choose other folds")
+
+
+def _announce(
+    manifest: Manifest, indices: NDArray[np.int64], classes: tuple[str, ...], folds: list[Fold], protocol: Protocol
+) -> None:
+    counts = Counter(manifest[i].emotion for i in indices)
+    speakers = len({manifest[i].speaker for i in indices} - {""})
+    kind = "SYNTHETIC corpus" if manifest.synthetic else "corpus"
+    say(
+        f"{kind} {manifest.name}: {len(indices)} clips, {speakers} speakers, "
+        f"{', '.join(f'{c} {counts[c]}' for c in classes)}"
+        + (f"; {len(manifest) - len(indices)} clips of other emotions left out" if len(indices) < len(manifest) else "")
+    )
+    say(f"test folds of {', '.join(str(len(fold.test)) for fold in folds)} clips; audit: no undeclared leak")
+    if protocol.remark:
+        say(f"! {protocol.remark}")
+
+
+def _alone(folder: Path) -> AbstractContextManager[object]:
+    """One run at a time in a fold's folder; the helpers of a distributed run belong to it."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
