@@ -51,9 +51,10 @@ class History(Checkpoint):
 
 
 def checkpoints(folder: Path) -> list[ModelCheckpoint]:
-    """`best.ckpt`, weights of the epoch with the highest development UA (the first of equals), and `last.ckpt`, from which an
-    interrupted fold goes on. Both are written at the end of an epoch; the best one first, for the last one
-    remembers it.
+    """Two checkpoints, written at the end of an epoch.
+
+    `best.ckpt` holds the weights of the epoch with the highest development UA (the first of equals), and
+    `last.ckpt` all that an interrupted fold needs to go on; the best comes first, for the last remembers it.
     """
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [

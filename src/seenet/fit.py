@@ -17,7 +17,6 @@ from seenet.backbone.weights import Weights
 from seenet.build import build
 from seenet.callbacks import CURVES, History, checkpoints
 from seenet.console import say
-from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol
@@ -77,9 +76,7 @@ class FoldRun:
         lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.number) % 2**32, verbose=False)
         classes = len(corpus.classes)
         architecture = ("family", "checkpoint", "revision", "path", "recipe")
-        backbone = build(
-            cfg.backbone, "backbone", skip=architecture, family=cfg.backbone.family, weights=weights
-        )
+        backbone = build(cfg.backbone, "backbone", skip=architecture, family=cfg.backbone.family, weights=weights)
         self.model = EmotionModel(
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
@@ -143,7 +140,12 @@ class FoldRun:
             writer = csv.DictWriter(file, ["epoch", *CURVES, "seconds"])
             writer.writeheader()
             writer.writerows(history.rows)
-        curves_figure({label: history.rows}, selected_on(self.protocol.selection), self._title(), self.folder / "curves.png")
+        curves_figure(
+            {label: history.rows},
+            selected_on(self.protocol.selection),
+            self._title(),
+            self.folder / "curves.png",
+        )
 
     def test(self, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Test the best epoch and leave predictions.csv, confusion.png and, last of all, result.json.

@@ -92,7 +92,7 @@ def write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
     building.write_text(text, encoding="utf-8")
-    os.replace(building, path)
+    building.replace(path)
 
 
 def _decoded(paths: list[Path], max_seconds: float) -> Iterator[NDArray[np.float32] | BadAudio]:
@@ -158,7 +158,7 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
             building.mkdir()
             try:
                 _build(building, manifest, max_seconds)
-                os.replace(building, folder)
+                building.replace(folder)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     index = np.load(folder / "index.npz")

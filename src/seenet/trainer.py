@@ -1,7 +1,6 @@
 """How Lightning runs a fold: devices, precision, checkpoints, progress."""
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 
-from seenet.console import say
 from seenet.errors import SeenetError
 
 

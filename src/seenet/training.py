@@ -89,7 +89,10 @@ def train(cfg: DictConfig) -> list[Path]:
         with _alone(folder):
             result = read_result(tested)
             if result is None:
-                from seenet.fit import Corpus, FoldRun  # Lightning and transformers, only where they are needed
+                from seenet.fit import (  # Lightning and transformers, only where they are needed
+                    Corpus,
+                    FoldRun,
+                )
 
                 label = f"fold {number} ({position}/{len(chosen)})"
                 fold_run = FoldRun(cfg, Corpus(manifest, store, classes), fold, weights, plan, folder, protocol)
@@ -140,7 +143,11 @@ def _require_classes(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -
 
 
 def _announce(
-    manifest: Manifest, indices: NDArray[np.int64], classes: tuple[str, ...], folds: list[Fold], protocol: Protocol
+    manifest: Manifest,
+    indices: NDArray[np.int64],
+    classes: tuple[str, ...],
+    folds: list[Fold],
+    protocol: Protocol,
 ) -> None:
     counts = Counter(manifest[i].emotion for i in indices)
     speakers = len({manifest[i].speaker for i in indices} - {""})

@@ -43,10 +43,10 @@ class SoftEmotionExperts(AuxiliaryTask):
 
     @torch.no_grad()
     def draw(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Mine one hard negative for each clip i: a clip j of another class, with probability
-        softmax_j(E_c(h_i) · E_c(h_j)), c the class of i.
+        """Mine one hard negative for each clip.
 
-        The draw is the maximum of the scores plus Gumbel noise, which has exactly that distribution and needs
+        For clip i of class c it is a clip j of another class, drawn with probability
+        softmax_j(E_c(h_i) · E_c(h_j)). The draw is the maximum of the scores plus Gumbel noise, which has exactly that distribution and needs
         no sum; where a batch holds one class the result means nothing.
 
         Args:

@@ -6,7 +6,6 @@ scattered, and each speaker has a voice and a style. Results on it are no result
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -43,15 +42,15 @@ class _Speaker:
         self.base_f0 = (195.0 if self.female else 115.0) * 2 ** (rng.normal(0, 2.0) / 12)
         self.tract = (1.16 if self.female else 1.0) * (1 + rng.normal(0, 0.03))
         self.gain_db = rng.normal(0, 2.0)
-        self.style = rng.normal(0, 0.35, len(CUE_SPREAD)) * CUE_SPREAD
+        self.style = rng.normal(0, 0.15, len(CUE_SPREAD)) * CUE_SPREAD
 
     def say(self, emotion: str, number: int, clip: int, seed: int) -> Array:
         """One clip, shape (samples,) at 16 kHz: a function of its arguments alone."""
         rng = np.random.default_rng([seed, number, EMOTIONS.index(emotion), clip])
         second = rng.choice([e for e in EMOTION_CUES if e != emotion])
-        blend = rng.uniform(0.0, 0.5)
+        blend = rng.uniform(0.0, 0.35)
         cues = (1 - blend) * np.array(EMOTION_CUES[emotion]) + blend * np.array(EMOTION_CUES[second])
-        cues = cues + self.style + rng.normal(0, 0.45, len(cues)) * CUE_SPREAD
+        cues = cues + self.style + rng.normal(0, 0.2, len(cues)) * CUE_SPREAD
         waveform = speak(SENTENCES[rng.integers(len(SENTENCES))], cues, self.base_f0, self.tract, rng)
         waveform = waveform * 10 ** (self.gain_db / 20) + rng.normal(0, 5e-4, len(waveform))
         return waveform * min(1.0, 0.99 / np.abs(waveform).max())
@@ -117,7 +116,7 @@ def read(emotions: str | list[str] = "four", speakers: int = 24, clips: int = 10
             building.mkdir()
             try:
                 _make(building, names, speakers, clips, seed)
-                os.replace(building, folder)
+                building.replace(folder)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     return Manifest("synthetic", folder, read_rows(folder / "manifest.csv"), synthetic=True)

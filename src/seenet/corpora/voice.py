@@ -69,14 +69,15 @@ CUES = (
 )
 EMOTION_CUES = {
     "neutral": (0.0, 2.2, 2.0, -1.5, 0.00, 0.0, 0.0, 0.05, 0.008, 0.04, 0.00, 0.15, 0.0),
-    "happy": (3.5, 4.8, 1.0, 1.5, 0.08, 3.5, 1.3, 0.06, 0.010, 0.05, 0.00, 0.00, -0.3),
-    "sad": (-1.8, 1.1, 3.0, -2.0, -0.22, -4.5, -2.2, 0.20, 0.014, 0.06, 0.15, 0.40, 0.7),
-    "angry": (2.5, 4.2, 3.5, -3.5, 0.12, 6.5, 2.6, 0.03, 0.028, 0.12, 0.00, 0.00, -0.7),
-    "calm": (-1.4, 1.4, 1.5, -0.8, -0.12, -2.5, -1.3, 0.12, 0.006, 0.03, 0.00, 0.20, 0.4),
-    "disgust": (-1.0, 2.4, 4.5, -3.0, -0.14, 0.5, 0.4, 0.08, 0.040, 0.16, 0.00, 0.10, 0.1),
-    "fearful": (5.0, 1.8, -0.5, 0.5, 0.18, -1.0, 0.2, 0.22, 0.030, 0.10, 0.45, 0.15, -0.1),
-    "surprised": (4.8, 6.5, -3.5, 5.0, -0.02, 2.5, 0.9, 0.09, 0.010, 0.05, 0.00, 0.00, -0.4),
+    "happy": (5.6, 6.4, 0.4, 3.3, 0.13, 5.6, 2.1, 0.07, 0.011, 0.06, 0.00, 0.00, -0.3),
+    "sad": (-2.9, 0.4, 3.6, -2.3, -0.35, -7.2, -3.5, 0.29, 0.018, 0.07, 0.24, 0.40, 0.7),
+    "angry": (4.0, 5.4, 4.4, -4.7, 0.19, 10.4, 4.2, 0.02, 0.040, 0.17, 0.00, 0.00, -0.7),
+    "calm": (-2.2, 0.9, 1.2, -0.4, -0.19, -4.0, -2.1, 0.16, 0.005, 0.02, 0.00, 0.20, 0.4),
+    "disgust": (-1.6, 2.5, 6.0, -3.9, -0.22, 0.8, 0.6, 0.10, 0.059, 0.23, 0.00, 0.10, 0.1),
+    "fearful": (8.0, 1.6, -2.0, 1.7, 0.29, -1.6, 0.3, 0.32, 0.043, 0.14, 0.72, 0.15, -0.1),
+    "surprised": (7.7, 9.1, -6.8, 8.9, -0.03, 4.0, 1.4, 0.11, 0.011, 0.06, 0.00, 0.00, -0.4),
 }
+BRIGHTNESS = 4.0  # dB/octave added to every voice, so that the upper formants are heard
 CUE_SPREAD = np.std(np.array(list(EMOTION_CUES.values())), axis=0)
 CUE_FLOOR = np.array([-np.inf] * 7 + [0.01, 0.002, 0.01, 0.0, 0.0, -np.inf])
 
@@ -169,7 +170,7 @@ def speak(sentence: str, cues: Array, base_f0: float, tract: float, rng: np.rand
     for k, bandwidth in enumerate((70.0, 100.0, 150.0)):
         response = response * _resonance(formants[:, k], bandwidth)
     octaves = np.log2(np.maximum(np.linspace(0, RATE / 2, FFT // 2 + 1), 300) / 300)
-    response = response * 10 ** (cue["tilt"] * octaves / 20)
+    response = response * 10 ** ((BRIGHTNESS + cue["tilt"]) * octaves / 20)
     voice = _filtered(pulse * np.interp(at, np.arange(frames), voicing), response)
     hiss = rng.standard_normal(samples) * np.interp(at, np.arange(frames), frication)
     centre = np.maximum(phones[:, 2], 500.0)

@@ -51,9 +51,7 @@ def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     _save(figure, path)
 
 
-def curves_figure(
-    histories: Mapping[str, Sequence[Mapping[str, Any]]], evaluated: str, title: str, path: Path
-) -> None:
+def curves_figure(histories: Mapping[str, Sequence[Mapping[str, Any]]], evaluated: str, title: str, path: Path) -> None:
     """Loss and UA by epoch, one colour a fold; a ring marks the epoch that was selected.
 
     Args:

@@ -1,0 +1,50 @@
+# Everything a newcomer types. Each target installs what it needs into .venv, once.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format benchmark wheel clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/installed  ## train SeeNet on the embedded synthetic corpus (minutes on 2 cores)
+	$(BIN)/seenet-train
+
+test: lint  ## lint, then the fast tests
+	$(BIN)/python -m pytest -q
+
+test-slow: .venv/installed-dev  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: .venv/installed-dev  ## ruff's checks and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/installed-dev  ## put the code in ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: .venv/installed  ## the trainer's epoch against a bare loop
+	$(BIN)/python benchmarks/epoch.py
+
+wheel: .venv/installed-dev  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## remove the environment and what was built; outputs/ and the cache stay
+	rm -rf .venv dist build .pytest_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "seenet needs Python 3.11 or newer; say: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing seenet into .venv (torch is large: some minutes, once)"
+	$(PIP) install --quiet --progress-bar off -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
+	@touch $@

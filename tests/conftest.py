@@ -1,0 +1,64 @@
+"""Shared fixtures: a cache of the test session's own, a composed configuration, and the console script."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from seenet.paths import conf_dir
+
+SMALL = ("dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=2", "data.batch_size=8")
+"""A synthetic corpus of 48 clips and two epochs: seconds, not minutes."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["SEENET_CACHE"] = str(folder)
+    os.environ.pop("SEENET_DATA", None)
+    return folder
+
+
+@pytest.fixture
+def config() -> Callable[..., DictConfig]:
+    """Compose conf/train.yaml with overrides."""
+
+    def composed(*overrides: str) -> DictConfig:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose("train", overrides=list(overrides))
+
+    return composed
+
+
+@pytest.fixture
+def seenet_train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the installed console script in an empty folder, writing below it."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        script = Path(sys.executable).with_name("seenet-train")
+        command = [str(script), *arguments]
+        env = {**os.environ, **environment}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+@pytest.fixture
+def write_tone() -> Callable[..., Path]:
+    """Write a tone as an audio file of a given rate, channel count and format."""
+
+    def write(path: Path, hertz: float = 440, seconds: float = 1.0, rate: int = 16000, **options) -> Path:
+        channels = options.pop("channels", 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wave = 0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+        soundfile.write(path, np.repeat(wave[:, None], channels, axis=1), rate, **options)
+        return path
+
+    return write

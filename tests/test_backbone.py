@@ -1,0 +1,203 @@
+"""Every family obeys lengths, options do what they say, weights come from where they should."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from seenet.backbone.speech import FAMILIES, SpeechBackbone
+from seenet.backbone.weights import Weights, find_weights
+from seenet.build import build
+from seenet.data.batch import pad
+from seenet.errors import SeenetError
+from seenet.pooling import AttentionPooling, MeanPooling
+
+TINY = ["wav2vec2_tiny", "hubert_tiny", "wavlm_tiny", "data2vec_tiny"]
+SKIP = ("family", "checkpoint", "revision", "path", "recipe")
+
+
+@pytest.fixture
+def tiny(config):
+    """A tiny backbone with random weights."""
+
+    def make(choice: str = "wavlm_tiny", **settings) -> SpeechBackbone:
+        torch.manual_seed(0)
+        overrides = [f"backbone={choice}"]
+        norm = settings.pop("norm", None)
+        if norm and choice != "data2vec_tiny":  # data2vec-audio knows the layer norm alone
+            overrides.append(f"backbone.architecture.feat_extract_norm={norm}")
+        cfg = config(*overrides).backbone
+        weights = settings.pop("weights", Weights(None))
+        return build(cfg, "backbone", skip=(*SKIP, *settings), family=cfg.family, weights=weights, **settings)
+
+    return make
+
+
+CLIPS = [9000, 16000, 3000, 420]
+
+
+def clips() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [0.1 * torch.randn(n, generator=generator) for n in CLIPS]
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("choice", TINY)
+@pytest.mark.parametrize("pooling", [MeanPooling, AttentionPooling])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_clip_alone_equals_the_clip_in_a_padded_batch(tiny, choice, norm, pooling, normalize):
+    backbone = tiny(choice, norm=norm, normalize=normalize).eval()
+    pool, head = pooling(backbone.dim), torch.nn.Linear(backbone.dim, 4)
+    modules = torch.nn.ModuleList([backbone, pool, head])
+
+    def logits(waveform: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return head(pool(*backbone(waveform, lengths)))
+
+    def gradients(values: torch.Tensor) -> list[torch.Tensor]:
+        parameters = [p for p in modules.parameters() if p.requires_grad]
+        weights = torch.tensor([1.0, -2.0, 3.0, 0.5])
+        return torch.autograd.grad((values * weights).sum(), parameters, allow_unused=True, materialize_grads=True)
+
+    waveform, lengths = pad(clips())
+    together = logits(waveform, lengths)
+    for i, clip in enumerate(clips()):
+        alone = logits(clip[None], torch.tensor([len(clip)]))
+        torch.testing.assert_close(alone[0], together[i], atol=1e-4, rtol=0)
+        pairs = zip(gradients(alone[0]), gradients(logits(waveform, lengths)[i]), strict=True)
+        for single, batched in pairs:
+            torch.testing.assert_close(single, batched, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("choice", TINY)
+def test_the_padding_is_never_heard(tiny, choice):
+    """Garbage behind a clip's end changes nothing."""
+    backbone = tiny(choice, norm="group").eval()
+    waveform, lengths = pad(clips())
+    frames, mask = backbone(waveform, lengths)
+    assert mask.sum(1).tolist() == [backbone.model._get_feat_extract_output_lengths(n) for n in CLIPS]
+    loud = torch.where(torch.arange(waveform.shape[1]) < lengths[:, None], waveform, 9.0)
+    heard, _ = backbone(loud, lengths)
+    torch.testing.assert_close(heard[mask], frames[mask], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("choice", TINY)
+def test_the_shortest_clips_are_finite(tiny, choice):
+    backbone = tiny(choice, norm="group", mask_time_prob=0.5).train()
+    waveform, lengths = pad([torch.ones(1), torch.ones(100)])
+    frames, mask = backbone(waveform, lengths)
+    assert torch.isfinite(frames).all()
+    assert mask.tolist() == [[True], [True]]
+
+
+def test_group_norm_is_transformers_own_on_a_single_clip(tiny):
+    backbone = tiny("hubert_tiny", norm="group").eval()
+    plain = transformers.HubertModel(backbone.model.config).eval()
+    plain.load_state_dict(backbone.model.state_dict())
+    clip = clips()[0][None]
+    ours, _ = backbone(clip, torch.tensor([clip.shape[1]]))
+    torch.testing.assert_close(ours, plain(clip).last_hidden_state, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("choice", ["wav2vec2_tiny", "hubert_tiny", "data2vec_tiny"])
+def test_attention_goes_through_sdpa(tiny, choice):
+    assert tiny(choice).model.config._attn_implementation == "sdpa"
+
+
+def trained(backbone: SpeechBackbone) -> set[str]:
+    return {name for name, p in backbone.model.named_parameters() if p.requires_grad}
+
+
+def test_freezing(tiny):
+    assert any(name.startswith("feature_extractor") for name in trained(tiny()))
+    without = trained(tiny(freeze_feature_encoder=True))
+    assert without
+    assert not any(name.startswith("feature_extractor") for name in without)
+    frozen = tiny(freeze=True).train()
+    assert not trained(frozen)
+    assert not frozen.model.training
+    assert frozen.dropout.training
+
+
+def test_normalize_makes_loudness_vanish(tiny):
+    backbone = tiny(normalize=True).eval()
+    waveform, lengths = pad(clips())
+    quiet, mask = backbone(waveform, lengths)
+    loud, _ = backbone(5 * waveform + 0.0, lengths)
+    torch.testing.assert_close(quiet[mask], loud[mask], atol=1e-3, rtol=1e-3)
+
+
+def test_dropout_and_masking_act_in_training_only(tiny):
+    backbone = tiny(final_dropout=0.5, mask_time_prob=0.3, hidden_dropout=0.0)
+    waveform, lengths = pad(clips())
+    backbone.train()
+    assert not torch.equal(backbone(waveform, lengths)[0], backbone(waveform, lengths)[0])
+    backbone.eval()
+    assert torch.equal(backbone(waveform, lengths)[0], backbone(waveform, lengths)[0])
+    assert backbone.dropout.p == 0.5
+
+
+def test_wrong_options(tiny):
+    with pytest.raises(SeenetError, match="backbone.layerdrop=2"):
+        tiny(layerdrop=2.0)
+    with pytest.raises(SeenetError, match="backbone.architecture"):
+        tiny(architecture={"hidden_size": 63, "num_attention_heads": 4, "num_conv_pos_embedding_groups": 3})
+
+
+SMALL = {
+    "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+    "conv_dim": [16, 16], "conv_kernel": [10, 4], "conv_stride": [5, 4], "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 2, "num_conv_pos_embedding_groups": 2, "mask_time_prob": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_folder_loads_into_its_own_class(tiny, family: str, tmp_path: Path):
+    config_class, model_class = FAMILIES[family]
+    saved = model_class(config_class(**SMALL))
+    saved.save_pretrained(tmp_path)
+    weights = find_weights(family, "microsoft/wavlm-large", path=str(tmp_path))
+    choice = {"data2vec-audio": "data2vec"}.get(family, family)
+    backbone = tiny(f"{choice}_base", weights=weights)
+    assert type(backbone.model) is model_class
+    for name, value in saved.state_dict().items():
+        torch.testing.assert_close(backbone.model.state_dict()[name], value)
+    before = weights.fingerprint
+    with torch.no_grad():
+        next(saved.parameters()).add_(1)
+    saved.save_pretrained(tmp_path)
+    assert find_weights(family, path=str(tmp_path)).fingerprint != before, "other weights are another run"
+
+
+def test_wrong_folders(tmp_path: Path):
+    with pytest.raises(SeenetError, match="save_pretrained"):
+        find_weights("wavlm", path=str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "hubert"}))
+    with pytest.raises(SeenetError, match="holds a hubert model, not wavlm"):
+        find_weights("wavlm", path=str(tmp_path))
+    with pytest.raises(SeenetError, match="no weights"):
+        find_weights("hubert", path=str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(SeenetError, match="cannot be loaded"):
+        SpeechBackbone("hubert", find_weights("hubert", path=str(tmp_path)))
+
+
+def test_the_hubs_cache_is_used_without_a_network(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A cache laid out as huggingface_hub does, and every connection refused."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--microsoft--wavlm-base"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    transformers.WavLMModel(transformers.WavLMConfig(**SMALL)).save_pretrained(repository / "snapshots" / commit)
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+    weights = find_weights("wavlm", "microsoft/wavlm-base")
+    assert weights == Weights("microsoft/wavlm-base", cached=True, fingerprint=commit)
+    assert tiny("wavlm_base", weights=weights).dim == 32

@@ -1,0 +1,120 @@
+"""Sampling, partners, padding."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from seenet.corpora.synthetic import read
+from seenet.data.batch import Batch, pad, valid_mask
+from seenet.data.dataset import Part
+from seenet.data.sampler import EvaluationBatches, TrainBatches, draw_clips, draw_partners
+from seenet.emotions import CLASS_SETS
+from seenet.store import prepare
+
+LABELS = np.array([0] * 50 + [1] * 10 + [2] * 30 + [3] * 1)
+
+
+def test_balanced_draws_weigh_every_class_alike():
+    rng = np.random.default_rng(0)
+    clips = np.concatenate([draw_clips(LABELS, True, rng) for _ in range(200)])
+    assert chisquare(np.bincount(LABELS[clips])).pvalue > 1e-3
+    within = np.bincount(clips[LABELS[clips] == 0], minlength=91)[:50]
+    assert chisquare(within).pvalue > 1e-3
+
+
+def test_unbalanced_draws_take_every_clip_once():
+    assert sorted(draw_clips(LABELS, False, np.random.default_rng(0))) == list(range(91))
+
+
+def test_uniform_partners():
+    clips = np.repeat(np.arange(91), 400)
+    partners = draw_partners(clips, LABELS, "uniform", np.random.default_rng(0))
+    assert (partners != clips).all()
+    assert chisquare(np.bincount(partners, minlength=91)).pvalue > 1e-3
+
+
+def test_class_first_partners():
+    """Given the clip, each class is as likely, and each other clip of it; a class of the clip alone is not."""
+    for clip, classes in ((0, 4), (55, 4), (90, 3)):
+        clips = np.full(20000, clip)
+        partners = draw_partners(clips, LABELS, "class_first", np.random.default_rng(clip))
+        assert (partners != clip).all()
+        counts = np.bincount(LABELS[partners], minlength=4)
+        assert chisquare(counts[counts > 0]).pvalue > 1e-3
+        assert (counts > 0).sum() == classes
+        first = np.bincount(partners[LABELS[partners] == 0], minlength=50)[:50]
+        assert chisquare(np.delete(first, clip) if clip < 50 else first).pvalue > 1e-3
+
+
+def test_a_part_of_one_clip_is_its_own_partner():
+    for how in ("uniform", "class_first"):
+        assert draw_partners(np.array([0]), np.array([0]), how, np.random.default_rng(0)).tolist() == [0]
+
+
+def epoch(rank: int = 0, world_size: int = 1, seed: int = 0, number: int = 0) -> list[list[tuple[int, int]]]:
+    batches = TrainBatches(LABELS, 8, True, "uniform", seed, rank, world_size)
+    batches.set_epoch(number)
+    drawn = list(batches)
+    assert len(drawn) == len(batches)
+    return drawn
+
+
+def test_an_epoch_is_a_function_of_seed_and_number():
+    assert epoch() == epoch()
+    assert epoch(seed=1) != epoch()
+    assert epoch(number=1) != epoch()
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_share_one_epoch(world_size: int):
+    whole = [item for batch in epoch() for item in batch]
+    shares = [[item for batch in epoch(rank, world_size) for item in batch] for rank in range(world_size)]
+    assert len({len(share) for share in shares}) == 1, "all take the same number of steps"
+    joined = [item for items in zip(*shares, strict=True) for item in items]
+    assert joined[: len(whole)] == whole
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_sees_every_clip_once(world_size: int):
+    seen = [p for rank in range(world_size) for b in EvaluationBatches(91, 8, rank, world_size) for p, _ in b]
+    assert sorted(seen) == list(range(91))
+    assert len(EvaluationBatches(91, 8)) == 12
+
+
+def test_padding_and_masks():
+    waveform, lengths = pad([torch.ones(3), torch.ones(5)])
+    assert lengths.tolist() == [3, 5]
+    assert waveform.tolist() == [[1, 1, 1, 0, 0], [1] * 5]
+    assert valid_mask(lengths, 5).sum(1).tolist() == [3, 5]
+
+
+def test_a_part_gives_whole_batches():
+    manifest = read(speakers=3, clips=2)
+    store = prepare(manifest, 6.0)
+    indices = np.array([i for i, row in enumerate(manifest) if row.speaker != "speaker02"])
+    part = Part(manifest, store, indices, CLASS_SETS["four"])
+    batch = part.__getitems__([(5, 0), (0, 3), (7, 7)])
+    assert len(batch) == 3
+    assert batch.indices.tolist() == indices[[5, 0, 7]].tolist()
+    for k, index in enumerate(batch.indices.tolist()):
+        row, length = manifest[index], int(batch.lengths[k])
+        np.testing.assert_array_equal(batch.waveform[k, :length], store.waveform(index))
+        assert not batch.waveform[k, length:].any()
+        assert CLASS_SETS["four"][batch.labels[k]] == row.emotion
+        assert batch.speakers[k] == int(row.speaker[-2:]) - 1
+        assert batch.genders[k] == (row.gender == "male")
+    np.testing.assert_array_equal(
+        batch.partner[1, : batch.partner_lengths[1]],
+        store.waveform(int(indices[3])),
+        "the partner is the clip named",
+    )
+    assert part.__getitems__([(0, -1)]).partner is None
+
+
+def test_a_batch_moves_whole():
+    batch = Batch(*(torch.zeros(2, 3) for _ in range(6)), partner=torch.zeros(2, 3), partner_lengths=torch.ones(2))
+    moved = batch.to("meta")
+    assert moved.partner.device.type == "meta"
+    assert moved.waveform.device.type == "meta"
+    assert batch.to("cpu").partner_lengths.tolist() == [1, 1]

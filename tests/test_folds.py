@@ -1,0 +1,167 @@
+"""Folds: disjoint, reproducible, stratified; and an audit that finds what is planted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seenet.corpora.synthetic import read
+from seenet.errors import SeenetError
+from seenet.folds import (
+    Fold,
+    LeaveOneSpeakerOut,
+    Paper,
+    SpeakerFolds,
+    SpeakerLists,
+    Strict,
+    audit,
+    choose_folds,
+    make_folds,
+)
+from seenet.manifest import Manifest, Utterance
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    rows = [
+        Utterance(f"u{s}{e}{c}", f"{s}/{e}{c}.wav", e, speaker=str(s))
+        for s in range(1, 13)
+        for e in ("happy", "neutral", "sad", "angry")
+        for c in range(3)
+    ]
+    return Manifest("toy", Path("/toy"), rows)
+
+
+def everything(manifest: Manifest) -> np.ndarray:
+    return np.arange(len(manifest))
+
+
+def digests(manifest: Manifest) -> list[str]:
+    return [row.utterance for row in manifest]
+
+
+@pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneSpeakerOut(), SpeakerLists([[1, 2, 3], range(4, 13)])])
+@pytest.mark.parametrize("protocol", [Strict(), Paper()])
+def test_parts_are_speaker_disjoint_and_whole(manifest, scheme, protocol):
+    folds = make_folds(manifest, everything(manifest), scheme, protocol)
+    tested = np.concatenate([fold.test for fold in folds])
+    assert sorted(tested) == list(range(len(manifest))), "every clip is tested once"
+    for fold in folds:
+
+        def speakers(part):
+            return {manifest[i].speaker for i in part}
+
+        assert not speakers(fold.train) & speakers(fold.test)
+        assert not speakers(fold.train) & speakers(fold.dev)
+        if protocol.selection == "test":
+            assert fold.dev is fold.test
+        else:
+            assert not speakers(fold.dev) & speakers(fold.test)
+            assert len(fold.train) + len(fold.dev) + len(fold.test) == len(manifest)
+            assert {manifest[i].emotion for i in fold.dev} == {"happy", "neutral", "sad", "angry"}
+        assert audit(manifest, digests(manifest), fold, protocol)["verdict"] == "clean"
+
+
+def test_the_dealing_is_reproducible(manifest):
+    def dealt(split_seed: int, seed: int) -> list[list[int]]:
+        folds = make_folds(manifest, everything(manifest), SpeakerFolds(3, seed), Strict(split_seed=split_seed))
+        return [fold.dev.tolist() for fold in folds]
+
+    assert dealt(0, 0) == dealt(0, 0)
+    assert dealt(0, 0) != dealt(1, 0)
+    assert dealt(0, 0) != dealt(0, 1)
+
+
+def test_speakers_are_counted_by_value(manifest):
+    folds = make_folds(manifest, everything(manifest), LeaveOneSpeakerOut(), Paper())
+    assert [manifest[fold.test[0]].speaker for fold in folds] == [str(k) for k in range(1, 13)]
+
+
+def test_the_default_corpus_has_three_disjoint_folds(config):
+    manifest = read(speakers=6, clips=2)
+    folds = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())
+    assert len(folds) == 3
+    assert [len(fold.test) for fold in folds] == [16, 16, 16]
+
+
+def test_strict_holds_out_whole_sessions(manifest):
+    rows = [replace(row, session=f"s{(int(row.speaker) - 1) // 2}") for row in manifest]
+    sessions = Manifest("toy", Path("/toy"), rows)
+    halves = SpeakerLists([[1, 2], range(3, 13)])
+    fold = make_folds(sessions, everything(sessions), halves, Strict())[0]
+    assert audit(sessions, digests(sessions), fold, Strict())["session"] == 0
+
+
+def test_a_planted_speaker_leak(manifest):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    leaking = Fold(0, np.append(fold.train, fold.test[0]), fold.dev, fold.test[1:])
+    with pytest.raises(SeenetError, match=r"1 speaker.*train and test.*allow_leaks=\[speaker\]"):
+        audit(manifest, digests(manifest), leaking, Strict())
+    verdict = audit(manifest, digests(manifest), leaking, Strict(allow_leaks=["speaker"]))
+    assert verdict["verdict"] == "leaks allowed"
+    assert verdict["speaker"] == 1
+
+
+def test_a_planted_duplicate_waveform(manifest):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    planted = digests(manifest)
+    planted[fold.dev[3]] = planted[fold.train[5]]
+    with pytest.raises(SeenetError, match=f"1 waveform.*train and dev.*'{manifest[fold.dev[3]].utterance}'"):
+        audit(manifest, planted, fold, Strict())
+
+
+@pytest.mark.parametrize("kind", ["session", "file"])
+def test_a_planted_session_or_file(manifest, kind):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    rows = [replace(row, session=f"s{row.speaker}") for row in manifest]
+    source, target = fold.train[0], fold.test[0]
+    field = "path" if kind == "file" else "session"
+    rows[target] = replace(rows[target], **{field: getattr(rows[source], field)})
+    with pytest.raises(SeenetError, match=f"{kind}.*train and test"):
+        audit(Manifest("toy", Path("/toy"), rows), digests(manifest), fold, Strict())
+
+
+def test_a_planted_dev_equal_to_test(manifest):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    with pytest.raises(SeenetError, match="dev and test"):
+        audit(manifest, digests(manifest), replace(fold, dev=fold.test), Strict())
+
+
+def test_unknown_sessions_are_said_to_be_unknown(manifest):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    assert audit(manifest, digests(manifest), fold, Strict())["session"] == "unknown"
+
+
+def test_a_corpus_without_speakers(manifest):
+    mute = Manifest("mute", Path("/x"), [replace(row, speaker="") for row in manifest])
+    for scheme in (SpeakerFolds(3), LeaveOneSpeakerOut(), SpeakerLists([[1]])):
+        with pytest.raises(SeenetError, match="mute does not say"):
+            make_folds(mute, everything(mute), scheme, Strict())
+
+
+def test_one_training_speaker_has_none_to_hold_out(manifest):
+    two = np.array([i for i, row in enumerate(manifest) if row.speaker in ("1", "2")])
+    with pytest.raises(SeenetError, match="protocol=paper"):
+        make_folds(manifest, two, LeaveOneSpeakerOut(), Strict())
+    assert len(make_folds(manifest, two, LeaveOneSpeakerOut(), Paper())) == 2
+
+
+def test_lists_must_name_each_speaker_once(manifest):
+    for lists in ([[1, 2]], [[1, 2], range(2, 13)]):
+        with pytest.raises(SeenetError, match="in [02] folds"):
+            make_folds(manifest, everything(manifest), SpeakerLists(lists), Paper())
+
+
+def test_too_many_folds(manifest):
+    with pytest.raises(SeenetError, match="2 to 12 fit"):
+        make_folds(manifest, everything(manifest), SpeakerFolds(13), Paper())
+
+
+def test_choosing_folds():
+    assert choose_folds("all", 3) == [0, 1, 2]
+    assert choose_folds(1, 3) == [1]
+    assert choose_folds([2, 0, 2], 3) == [0, 2]
+    for wrong in (3, -1, "first", [0, 5], True):
+        with pytest.raises(SeenetError, match="0 to 2"):
+            choose_folds(wrong, 3)

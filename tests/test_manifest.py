@@ -1,0 +1,56 @@
+"""Vocabulary and manifest."""
+
+from pathlib import Path
+
+import pytest
+
+from seenet.emotions import resolve_classes
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest, Utterance, read_rows, write_manifest
+
+
+def test_class_order_is_seenets():
+    assert resolve_classes("four") == ("happy", "neutral", "sad", "angry")
+    assert resolve_classes("eight")[4:] == ("calm", "disgust", "fearful", "surprised")
+    assert resolve_classes("all", ["sad", "bored", "happy"]) == ("happy", "sad", "bored")
+    assert resolve_classes(["sad", "happy"]) == ("sad", "happy")
+
+
+@pytest.mark.parametrize("classes", ["five", ["happy"], ["happy", "happy"], ["happy", "hapy"]])
+def test_wrong_classes(classes):
+    with pytest.raises(SeenetError):
+        resolve_classes(classes)
+
+
+def test_rows_survive_csv(tmp_path: Path):
+    rows = [
+        Utterance("a,b", "ä ö/x.wav", "sad", text='she said "no"\nand left'),
+        Utterance("c", "c.wav", "happy"),
+    ]
+    write_manifest(rows, tmp_path / "m.csv")
+    assert read_rows(tmp_path / "m.csv") == rows
+    (tmp_path / "m.csv").write_text("path,emotion\n")
+    with pytest.raises(SeenetError, match="expected"):
+        read_rows(tmp_path / "m.csv")
+
+
+def test_wrong_manifests(tmp_path: Path):
+    row = Utterance("a", "a.wav", "sad")
+    with pytest.raises(SeenetError, match="empty"):
+        Manifest("x", tmp_path, [])
+    with pytest.raises(SeenetError, match="'a' twice"):
+        Manifest("x", tmp_path, [row, row])
+    with pytest.raises(SeenetError, match="'glad'"):
+        Manifest("x", tmp_path, [Utterance("a", "a.wav", "glad")])
+
+
+def test_merge_and_digest(tmp_path: Path):
+    rows = [Utterance("a", "a.wav", "calm"), Utterance("b", "b.wav", "sad")]
+    manifest = Manifest("x", tmp_path, rows)
+    merged = manifest.merged({"calm": "neutral"})
+    assert [row.emotion for row in merged] == ["neutral", "sad"]
+    assert merged.digest() != manifest.digest()
+    moved = Manifest("x", tmp_path / "elsewhere", [Utterance("a", "q/a.wav", "calm"), rows[1]])
+    assert moved.digest() == manifest.digest(), "the place on disk does not matter"
+    with pytest.raises(SeenetError, match="dataset.merge"):
+        manifest.merged({"calm": "peaceful"})

@@ -1,0 +1,129 @@
+"""RAVDESS: the real names, all 1440, and every trap of the folder."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from seenet.build import build
+from seenet.corpora.ravdess import read
+from seenet.errors import SeenetError
+from seenet.folds import Paper, make_folds
+from seenet.store import prepare
+
+
+def names() -> list[tuple[int, str]]:
+    """The 1440 names of the real folder: neutral has one intensity, all else two."""
+    found = []
+    for actor, emotion, level, statement, repetition in itertools.product(
+        range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2)
+    ):
+        if not (emotion == 1 and level == 2):
+            found.append((actor, f"03-01-{emotion:02d}-{level:02d}-{statement:02d}-{repetition:02d}-{actor:02d}.wav"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real folder by name: 48 kHz files of a few milliseconds, one of them stereo, a song beside them."""
+    root = tmp_path_factory.mktemp("corpora") / "RAVDESS"
+    rng = np.random.default_rng(0)
+    for actor, name in names():
+        folder = root / f"Actor_{actor:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        stereo = name == "03-01-06-01-01-02-20.wav"
+        wave = rng.normal(0, 0.1, (1200, 2 if stereo else 1))
+        soundfile.write(folder / name, wave, 48000, subtype="PCM_16")
+    soundfile.write(root / "Actor_01" / "03-02-03-01-01-01-01.wav", np.zeros(100), 48000)
+    (root / "Actor_01" / "._03-01-03-01-01-01-01.wav").write_bytes(b"apple")
+    return root
+
+
+def test_counts(full: Path):
+    manifest = read(str(full))
+    assert len(manifest) == 1440
+    assert len({row.speaker for row in manifest}) == 24
+    counts = Counter(row.emotion for row in manifest)
+    assert counts.pop("neutral") == 96
+    assert set(counts.values()) == {192}
+    assert len(counts) == 7
+    assert set(Counter(row.speaker for row in manifest).values()) == {60}
+    by_name = {row.utterance: row for row in manifest}
+    row = by_name["03-01-06-01-02-01-12"]
+    assert (row.emotion, row.speaker, row.gender, row.text) == (
+        "fearful",
+        "12",
+        "female",
+        "Dogs are sitting by the door",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sizes"),
+    [("luna5", [300, 300, 300, 300, 240]), ("hicmae6", [240] * 6), ("leave_one_speaker_out", [60] * 24)],
+)
+def test_folds(full: Path, config, scheme: str, sizes: list[int]):
+    manifest = read(str(full))
+    node = config("dataset=ravdess").dataset.schemes[scheme]
+    folds = make_folds(manifest, np.arange(1440), build(node, scheme), Paper())
+    assert [len(fold.test) for fold in folds] == sizes
+    assert all(len(fold.train) + len(fold.test) == 1440 for fold in folds)
+    assert len(np.unique(np.concatenate([fold.test for fold in folds]))) == 1440
+
+
+def test_the_kaggle_copy_counts_once(full: Path, tmp_path: Path):
+    root = tmp_path / "kaggle"
+    for folder in (root, root / "audio_speech_actors_01-24"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for actor in sorted(full.iterdir()):
+            (folder / actor.name).symlink_to(actor, target_is_directory=True)
+    copies = [p for p in (root / "audio_speech_actors_01-24").glob("*/03-01-*.wav")]
+    assert len(copies) == 1440
+    manifest = read(str(root))
+    assert len(manifest) in (0, 1440)
+
+
+def test_the_corpus_folder_is_found_below_seenet_data(full: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SEENET_DATA", str(full.parent))
+    assert len(read()) == 1440
+    monkeypatch.setenv("SEENET_DATA", str(full))
+    with pytest.raises(SeenetError, match="ravdess"):
+        read()
+
+
+def test_no_speech_clip_is_an_error(tmp_path: Path):
+    with pytest.raises(SeenetError, match="Actor_01"):
+        read(str(tmp_path))
+
+
+def test_a_name_with_an_unknown_emotion_is_an_error(tmp_path: Path, write_tone):
+    write_tone(tmp_path / "03-01-09-01-01-01-01.wav")
+    with pytest.raises(SeenetError, match="emotion 01-08"):
+        read(str(tmp_path))
+
+
+def test_a_missing_actor_is_told_by_fold(tmp_path: Path, write_tone, config):
+    write_tone(tmp_path / "03-01-03-01-01-01-01.wav")
+    node = config("dataset=ravdess").dataset.schemes.luna5
+    with pytest.raises(SeenetError, match="complete"):
+        make_folds(read(str(tmp_path)), np.arange(1), build(node, "luna5"), Paper())
+
+
+def test_stereo_is_averaged_and_a_truncated_file_named(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for actor, name in names()[:4]:
+        folder = tmp_path / f"Actor_{actor:02d}"
+        folder.mkdir(exist_ok=True)
+        wave = rng.normal(0, 0.1, 4800)
+        stereo = np.stack([wave, -wave], axis=1) if name == names()[1][1] else wave
+        soundfile.write(folder / name, stereo, 48000)
+    store = prepare(read(str(tmp_path)), 6.0)
+    assert store.lengths.tolist() == [1600] * 4
+    assert np.abs(store.waveform(1)).max() == 0, "left and right cancel in the mean"
+    broken = tmp_path / "Actor_01" / names()[2][1]
+    broken.write_bytes(broken.read_bytes()[:3000])
+    with pytest.raises(SeenetError, match=f"1 of 4.*{broken.name}.*truncated"):
+        prepare(read(str(tmp_path)), 6.0)

@@ -1,0 +1,182 @@
+"""Waveforms: any file in, 16 kHz mono out, and a store that is never half there."""
+
+import multiprocessing
+import os
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import seenet.store
+from seenet.audio import BadAudio, read_audio
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest, Utterance
+from seenet.store import prepare
+
+
+def strongest_hertz(wave: np.ndarray, rate: int = 16000) -> float:
+    return float(np.argmax(np.abs(np.fft.rfft(wave))) * rate / len(wave))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 24414, 44100, 48000, 96000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_rate_and_channels(write_tone, tmp_path: Path, rate: int, channels: int):
+    wave = read_audio(write_tone(tmp_path / "a.wav", rate=rate, channels=channels), 6.0)
+    assert wave.dtype == np.float32
+    assert len(wave) == pytest.approx(16000, abs=1)
+    assert strongest_hertz(wave) == pytest.approx(440, abs=1.1)
+    assert np.sqrt(np.mean(wave[2000:-2000] ** 2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        *(("a.wav", s) for s in ("PCM_16", "PCM_24", "FLOAT", "ULAW", "PCM_U8")),
+        *(("a.flac", "PCM_16"), ("a.ogg", "VORBIS"), ("a.mp3", "MPEG_LAYER_III")),
+    ],
+)
+def test_formats(write_tone, tmp_path: Path, name: str, subtype: str):
+    wave = read_audio(write_tone(tmp_path / name, subtype=subtype), 6.0)
+    assert strongest_hertz(wave) == pytest.approx(440, abs=2)
+
+
+def test_crop(write_tone, tmp_path: Path):
+    path = write_tone(tmp_path / "a.wav", seconds=2.0, rate=48000)
+    assert len(read_audio(path, 0.5)) == 8000
+    np.testing.assert_allclose(read_audio(path, 0.5), read_audio(path, 6.0)[:8000], atol=1e-5)
+
+
+def test_16_khz_pcm_keeps_its_bits(tmp_path: Path):
+    samples = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    store = prepare(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
+    assert (store.waveform(0) * 32768 == samples).all()
+
+
+def test_a_peak_above_full_scale_is_not_clipped(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", np.array([0.0, 2.5, -1.0, 0.5] * 100), 16000, subtype="FLOAT")
+    store = prepare(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
+    np.testing.assert_allclose(store.waveform(0)[:4], [0.0, 2.5, -1.0, 0.5], atol=1e-4)
+
+
+def test_extra_chunks_and_unknown_sizes_are_no_truncation(write_tone, tmp_path: Path):
+    data = write_tone(tmp_path / "a.wav").read_bytes()
+    extra = data[:36] + b"LIST" + struct.pack("<I", 5) + b"hello\0" + data[36:]
+    (tmp_path / "b.wav").write_bytes(extra)
+    assert len(read_audio(tmp_path / "b.wav", 6.0)) == 16000
+    streamed = data[:40] + struct.pack("<I", 0xFFFFFFFF) + data[44:]
+    (tmp_path / "c.wav").write_bytes(streamed)
+    assert len(read_audio(tmp_path / "c.wav", 6.0)) == 16000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ""),
+        (b"<html>404</html>", ""),
+        (b"version https://git-lfs.github.com/spec/v1\n", ""),
+        ("truncated", "truncated: 100 bytes"),
+        ("empty", "empty"),
+        ("nan", "NaN"),
+        (None, ""),
+    ],
+)
+def test_bad_files_say_why(write_tone, tmp_path: Path, content, words: str):
+    path = tmp_path / "a.wav"
+    if content == "truncated":
+        path.write_bytes(write_tone(path).read_bytes()[:-100])
+    elif content == "empty":
+        soundfile.write(path, np.zeros(0), 16000)
+    elif content == "nan":
+        soundfile.write(path, np.full(100, np.nan), 16000, subtype="FLOAT")
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadAudio, match=words):
+        read_audio(path, 6.0)
+
+
+def corpus(folder: Path, count: int = 6) -> Manifest:
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        soundfile.write(folder / f"{k}.wav", rng.normal(0, 0.1, 4000), 16000)
+    return Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(count)])
+
+
+def test_the_key_is_the_content(tmp_path: Path):
+    manifest = corpus(tmp_path / "a")
+    key = prepare(manifest, 6.0).key
+    assert prepare(corpus(tmp_path / "b"), 6.0).key == key, "the place does not matter"
+    assert prepare(manifest, 0.1).key != key, "the crop does"
+    wave, rate = soundfile.read(tmp_path / "a" / "3.wav")
+    stat = (tmp_path / "a" / "3.wav").stat()
+    soundfile.write(tmp_path / "a" / "3.wav", wave[::-1], rate)
+    os.utime(tmp_path / "a" / "3.wav", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    changed = prepare(manifest, 6.0)
+    assert changed.key != key, "a file of the same size, changed"
+    np.testing.assert_allclose(changed.waveform(3), wave[::-1], atol=1e-4)
+
+
+def test_bad_files_are_all_named_and_leave_nothing(tmp_path: Path, cache: Path):
+    manifest = corpus(tmp_path / "bad")
+    for k in (1, 4):
+        (tmp_path / "bad" / f"{k}.wav").write_bytes(b"RIFF")
+    before = set((cache / "stores").iterdir())
+    with pytest.raises(SeenetError, match=r"2 of 6 .*1\.wav.*4\.wav"):
+        prepare(manifest, 6.0)
+    assert {p for p in set((cache / "stores").iterdir()) - before if p.is_dir()} == set()
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    manifest = corpus(tmp_path / "gone")
+    (tmp_path / "gone" / "2.wav").unlink()
+    with pytest.raises(SeenetError, match=r"2\.wav"):
+        prepare(manifest, 6.0)
+
+
+def test_a_killed_preparation_leaves_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path):
+    """What a kill leaves is under another name; the next call makes the store."""
+    manifest = corpus(tmp_path / "killed", 5)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seenet.store.np, "savez", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(manifest, 6.0)
+    assert prepare(manifest, 6.0).lengths.tolist() == [4000] * 5
+
+
+def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
+    manifest = Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(200)])
+    store = prepare(manifest, 6.0)
+    queue.put((store.key, int(store.audio.astype(np.int64).sum())))
+
+
+def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):
+    corpus(tmp_path / "two", 200)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_prepare_in_process, args=(tmp_path / "two", queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    results = [queue.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert results[0] == results[1]
+    assert len([p for p in (cache / "stores").glob(f"x-{results[0][0]}*") if p.is_dir()]) == 1
+
+
+def test_clips_are_read_in_order_from_threads(tmp_path: Path):
+    """More clips than a block: the order in the store is the manifest's."""
+    manifest = corpus(tmp_path / "order", 300)
+    store = prepare(manifest, 6.0)
+    assert threading.active_count() < 20
+    for k in (0, 255, 256, 299):
+        wave, _ = soundfile.read(tmp_path / "order" / f"{k}.wav", dtype="float32")
+        np.testing.assert_allclose(store.waveform(k), wave, atol=1e-6)
