@@ -88,8 +88,8 @@ def test_the_default_corpus_has_three_disjoint_folds(config):
 def test_strict_holds_out_whole_sessions(manifest):
     rows = [replace(row, session=f"s{(int(row.speaker) - 1) // 2}") for row in manifest]
     sessions = Manifest("toy", Path("/toy"), rows)
-    halves = SpeakerLists([[1, 2], range(3, 13)])
-    fold = make_folds(sessions, everything(sessions), halves, Strict())[0]
+    thirds = SpeakerLists([[1, 2], range(3, 9), range(9, 13)])
+    fold = make_folds(sessions, everything(sessions), thirds, Strict())[0]
     assert audit(sessions, digests(sessions), fold, Strict())["session"] == 0
 
 

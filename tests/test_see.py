@@ -80,7 +80,7 @@ def test_a_one_class_batch_has_no_auxiliary_loss():
     main = torch.tensor(1.5, requires_grad=True)
     loss, auxiliary = see.loss(main, pooled, as_batch(labels), torch.Generator().manual_seed(0))
     assert auxiliary == 0
-    assert loss == pytest.approx(0.99 * 1.5)
+    assert loss.item() == pytest.approx(0.99 * 1.5)
     grads = torch.autograd.grad(loss, [pooled, *see.parameters()], allow_unused=True)
     assert all(g is None or not g.abs().any() for g in grads), "zero, and no NaN"
 

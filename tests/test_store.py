@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import struct
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +76,13 @@ def test_extra_chunks_and_unknown_sizes_are_no_truncation(write_tone, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", ""),
-        (b"<html>404</html>", ""),
-        (b"version https://git-lfs.github.com/spec/v1\n", ""),
+        (b"", "Format not recognised"),
+        (b"<html>404</html>", "Format not recognised"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Format not recognised"),
         ("truncated", "truncated: 100 bytes"),
         ("empty", "empty"),
         ("nan", "NaN"),
-        (None, ""),
+        (None, "No such file"),
     ],
 )
 def test_bad_files_say_why(write_tone, tmp_path: Path, content, words: str):
@@ -137,18 +138,29 @@ def test_a_missing_file_is_named(tmp_path: Path):
         prepare(manifest, 6.0)
 
 
-def test_a_killed_preparation_leaves_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path):
-    """What a kill leaves is under another name; the next call makes the store."""
+def _prepare_for_ever(folder: Path, count: int) -> None:
+    def never(*_: object, **__: object) -> None:
+        time.sleep(600)
+
+    seenet.store.np.savez = never
+    prepare(Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(count)]), 6.0)
+
+
+def test_a_killed_preparation_leaves_no_store(tmp_path: Path, cache: Path):
+    """SIGKILL when the samples are written and the index is not: the next call makes the store, and cleans up."""
     manifest = corpus(tmp_path / "killed", 5)
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(seenet.store.np, "savez", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            prepare(manifest, 6.0)
+    before = set((cache / "stores").glob("*"))
+    process = multiprocessing.get_context("spawn").Process(target=_prepare_for_ever, args=(tmp_path / "killed", 5))
+    process.start()
+    deadline = time.monotonic() + 60
+    while not (left := [p for p in (cache / "stores").glob("*/audio.i16") if p.parent not in before]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    assert ".tmp-" in left[0].parent.name
     assert prepare(manifest, 6.0).lengths.tolist() == [4000] * 5
+    assert not list((cache / "stores").glob("*.tmp-*"))
 
 
 def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:

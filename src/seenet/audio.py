@@ -57,7 +57,8 @@ def read_audio(path: Path, max_seconds: float) -> NDArray[np.float32]:
             # A tenth of a second more than is kept, so that the crop does not reach the resampler's edge.
             waveform = file.read(int((max_seconds + 0.1) * source_rate), dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
-        raise BadAudio(str(error).rsplit(": ", 1)[-1].rstrip(".")) from error
+        reason = error.strerror if isinstance(error, OSError) else str(error).rsplit(": ", 1)[-1]
+        raise BadAudio(str(reason).rstrip(".")) from error
     if len(waveform) == 0:
         raise BadAudio("empty: no samples")
     mono = waveform.mean(axis=1)

@@ -1,6 +1,7 @@
 """One fold: train it, or go on training it, then test it."""
 
 import csv
+import logging
 import time
 import warnings
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ from seenet.runs import write_json, write_predictions
 from seenet.seeds import INITIALISATION, mix
 from seenet.store import Store
 from seenet.trainer import TrainerPlan
+
+for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
+    logging.getLogger(_logger).setLevel(logging.WARNING)
 
 # Said by libraries at every fold, and of no use to the person who runs one.
 _NOISE = (

@@ -1,8 +1,12 @@
 """Where things are: the configuration, the cache, the corpora."""
 
 import os
-from collections.abc import Iterable
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from filelock import FileLock
 
 from seenet.errors import SeenetError
 
@@ -54,3 +58,39 @@ def corpus_root(root: str | None, corpus: str, folder_names: Iterable[str]) -> P
             f"rename it or say dataset.root=FOLDER"
         )
     return found[0].resolve()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is never seen half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = _beside(path)
+    building.write_text(text, encoding="utf-8")
+    building.replace(path)
+
+
+def make_once(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder unless it exists; it is never seen half made.
+
+    Of several processes one makes it and the others wait. What a killed process left is removed.
+
+    Args:
+        folder: its final name.
+        make: fills an empty folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if folder.is_dir():
+            return
+        for left in folder.parent.glob(f"{folder.name}.tmp-*"):
+            shutil.rmtree(left)
+        building = _beside(folder)
+        building.mkdir()
+        try:
+            make(building)
+            building.replace(folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)

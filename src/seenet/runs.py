@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seenet.paths import conf_dir
-from seenet.store import write_whole
+from seenet.paths import conf_dir, write_whole
 
 SCHEMA = 1
 """Version of result.json and predictions.csv; docs/results.md describes it."""

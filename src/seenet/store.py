@@ -7,22 +7,19 @@ the crop. A changed file makes another store. It is built under another name and
 import hashlib
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from seenet.audio import RATE, BadAudio, read_audio
 from seenet.console import progress, say
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
-from seenet.paths import cache_dir
+from seenet.paths import cache_dir, make_once, write_whole
 
 FORMAT = 1
 FULL_SCALE = 32768
@@ -87,14 +84,6 @@ def content_digests(root: Path, paths: list[Path]) -> list[str]:
     return digests
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is never seen half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
-    building.write_text(text, encoding="utf-8")
-    building.replace(path)
-
-
 def _decoded(paths: list[Path], max_seconds: float) -> Iterator[NDArray[np.float32] | BadAudio]:
     def attempt(path: Path) -> NDArray[np.float32] | BadAudio:
         try:
@@ -150,17 +139,12 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
     recipe = json.dumps([FORMAT, RATE, max_seconds, list(zip(names, contents, strict=True))])
     key = hashlib.blake2b(recipe.encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "stores" / f"{manifest.name}-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            say(f"decoding {len(manifest)} clips of {manifest.name} into {folder} (once)")
-            building = folder.with_name(f"{folder.name}.tmp-{uuid.uuid4().hex[:8]}")
-            building.mkdir()
-            try:
-                _build(building, manifest, max_seconds)
-                building.replace(folder)
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
+
+    def make(building: Path) -> None:
+        say(f"decoding {len(manifest)} clips of {manifest.name} into {folder} (once)")
+        _build(building, manifest, max_seconds)
+
+    make_once(folder, make)
     index = np.load(folder / "index.npz")
     audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
     return Store(key, audio, index["offsets"], index["lengths"], index["scales"], index["digests"])

@@ -1,7 +1,6 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
 import json
-import logging
 import os
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
@@ -40,8 +39,6 @@ def train(cfg: DictConfig) -> list[Path]:
     Raises:
         SeenetError: anything the user can put right; finished folds stay finished.
     """
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
     plan: TrainerPlan = build(cfg.trainer, "trainer")

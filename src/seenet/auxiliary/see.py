@@ -46,8 +46,8 @@ class SoftEmotionExperts(AuxiliaryTask):
         """Mine one hard negative for each clip.
 
         For clip i of class c it is a clip j of another class, drawn with probability
-        softmax_j(E_c(h_i) · E_c(h_j)). The draw is the maximum of the scores plus Gumbel noise, which has exactly that distribution and needs
-        no sum; where a batch holds one class the result means nothing.
+        softmax_j(E_c(h_i) · E_c(h_j)). The draw is the maximum of the scores plus Gumbel noise, which has
+        exactly that distribution and needs no sum; where a batch holds one class the result means nothing.
 
         Args:
             embeddings: shape (batch, classes, width).

@@ -2,6 +2,7 @@
 
 import re
 
+from seenet.corpora.files import files_below
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 from seenet.paths import corpus_root
@@ -36,7 +37,7 @@ def read(root: str | None = None) -> Manifest:
     folder = corpus_root(root, "ravdess", ("ravdess", "audio_speech_actors_01-24"))
     rows: dict[str, Utterance] = {}
     # The shortest path first: of two copies the one nearer to the root is kept, on every machine.
-    for path in sorted(folder.rglob("*.[wW][aA][vV]"), key=lambda p: (len(p.parts), p.as_posix())):
+    for path in sorted(files_below(folder, ".wav"), key=lambda p: len(p.parts)):
         match = NAME.fullmatch(path.name)
         if not match or match[1] != AUDIO_ONLY or match[2] != SPEECH or path.stem in rows:
             continue

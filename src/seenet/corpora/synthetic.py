@@ -6,21 +6,18 @@ scattered, and each speaker has a voice and a style. Results on it are no result
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from filelock import FileLock
 
 from seenet.console import progress, say
 from seenet.corpora.voice import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
 from seenet.emotions import EMOTIONS, resolve_classes
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance, read_rows, write_manifest
-from seenet.paths import cache_dir
+from seenet.paths import cache_dir, make_once
 
 VERSION = 1  # of what is made; a new one makes every user's corpus anew
 DATA_CARD = """# SYNTHETIC emotional speech
@@ -108,15 +105,10 @@ def read(emotions: str | list[str] = "four", speakers: int = 24, clips: int = 10
         raise SeenetError(f"dataset.seed={seed}: expected 0 or more")
     key = hashlib.blake2b(json.dumps([VERSION, names, speakers, clips, seed]).encode(), digest_size=6).hexdigest()
     folder = cache_dir() / "corpora" / f"synthetic-{key}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            say(f"making the synthetic corpus in {folder} (once)")
-            building = folder.with_name(f"{folder.name}.tmp-{uuid.uuid4().hex[:8]}")
-            building.mkdir()
-            try:
-                _make(building, names, speakers, clips, seed)
-                building.replace(folder)
-            finally:
-                shutil.rmtree(building, ignore_errors=True)
+
+    def make(building: Path) -> None:
+        say(f"making the synthetic corpus in {folder} (once)")
+        _make(building, names, speakers, clips, seed)
+
+    make_once(folder, make)
     return Manifest("synthetic", folder, read_rows(folder / "manifest.csv"), synthetic=True)
