@@ -23,7 +23,7 @@ def test_help_is_grouped_and_imports_nothing_heavy():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "HEAVY []" in run.stdout
-    for words in ("aug          ", "ebm, mixup, none", "dataset", "wavlm_tiny", "-m aug=ebm,mixup,none"):
+    for words in ("  aug         ", "ebm, mixup, none", "dataset", "wavlm_tiny", "-m aug=ebm,mixup,none"):
         assert words in run.stdout
     assert "$" not in run.stdout.replace('"$(', ""), "no placeholder is left"
 

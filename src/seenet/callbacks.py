@@ -34,10 +34,10 @@ class History(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the epoch's row."""
         values = {name: float(trainer.callback_metrics[name.replace("_", "/", 1)]) for name in CURVES}
-        row = {"epoch": trainer.current_epoch, **values, "seconds": time.perf_counter() - self._start}
+        row = {"epoch": trainer.current_epoch + 1, **values, "seconds": time.perf_counter() - self._start}
         self.rows.append(row)
         say(
-            f"{self.label} epoch {row['epoch'] + 1}/{trainer.max_epochs}: loss {row['fit_loss']:.3f}, "
+            f"{self.label} epoch {row['epoch']}/{trainer.max_epochs}: loss {row['fit_loss']:.3f}, "
             f"dev UA {100 * row['dev_ua']:.1f} %  ({row['seconds']:.1f} s)"
         )
 

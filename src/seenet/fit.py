@@ -129,7 +129,7 @@ class FoldRun:
         self._run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
-            "best_epoch": best["epoch"],
+            "best_epoch": best["epoch"] + 1,  # people count epochs from 1
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),
         }

@@ -93,7 +93,7 @@ class EmotionModel(lightning.LightningModule):
     def _check_loss(self) -> None:
         if not torch.isfinite(self._loss_sum):
             raise SeenetError(
-                f"the loss became {self._loss_sum.item()} in epoch {self.current_epoch}; lower optim.lr or take "
+                f"the loss became {self._loss_sum.item()} in epoch {self.current_epoch + 1}; lower optim.lr or take "
                 "trainer.precision=32-true"
             )
 

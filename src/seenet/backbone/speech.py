@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field
@@ -85,7 +86,7 @@ class SpeechBackbone(nn.Module):
         self._set_lengths = mind_lengths(self.model)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
         if freeze_feature_encoder or freeze:
-            self.model.freeze_feature_encoder()
+            self.model.feature_extractor._freeze_parameters()  # HubertModel has no public name for it
         if freeze:
             self.model.requires_grad_(False)
 
@@ -100,15 +101,16 @@ class SpeechBackbone(nn.Module):
         """Frames of each clip.
 
         Args:
-            waveform: 16 kHz, zero in its padding. Shape (batch, samples).
+            waveform: 16 kHz; what stands in the padding is not heard. Shape (batch, samples).
             lengths: valid samples; a clip shorter than one frame's receptive field counts as that long.
                 Shape (batch,).
 
         Returns:
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True where valid.
         """
-        lengths = lengths.clamp(min=self._shortest)
+        waveform = torch.where(valid_mask(lengths, waveform.shape[1]), waveform, 0)
         waveform = pad_to(waveform, self._shortest)
+        lengths = lengths.clamp(min=self._shortest)
         samples = valid_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalized(waveform, lengths, samples)
@@ -152,6 +154,6 @@ def _load(
         for name, value in shares.items():
             setattr(config, name, value)
         return model_class.from_pretrained(weights.source, config=config, **place)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise SeenetError(f"the weights of '{weights.source}' cannot be loaded: {first_line}") from error

@@ -71,6 +71,7 @@ class EmotionData(lightning.LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
+            generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
         )
 
     def _processes(self) -> dict[str, int]:

@@ -99,8 +99,13 @@ class TrainBatches(Sampler[list[Item]]):
         self.rank, self.world_size, self.epoch = rank, world_size, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws (Lightning calls it)."""
+        """Choose the epoch that the next iteration draws."""
         self.epoch = epoch
+
+    @property
+    def sampler(self) -> "TrainBatches":
+        """Itself: where Lightning looks for `set_epoch` at the start of each epoch."""
+        return self
 
     def __len__(self) -> int:
         share = -(-len(self.labels) // self.world_size)

@@ -1,0 +1,294 @@
+"""A run from the configuration to its files: reuse, resume, identity, results, errors."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from sklearn.metrics import recall_score
+
+from conftest import SMALL
+from seenet.errors import SeenetError
+from seenet.module import EmotionModel
+from seenet.training import train
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(config, tmp_path: Path):
+    """Train in this process and give the folders of the results."""
+
+    def trained(*overrides: str) -> list[Path]:
+        return train(config(*SMALL, f"output_dir={tmp_path}", *overrides))
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One small run of all folds through the console script, and what it printed."""
+    folder = tmp_path_factory.mktemp("shared")
+    script = Path(sys.executable).with_name("seenet-train")
+    done = subprocess.run([str(script), *SMALL], cwd=folder, capture_output=True, text=True, check=True)
+    return next((folder / "outputs").glob("synthetic-*")), done.stdout
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_what_it_promises(shared):
+    folder, printed = shared
+    for fold in range(3):
+        for name in ("best.ckpt", "curves.csv", "curves.png", "clean/confusion.png"):
+            assert (folder / f"fold{fold}" / name).stat().st_size > 100
+        assert not (folder / f"fold{fold}" / "last.ckpt").exists()
+    assert (folder / "confusion-clean.png").is_file()
+    for words in ("SYNTHETIC", "mean ± std", "UA %", "0 of 3", "2 of 3", "epoch 2/2", "protocol=strict"):
+        assert words in printed
+
+
+def test_results_hold_together(shared):
+    """Figures in result.json are those of predictions.csv; the parts are those of the fold."""
+    folder, printed = shared
+    tested = []
+    for fold in range(3):
+        result = json.loads((folder / f"fold{fold}/clean/result.json").read_text())
+        rows = read_csv(folder / f"fold{fold}/clean/predictions.csv")
+        labels, predicted = [r["label"] for r in rows], [r["prediction"] for r in rows]
+        recall = recall_score(labels, predicted, average=None, labels=result["classes"], zero_division=0)
+        assert result["metrics"]["ua"] == pytest.approx(recall.mean())
+        assert list(result["metrics"]["recall"].values()) == pytest.approx(recall.tolist())
+        assert result["metrics"]["wa"] == pytest.approx(np.mean(np.array(labels) == np.array(predicted)))
+        assert f"{100 * result['metrics']['ua']:.1f}" in printed
+        for row in rows:
+            shares = [float(row[f"p_{c}"]) for c in result["classes"]]
+            assert sum(shares) == pytest.approx(1, abs=1e-5)
+            assert result["classes"][int(np.argmax(shares))] == row["prediction"]
+        assert len(rows) == result["n_test"] == 16
+        assert result["n_train"] + result["n_dev"] + result["n_test"] == 48
+        assert result["audit"] == {"verdict": "clean", "speaker": 0, "session": "unknown", "file": 0, "waveform": 0}
+        assert result["synthetic"] is True
+        assert result["selection"] == "dev"
+        curves = read_csv(folder / f"fold{fold}/curves.csv")
+        best = max(curves, key=lambda row: float(row["dev_ua"]))
+        assert (len(curves), result["best_epoch"]) == (2, int(best["epoch"]))
+        tested += [row["utterance"] for row in rows]
+    assert len(set(tested)) == 48, "every clip is tested once"
+
+
+def keys(text: str) -> set[str]:
+    """The names in the first column of a Markdown table."""
+    return set(re.findall(r"^\| `([a-z_0-9]+)", text, re.MULTILINE))
+
+
+def test_the_schemas_are_documented(shared):
+    folder, _ = shared
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    result = json.loads((folder / "fold0/clean/result.json").read_text())
+    assert keys(text.split("## result.json")[1].split("## ")[0]) == set(result)
+    assert f"schema {result['schema']}" in text
+    curves = read_csv(folder / "fold0/curves.csv")[0]
+    assert keys(text.split("## curves.csv")[1].split("## ")[0]) == set(curves)
+    columns = set(read_csv(folder / "fold0/clean/predictions.csv")[0])
+    documented = keys(text.split("## predictions.csv")[1].split("## ")[0])
+    assert columns - {f"p_{c}" for c in result["classes"]} == documented - {"p_"}
+
+
+def test_the_same_command_reuses_and_a_changed_setting_does_not(run, capsys, tmp_path: Path):
+    first = run("fold=0")
+    before = (first[0] / "result.json").read_text()
+    table = capsys.readouterr().out.split("reused")[-1].split("backbone=")[1]
+    again = run("fold=0", "output_dir=" + str(tmp_path), "data.num_workers=0", "logger=csv")
+    printed = capsys.readouterr().out
+    assert "reused" in printed
+    assert "epoch 1/" not in printed
+    assert printed.split("backbone=")[1] == table, "the same table"
+    assert (again[0] / "result.json").read_text() == before
+    changed = run("fold=0", "optim.lr=3e-3")
+    assert "epoch 1/" in capsys.readouterr().out
+    assert changed[0].parents[1] != first[0].parents[1]
+
+
+def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
+    from seenet.runs import Run
+
+    def name(*overrides: str, **learned) -> str:
+        resolved = OmegaConf.to_container(config(*overrides), resolve=True)
+        return Run.of(tmp_path, resolved, {"corpus": "a", "audio": "b", **learned}).run_id(0)
+
+    same = ["fold=1", "noise=white", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"]
+    for override in same:
+        assert name(override) == name(), override
+    other = [
+        *("seed=1", "aug=mixup", "aug.ratio_db=[0,0]", "aux_task.weight=0.5", "classes=eight", "protocol=paper"),
+        *("optim.lr=1", "data.batch_size=1", "data.partner=class_first", "backbone.dropout_is_unknown=1"),
+    ]
+    for override in other[:-1]:
+        assert name(override) != name(), override
+    assert name(audio="c") != name()
+    assert Run.of(tmp_path, OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != name()
+
+
+def test_noise_tests_again_and_trains_nothing(run, capsys):
+    clean = run("fold=0")
+    checkpoint = (clean[0].parent / "best.ckpt").stat().st_mtime_ns
+    capsys.readouterr()
+    noisy = run("fold=0", "noise=white", "noise.snr_db=-20")
+    printed = capsys.readouterr().out
+    assert "epoch 1/" not in printed
+    assert noisy[0].parent == clean[0].parent
+    assert noisy != clean
+    assert (clean[0].parent / "best.ckpt").stat().st_mtime_ns == checkpoint
+    first, second = (read_csv(folder[0] / "predictions.csv") for folder in (clean, noisy))
+    assert [r["utterance"] for r in first] == [r["utterance"] for r in second]
+    assert [r["p_sad"] for r in first] != [r["p_sad"] for r in second]
+
+
+def test_same_seed_same_predictions(run, tmp_path: Path):
+    outputs = [run("fold=0", f"output_dir={tmp_path / name}")[0] / "predictions.csv" for name in ("a", "b")]
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    other = run("fold=0", "seed=1")[0] / "predictions.csv"
+    assert other.read_bytes() != outputs[0].read_bytes()
+
+
+def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(run, tmp_path: Path):
+    """SIGKILL in mid-epoch; the resumed fold equals an uninterrupted one to the byte."""
+    settings = ("fold=0", "trainer.max_epochs=4", "dataset.clips=12")
+    script = Path(sys.executable).with_name("seenet-train")
+    command = [str(script), *SMALL, *settings, f"output_dir={tmp_path / 'killed'}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    for line in process.stdout:
+        if "epoch 2/" in line:
+            break
+    time.sleep(0.3)  # into the third epoch
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    folder = next((tmp_path / "killed").glob("*/fold0"))
+    assert (folder / "last.ckpt").is_file()
+    assert not list(folder.glob("*/result.json"))
+    resumed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "goes on from" in resumed.stdout
+    assert "epoch 1/" not in resumed.stdout
+    assert "epoch 4/" in resumed.stdout
+    whole = run(*settings, f"output_dir={tmp_path / 'whole'}")[0]
+    assert (folder / "clean/predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+    assert [r["dev_ua"] for r in read_csv(folder / "curves.csv")] == [
+        r["dev_ua"] for r in read_csv(whole.parent / "curves.csv")
+    ]
+
+
+def test_every_epoch_draws_its_own_clips(run, monkeypatch: pytest.MonkeyPatch):
+    seen: dict[int, list[int]] = {}
+    step = EmotionModel.training_step
+
+    def watched(self, batch, index):
+        seen.setdefault(self.current_epoch, []).extend(batch.indices.tolist())
+        return step(self, batch, index)
+
+    monkeypatch.setattr(EmotionModel, "training_step", watched)
+    run("fold=0")
+    assert len(seen[0]) == len(seen[1]) > 8
+    assert seen[0] != seen[1]
+
+
+def test_paper_protocol_says_so_everywhere(run, capsys):
+    folder = run("fold=0", "protocol=paper")[0]
+    assert capsys.readouterr().out.count("selected on the test fold") >= 2
+    result = json.loads((folder / "result.json").read_text())
+    assert result["selection"] == "test"
+    assert "test fold" in result["remark"]
+    assert result["n_dev"] == result["n_test"]
+    best = read_csv(folder.parent / "curves.csv")[result["best_epoch"] - 1]
+    assert float(best["dev_ua"]) == pytest.approx(result["metrics"]["ua"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["fold=7"], "fold=7: expected all, or some of 0 to 2"),
+        (["classes=[happy,bored]", "dataset.emotions=four"], "class 'bored' has no clips"),
+        (["dataset.folds=luna5"], "expected one of speakers3, leave_one_speaker_out"),
+        (["data.batch_size=0"], "data.batch_size=0"),
+        (["data.partner=nobody"], "expected one of uniform, class_first"),
+        (["data.max_seconds=0"], "data.max_seconds=0"),
+        (["seed=-1"], "seed=-1"),
+        (["trainer.devices=0"], "trainer.devices=0"),
+        (["backbone.path=/nowhere"], "save_pretrained"),
+    ],
+)
+def test_mistakes(run, overrides: list[str], words: str):
+    with pytest.raises(SeenetError, match=re.escape(words)):
+        run(*overrides)
+
+
+def test_a_loss_that_is_not_finite_stops_the_fold(run, tmp_path: Path):
+    with pytest.raises(SeenetError, match="the loss became nan in epoch 1; lower optim.lr"):
+        run("fold=0", "optim.lr=1e30")
+    assert not list(tmp_path.rglob("result.json"))
+    assert not list(tmp_path.rglob("last.ckpt")), "nothing to resume from a broken model"
+
+
+def test_a_full_gpu_is_one_line(run, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(EmotionModel, "training_step", full)
+    with pytest.raises(SeenetError, match=r"data.batch_size=8: take half.*accumulate_grad_batches=2"):
+        run("fold=0")
+
+
+def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys):
+    step = EmotionModel.training_step
+
+    def breaks_in_fold_1(self, batch, index):
+        if "fold1" in str(self.trainer.default_root_dir):
+            raise SeenetError("planted")
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionModel, "training_step", breaks_in_fold_1)
+        with pytest.raises(SeenetError, match="planted"):
+            run()
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+    capsys.readouterr()
+    run()
+    printed = capsys.readouterr().out
+    assert "fold 0: finished before, reused" in printed
+    assert "fold 1 (2/3) epoch 1" in printed
+
+
+@pytest.mark.parametrize("backbone", ["wav2vec2_tiny", "hubert_tiny", "data2vec_tiny"])
+def test_the_other_families_train(run, backbone: str):
+    folder = run("fold=0", f"backbone={backbone}", "trainer.max_epochs=1", "pooling=mean")[0]
+    assert json.loads((folder / "result.json").read_text())["backbone"] == backbone
+
+
+def test_what_learns_gets_a_gradient(config, tmp_path: Path):
+    """And nothing else: a frozen convolution stays as it was, everything else moves."""
+    folders = train(
+        config(*SMALL, f"output_dir={tmp_path}", "fold=0", "backbone.freeze_feature_encoder=true", "logger=csv")
+    )
+    torch.manual_seed(0)
+    weights = torch.load(folders[0].parent / "best.ckpt", weights_only=True)["state_dict"]
+    frozen_run = train(
+        config(*SMALL, f"output_dir={tmp_path}", "fold=0", "backbone.freeze_feature_encoder=true", "optim.lr=0.0")
+    )
+    untrained = torch.load(frozen_run[0].parent / "best.ckpt", weights_only=True)["state_dict"]
+    moved = {name for name in weights if not torch.equal(weights[name], untrained[name])}
+    assert not any("feature_extractor" in name for name in moved)
+    for part in ("head.weight", "pooling.weight", "auxiliary.embed.weight", "auxiliary.score_weight"):
+        assert part in moved
+    assert (folders[0].parent / "metrics.csv").is_file() or list(folders[0].parent.rglob("metrics.csv"))
