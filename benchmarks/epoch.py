@@ -1,0 +1,81 @@
+"""What the trainer costs: whole epochs of seenet's trainer against a bare loop over the same padded batches.
+
+Both do the same arithmetic on the same batches, with the same thread count, in turn in one process: forward,
+backward and optimiser step over the training batches, forward over the development batches. The trainer's epoch
+holds everything besides: drawing clips and partners, reading and padding, EBM, metrics, logging, checkpoints. The
+figure that counts is the ratio of the medians; the absolute times depend on the machine.
+
+Usage: python benchmarks/epoch.py [EPOCHS]
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from torch.nn import functional as F
+
+from seenet.backbone.weights import find_weights
+from seenet.build import build
+from seenet.data.batch import Batch
+from seenet.fit import Corpus, FoldRun
+from seenet.folds import make_folds
+from seenet.paths import conf_dir
+from seenet.store import prepare
+
+WARM_UP = 1  # epochs not counted
+
+
+def bare_epoch(fold_run: FoldRun, optimizer: torch.optim.Optimizer, train: list[Batch], dev: list[Batch]) -> float:
+    model, generator = fold_run.model, torch.Generator().manual_seed(0)
+    start = time.perf_counter()
+    model.train()
+    for batch in train:
+        optimizer.zero_grad()
+        pooled = model.pool(batch)
+        main = F.cross_entropy(model.head(pooled), batch.labels)
+        loss, _ = model.auxiliary.loss(main, pooled, batch, generator)
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        for batch in dev:
+            model(batch)
+    return time.perf_counter() - start
+
+
+def main(epochs: int) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("train", overrides=["trainer=cpu", f"trainer.max_epochs={epochs + WARM_UP}"])
+    manifest = build(cfg.dataset, "dataset", skip=("classes", "merge", "folds", "schemes"))
+    scheme = build(cfg.dataset.schemes[cfg.dataset.folds], "scheme")
+    protocol = build(cfg.protocol, "protocol")
+    fold = make_folds(manifest, np.arange(len(manifest)), scheme, protocol)[0]
+    corpus = Corpus(manifest, prepare(manifest, cfg.data.max_seconds), ("happy", "neutral", "sad", "angry"))
+    plan, weights = build(cfg.trainer, "trainer"), find_weights("wavlm")
+    trainer_times, bare_times = [], []
+    for _ in range(2):  # in turn: trainer, bare, trainer, bare
+        with tempfile.TemporaryDirectory() as folder:
+            fold_run = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
+            fold_run.train("trainer")
+            rows = Path(folder, "curves.csv").read_text().splitlines()[1:]
+            trainer_times += [float(row.split(",")[-1]) for row in rows][WARM_UP:]
+            bare = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
+            train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())
+            optimizer = bare.model.configure_optimizers()
+            times = [bare_epoch(bare, optimizer, train, dev) for _ in range(epochs + WARM_UP)]
+            bare_times += times[WARM_UP:]
+    trainer, bare = statistics.median(trainer_times), statistics.median(bare_times)
+    print(f"trainer: {trainer:.2f} s an epoch (median of {len(trainer_times)})")
+    print(f"bare:    {bare:.2f} s an epoch (median of {len(bare_times)})")
+    figures = {"trainer_s": trainer, "bare_s": bare, "ratio": trainer / bare, "threads": torch.get_num_threads()}
+    print(json.dumps({"benchmark": "epoch", "backbone": cfg.backbone.name, **figures}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

@@ -1,0 +1,117 @@
+"""The wheel outside the checkout, several processes, the large configuration, the README's commands."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import transformers
+
+from conftest import SMALL
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
+    """The wheel itself in an environment of its own; its dependencies are lent by this one, seenet is not."""
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True, capture_output=True)
+    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (packages / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    where = subprocess.run(
+        [python, "-c", "import seenet, seenet.paths as p; print(seenet.__file__, p.conf_dir())"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert where.count(str(packages)) == 2, "package and configuration are the wheel's own"
+    command = [str(tmp_path / "env/bin/seenet-train"), "trainer.max_epochs=1", "fold=0", *SMALL[:2]]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "0 of 3" in run.stdout
+    result = json.loads(next((tmp_path / "outputs").glob("*/fold0/clean/result.json")).read_text())
+    assert result["git_commit"] is None
+
+
+@pytest.mark.slow
+def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path):
+    """As a user does, with the pinned versions; takes minutes and gigabytes."""
+    venv.create(tmp_path / "env", with_pip=True)
+    pip = [tmp_path / "env/bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel]
+    subprocess.run(pip, check=True, cwd=tmp_path)
+    command = [str(tmp_path / "env/bin/seenet-train"), "trainer.max_epochs=1", "fold=0"]
+    environment = {**os.environ, "SEENET_CACHE": str(tmp_path / "cache")}
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stderr
+    assert "0 of 3" in run.stdout
+
+
+def test_two_processes_train_one_model(seenet_train, tmp_path: Path):
+    """trainer=ddp over two CPU processes: every test clip once, and one set of files."""
+    run = seenet_train(*SMALL, "fold=[0,1]", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("mean ± std") == 1, "one process speaks"
+    for fold in (0, 1):
+        folder = next((tmp_path / "outputs").glob(f"*/fold{fold}/clean"))
+        result = json.loads((folder / "result.json").read_text())
+        assert result["device"] == "2 x cpu"
+        rows = (folder / "predictions.csv").read_text().splitlines()[1:]
+        assert len(rows) == len({row.split(",")[0] for row in rows}) == result["n_test"] == 16
+        assert sum(map(sum, result["metrics"]["confusion"])) == 16
+
+
+@pytest.mark.slow
+def test_the_large_configuration_trains_a_step(seenet_train, tmp_path: Path):
+    """backbone=wavlm from a folder that save_pretrained wrote, with the architecture of wavlm-large."""
+    large = transformers.WavLMConfig(
+        hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,
+        feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=False,
+    )  # fmt: skip
+    transformers.WavLMModel(large).save_pretrained(tmp_path / "wavlm-large")
+    settings = ("dataset.speakers=3", "dataset.clips=1", "fold=0", "trainer.max_epochs=1", "data.batch_size=2")
+    run = seenet_train("backbone=wavlm", f"backbone.path={tmp_path / 'wavlm-large'}", *settings)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(next((tmp_path / "outputs").glob("*/fold0/clean/result.json")).read_text())
+    assert result["backbone"] == "wavlm"
+    assert result["config"]["optim"]["lr"] == pytest.approx(1e-4)
+
+
+def test_every_command_of_the_readme_is_one_that_works(config):
+    """make targets exist; seenet-train's overrides compose."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    assert all(f"\n{target}:" in makefile for target in targets)
+    commands = re.findall(r"^(?:.*bin/)?seenet-train(.*)", text, re.MULTILINE)
+    assert len(commands) > 5
+    for command in commands:
+        words = command.split("#")[0].split()
+        overrides = [word.split(",")[0] if "[" not in word else word for word in words if not word.startswith("-")]
+        config(*(o for o in overrides if o != "job"))
+
+
+def test_nothing_names_a_machine():
+    """Pins are names and versions; no address, no absolute path."""
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+]+", line), line
+
+
+def test_torch_and_torchaudio_are_one_pair():
+    project = (ROOT / "pyproject.toml").read_text()
+    ranges = dict(re.findall(r'"(torch|torchaudio)(>=[^"]+)"', project))
+    assert ranges["torch"] == ranges["torchaudio"]
+    pins = dict(re.findall(r"^(torch|torchaudio)==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assert pins["torch"] == pins["torchaudio"] == "2.11.0"

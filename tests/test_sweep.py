@@ -1,0 +1,71 @@
+"""Multirun: one table at the end, failed arms listed, fold sweeps joined."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import SMALL
+from seenet.cli.sweep import arm_names
+from seenet.report.published import published
+from seenet.report.tables import mean_and_deviation, print_arms, print_run
+
+
+def test_arms_are_named_by_what_differs():
+    assert arm_names([["aug=ebm", "seed=1"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
+    assert arm_names([["fold=0"], ["fold=1"]]) == ["all", "all"]
+    assert arm_names([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
+
+
+def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
+    """Three arms, one of which fails: the others finish, the failure is listed, the exit code says so."""
+    arguments = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm,none", "optim.lr=1e-3,1e30")
+    run = seenet_train(*arguments)
+    assert run.returncode == 1
+    table = run.stdout.split("comparison of arms")[1]
+    assert [name in table for name in ("aug=ebm optim.lr=1e-3", "aug=none optim.lr=1e-3")] == [True, True]
+    assert "1e30" not in table
+    assert run.stderr.count("failed: ") == 2
+    assert "lower optim.lr" in run.stderr
+    notes = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
+    assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
+
+
+def test_a_sweep_over_folds_is_one_arm(seenet_train):
+    run = seenet_train("-m", *SMALL, "trainer.max_epochs=1", "fold=0,1,2")
+    assert run.returncode == 0, run.stderr
+    row = next(line for line in run.stdout.split("comparison of arms")[1].splitlines() if " all " in line)
+    assert row.split()[-2:] == ["3", "48"], "three folds, all clips"
+
+
+def result(**changes: object) -> dict:
+    metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4}
+    names = {"dataset": "ravdess", "backbone": "wavlm", "aug": "ebm", "aux_task": "see", "noise": "clean"}
+    base = {"protocol": "paper", "classes": list("abcdefgh"), "n_folds": 5, "fold": 0, "seed": 0, "n_test": 10}
+    rest = {"synthetic": False, "remark": "", "audit": {"verdict": "clean"}, "best_epoch": 3, "metrics": metrics}
+    return names | base | rest | changes
+
+
+def test_the_published_figure_stands_only_where_it_compares(capsys):
+    assert published(result())["ua"] == "80.6"
+    differing = [{"protocol": "strict"}, {"classes": list("abcd")}, {"n_folds": 6}, {"dataset": "synthetic"}]
+    for change in [*differing, {"noise": "white"}]:
+        assert published(result(**change)) is None
+    print_run([result()])
+    assert "80.6 ± 0.5" in capsys.readouterr().out
+    print_run([result(protocol="strict")])
+    assert "80.6" not in capsys.readouterr().out
+
+
+def test_remarks_are_never_lost(capsys):
+    leaky = result(audit={"verdict": "leaks allowed"}, remark="selected on the test fold", synthetic=True)
+    for show in (lambda: print_run([leaky]), lambda: print_arms({"a": [result()], "b": [leaky]})):
+        show()
+        printed = capsys.readouterr().out
+        for words in ("SYNTHETIC", "selected on the test fold", "leaks"):
+            assert words in printed
+
+
+@pytest.mark.parametrize(("values", "text"), [([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1")])
+def test_mean_and_sample_deviation(values: list[float], text: str):
+    assert mean_and_deviation(values) == text
