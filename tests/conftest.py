@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -16,6 +17,12 @@ from seenet.paths import conf_dir
 
 SMALL = ("dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=2", "data.batch_size=8")
 """A synthetic corpus of 48 clips and two epochs: seconds, not minutes."""
+
+
+def pad(waveforms: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Zeros behind the shorter clips, and the lengths."""
+    lengths = torch.tensor([len(w) for w in waveforms])
+    return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
 
 
 @pytest.fixture(scope="session", autouse=True)

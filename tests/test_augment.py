@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from conftest import pad
 from seenet.augment import ebm, mixup
 from seenet.augment.base import integers
 from seenet.augment.none import Identity
-from seenet.data.batch import Batch, pad
+from seenet.data.batch import Batch
 from seenet.noise.clean import Clean
 from seenet.noise.white import White
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 import transformers
 
+from conftest import pad
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights, find_weights
 from seenet.build import build
-from seenet.data.batch import pad
 from seenet.errors import SeenetError
 from seenet.pooling import AttentionPooling, MeanPooling
 

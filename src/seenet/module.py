@@ -7,6 +7,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import MeanMetric
 
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.data.batch import Batch
@@ -14,6 +15,7 @@ from seenet.errors import SeenetError
 from seenet.metrics import FoldMetrics
 from seenet.seeds import AUXILIARY, TRAINING, mix
 
+LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
 CHECK_EVERY = 50  # steps between looks at the loss: each look waits for the device
 
 
@@ -54,6 +56,7 @@ class EmotionModel(lightning.LightningModule):
         self.head = nn.Linear(backbone.dim, num_classes)
         self.optimizer, self.seed = optimizer, seed
         self.metrics = nn.ModuleDict({part: FoldMetrics(num_classes) for part in ("fit", "dev", "test")})
+        self.losses = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in LOSSES})
         self.predictions: list[Prediction] = []
 
     def pool(self, batch: Batch) -> Tensor:
@@ -84,8 +87,8 @@ class EmotionModel(lightning.LightningModule):
         loss, auxiliary = self.auxiliary.loss(main, pooled, batch, self._generator)
         self.metrics["fit"].update(logits, batch.labels)
         self._loss_sum += loss.detach()
-        self.log("fit/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
-        self.log("fit/auxiliary", auxiliary, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        self.losses["fit_loss"].update(loss.detach(), len(batch))
+        self.losses["fit_auxiliary"].update(auxiliary.detach(), len(batch))
         if batch_idx % CHECK_EVERY == 0 or self.trainer.is_last_batch:
             self._check_loss()
         return loss
@@ -106,7 +109,7 @@ class EmotionModel(lightning.LightningModule):
         probabilities = self(batch)
         self.metrics["dev"].update(probabilities, batch.labels)
         loss = F.nll_loss(probabilities.clamp(min=1e-9).log(), batch.labels)
-        self.log("dev/loss", loss, batch_size=len(batch), sync_dist=True)
+        self.losses["dev_loss"].update(loss, len(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Close the figures that select the epoch."""
@@ -133,5 +136,10 @@ class EmotionModel(lightning.LightningModule):
 
     def _log_scalars(self, part: str) -> None:
         values = self.metrics[part].compute()
+        figures = {f"{part}/{name}": values[name] for name in ("ua", "wa", "macro_f1")}
+        for name in LOSSES:
+            if name.startswith(part):
+                figures[name.replace("_", "/", 1)] = self.losses[name].compute()
+                self.losses[name].reset()
         self.metrics[part].reset()
-        self.log_dict({f"{part}/{name}": values[name] for name in ("ua", "wa", "macro_f1")})
+        self.log_dict(figures)

@@ -7,7 +7,7 @@ the crop. A changed file makes another store. It is built under another name and
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,16 @@ class Store:
 
     def waveform(self, index: int) -> NDArray[np.float32]:
         """One clip at 16 kHz, shape (samples,), full scale at 1."""
-        start = self.offsets[index]
-        samples = self.audio[start : start + self.lengths[index]]
-        return samples * (self.scales[index] / np.float32(FULL_SCALE))
+        return self.padded([index])[0]
+
+    def padded(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Clips at 16 kHz, full scale at 1, zeros behind the shorter ones. Shape (clips, longest)."""
+        batch = np.zeros((len(indices), self.lengths[indices].max()), dtype=np.float32)
+        for row, index in zip(batch, indices, strict=True):
+            start, length = self.offsets[index], self.lengths[index]
+            scale = self.scales[index] / np.float32(FULL_SCALE)
+            np.multiply(self.audio[start : start + length], scale, out=row[:length])
+        return batch
 
 
 def file_digest(path: Path) -> str:

@@ -74,8 +74,15 @@ class EnergyBasedMixup(Augmentation):
         audible = partner_power > 0
         ratio = clip_power / torch.where(audible, partner_power, 1.0)
         scale = torch.where(audible, ratio, 0.0).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
-        offset = torch.arange(waveform.shape[1], device=waveform.device) - draws.start[:, None]
+        # l is at most half of a clip, so a window of half the batch's length holds every piece; only it is touched.
+        size = waveform.shape[1]
+        width = max(1, size // 2)
+        window = torch.arange(width, device=waveform.device)
+        first = draws.start.clamp(max=size - width)[:, None]  # where each clip's window begins
+        offset = window - (draws.start[:, None] - first)
         mixed = (offset >= 0) & (offset < draws.length[:, None])
         source = (offset + draws.partner_start[:, None]).clamp(0, partner.shape[1] - 1)
         piece = (scale[:, None] * partner.gather(1, source).float()).to(waveform.dtype)
-        return replace(batch, waveform=torch.where(mixed, waveform + piece, waveform))
+        target = first + window
+        before = waveform.gather(1, target)
+        return replace(batch, waveform=waveform.scatter(1, target, torch.where(mixed, before + piece, before)))

@@ -74,7 +74,6 @@ class CompareArms(Callback):
             for result in note["results"]:
                 text = Path(result, "result.json").read_text(encoding="utf-8")
                 arms.setdefault(name, []).append(json.loads(text))
-        print()
         if arms:
             print_arms(arms)
         failed = [note for note in notes if note["error"]]

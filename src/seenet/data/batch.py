@@ -1,6 +1,5 @@
 """The batch: padded waveforms that never travel without their lengths."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -46,19 +45,6 @@ class Batch:
     def _mapped(self, function) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: function(v) for name, v in values.items() if v is not None})
-
-
-def pad(waveforms: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Pad with zeros to the longest.
-
-    Args:
-        waveforms: each of shape (samples,).
-
-    Returns:
-        Waveforms, shape (batch, longest), and lengths, shape (batch,).
-    """
-    lengths = torch.tensor([len(w) for w in waveforms])
-    return torch.nn.utils.rnn.pad_sequence(list(waveforms), batch_first=True), lengths
 
 
 def valid_mask(lengths: Tensor, size: int) -> Tensor:

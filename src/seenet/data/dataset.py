@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import Dataset
 
-from seenet.data.batch import Batch, pad
+from seenet.data.batch import Batch
 from seenet.data.sampler import Item
 from seenet.folds import Indices
 from seenet.manifest import Manifest
@@ -34,7 +34,8 @@ class Part(Dataset[Batch]):
         return len(self.indices)
 
     def _waveforms(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        return pad([torch.from_numpy(self.store.waveform(self.indices[p])) for p in positions])
+        rows = self.indices[positions]
+        return torch.from_numpy(self.store.padded(rows)), torch.from_numpy(self.store.lengths[rows])
 
     def __getitems__(self, items: list[Item]) -> Batch:
         """A padded batch of clips, with their partners where the items name any."""

@@ -40,11 +40,11 @@ def _remarks(results: Sequence[Result]) -> list[str]:
 def print_run(results: Sequence[Result]) -> None:
     """One row a fold, then the mean and, where it compares, the published figure."""
     first = results[0]
-    title = (
-        f"{first['dataset']} ({len(first['classes'])} classes), backbone={first['backbone']} aug={first['aug']} "
+    say(
+        f"\n{first['dataset']} ({len(first['classes'])} classes), backbone={first['backbone']} aug={first['aug']} "
         f"aux_task={first['aux_task']} noise={first['noise']} protocol={first['protocol']} seed={first['seed']}"
     )
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     for column in ("test fold", *SCORES.values(), "test clips", "best epoch"):
         table.add_column(column, justify="right")
     for result in results:
@@ -64,7 +64,8 @@ def print_run(results: Sequence[Result]) -> None:
 
 def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
     """One row an arm: what was overridden, and its mean ± std over the folds run."""
-    table = Table(title="comparison of arms (mean ± std over folds)", box=box.SIMPLE_HEAD, title_justify="left")
+    say("\ncomparison of arms (mean ± std over folds)")
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("arm")
     for column in (*SCORES.values(), "folds", "test clips"):
         table.add_column(column, justify="right")
