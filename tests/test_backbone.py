@@ -1,7 +1,14 @@
 """Every family obeys lengths, options do what they say, weights come from where they should."""
 
+import hashlib
+import http.server
 import json
+import os
 import socket
+import subprocess
+import sys
+import threading
+import urllib.parse
 from pathlib import Path
 
 import pytest
@@ -183,6 +190,64 @@ def test_wrong_folders(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(SeenetError, match="cannot be loaded"):
         SpeechBackbone("hubert", find_weights("hubert", path=str(tmp_path)))
+
+
+@pytest.fixture
+def hub(tmp_path: Path):
+    """A hub on this machine's loopback that serves one small WavLM, as huggingface.co does."""
+    commit = "89abcdef0123456789abcdef0123456789abcdef"
+    transformers.WavLMModel(transformers.WavLMConfig(**SMALL)).save_pretrained(tmp_path / "served")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            path = urllib.parse.urlparse(self.path).path
+            if path.startswith("/api/models/lab/wavlm"):
+                self.answer(json.dumps({"id": "lab/wavlm", "sha": commit, "siblings": []}).encode())
+            elif path.startswith("/lab/wavlm/resolve/") and (tmp_path / "served" / Path(path).name).is_file():
+                body = (tmp_path / "served" / Path(path).name).read_bytes()
+                self.answer(body, X_Repo_Commit=commit, ETag=f'"{hashlib.sha256(body).hexdigest()}"')
+            else:
+                known = "lab/wavlm" in path
+                self.answer(b"", 200 if path == "/" else 404, X_Error_Code="EntryNotFound" if known else "RepoNotFound")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", commit
+    server.shutdown()
+
+
+def test_weights_are_downloaded_once_and_then_cached(hub, tmp_path: Path):
+    """In a process of its own, for the hub's address is read at import."""
+    address, commit = hub
+    code = (
+        "from seenet.backbone.weights import find_weights\n"
+        "from seenet.backbone.speech import SpeechBackbone\n"
+        "from seenet.errors import SeenetError\n"
+        "first = find_weights('wavlm', 'lab/wavlm')\n"
+        "print(first.cached, first.fingerprint, SpeechBackbone('wavlm', first).dim)\n"
+        "second = find_weights('wavlm', 'lab/wavlm', revision=first.revision)\n"
+        "print(second.cached, second.fingerprint, SpeechBackbone('wavlm', second).dim)\n"
+        "try:\n    find_weights('wavlm', 'lab/none')\nexcept SeenetError as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    lines = run.stdout.splitlines()
+    assert lines[:2] == [f"False {commit} 32", f"True {commit} 32"], run.stdout + run.stderr
+    assert "lab/none" in lines[2]
+    assert "backbone.path=FOLDER" in lines[2]
 
 
 def test_the_hubs_cache_is_used_without_a_network(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

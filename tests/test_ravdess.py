@@ -1,6 +1,7 @@
 """RAVDESS: the real names, all 1440, and every trap of the folder."""
 
 import itertools
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from seenet.corpora.ravdess import read
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.store import prepare
+from seenet.training import load_corpus, train
 
 
 def names() -> list[tuple[int, str]]:
@@ -73,6 +75,28 @@ def test_folds(full: Path, config, scheme: str, sizes: list[int]):
     assert [len(fold.test) for fold in folds] == sizes
     assert all(len(fold.train) + len(fold.test) == 1440 for fold in folds)
     assert len(np.unique(np.concatenate([fold.test for fold in folds]))) == 1440
+
+
+def test_it_trains(full: Path, config, tmp_path: Path, capsys):
+    """The whole way on 1440 clips, each shorter than one frame's receptive field."""
+    settings = ("trainer.max_epochs=1", "backbone=wavlm_tiny", "fold=4", f"output_dir={tmp_path}")
+    folder = train(config("dataset=ravdess", f"dataset.root={full}", *settings))[0]
+    printed = capsys.readouterr().out
+    assert "ravdess: 1440 clips, 24 speakers" in printed
+    assert "neutral 96" in printed
+    assert "test folds of 300, 300, 300, 300, 240 clips" in printed
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["n_test"], result["n_train"] + result["n_dev"]) == (240, 1200)
+    assert len(result["classes"]) == 8
+    assert not result["synthetic"]
+
+
+def test_calm_is_an_explicit_choice(full: Path, config):
+    for merge, clips in (("null", 672), ("{calm: neutral}", 864)):
+        cfg = config("dataset=ravdess", "classes=four", f"dataset.root={full}", f"dataset.merge={merge}")
+        _, classes, indices = load_corpus(cfg)
+        assert len(indices) == clips
+        assert len(classes) == 4
 
 
 def test_the_kaggle_copy_counts_once(full: Path, tmp_path: Path):

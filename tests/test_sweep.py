@@ -23,19 +23,12 @@ def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
     run = seenet_train(*arguments)
     assert run.returncode == 1
     table = run.stdout.split("comparison of arms")[1]
-    assert [name in table for name in ("aug=ebm optim.lr=1e-3", "aug=none optim.lr=1e-3")] == [True, True]
-    assert "1e30" not in table
+    assert [name in table for name in ("aug=ebm optim.lr=0.001", "aug=none optim.lr=0.001")] == [True, True]
+    assert "1e+30" not in table
     assert run.stderr.count("failed: ") == 2
     assert "lower optim.lr" in run.stderr
     notes = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
     assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
-
-
-def test_a_sweep_over_folds_is_one_arm(seenet_train):
-    run = seenet_train("-m", *SMALL, "trainer.max_epochs=1", "fold=0,1,2")
-    assert run.returncode == 0, run.stderr
-    row = next(line for line in run.stdout.split("comparison of arms")[1].splitlines() if " all " in line)
-    assert row.split()[-2:] == ["3", "48"], "three folds, all clips"
 
 
 def result(**changes: object) -> dict:

@@ -50,6 +50,8 @@ class TrainerPlan:
         if self.precision == "auto":
             half = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
             self.precision = half if on_gpu else "32-true"
+        if self.precision == "16-mixed" and not on_gpu:
+            raise SeenetError("trainer.precision=16-mixed needs a GPU; on the CPU take 32-true or bf16-mixed")
         if self.strategy == "auto" and self.devices > 1:
             self.strategy = "ddp"
         for name in ("max_epochs", "accumulate_grad_batches"):

@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> list[Path]:
         raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
     plan: TrainerPlan = build(cfg.trainer, "trainer")
     weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
-    manifest, classes, indices = _corpus(cfg)
+    manifest, classes, indices = load_corpus(cfg)
     protocol: Protocol = build(cfg.protocol, "protocol")
     folds = make_folds(manifest, indices, _scheme(cfg), protocol)
     chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
@@ -112,9 +112,19 @@ def train(cfg: DictConfig) -> list[Path]:
     return folders
 
 
-def _corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
-    """The manifest, the classes in their order, and the rows that are of one of them."""
-    manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS).merged(cfg.dataset.merge)
+def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
+    """The corpus that a configuration names.
+
+    Args:
+        cfg: the composed configuration.
+
+    Returns:
+        The manifest, the classes in their order, and the rows that are of one of them, shape (clips,).
+
+    Raises:
+        SeenetError: the corpus is not there, or holds no clip of a class.
+    """
+    manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS).merged(cfg.dataset.merge or {})
     wanted = OmegaConf.to_object(cfg.classes) if OmegaConf.is_list(cfg.classes) else cfg.classes
     classes = resolve_classes(wanted, (row.emotion for row in manifest))
     counts = Counter(row.emotion for row in manifest)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 
 from seenet.errors import SeenetError
 from seenet.store import content_digests
@@ -105,5 +106,9 @@ def find_weights(
         raise SeenetError(
             f"the weights of '{checkpoint}' are not on this machine and {constants.ENDPOINT} does not answer; {ways}"
         )
-    commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision).sha
+    try:
+        commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision).sha
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SeenetError(f"the hub does not give '{checkpoint}' (revision {revision}): {reason}; {ways}") from error
     return Weights(checkpoint, revision=commit, cached=False, fingerprint=str(commit))
