@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
@@ -86,6 +85,14 @@ class LeaveOneSpeakerOut(Scheme):
         return [indices[speakers == name] for name in names]
 
 
+def _stratified_groups(parts: int, seed: int, labels: list[str], groups: list[str]) -> list[Indices]:
+    """Positions of each of `parts` sets of whole groups, labels balanced as far as groups allow."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
+
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    return [np.sort(part) for _, part in splitter.split(labels, labels, groups)]
+
+
 class SpeakerFolds(Scheme):
     """Speaker-disjoint folds with classes balanced as far as speakers allow, reproducible by seed.
 
@@ -103,8 +110,7 @@ class SpeakerFolds(Scheme):
         if not 2 <= self.count <= len(set(speakers)):
             raise SeenetError(f"{self.count} folds of {len(set(speakers))} speakers: 2 to {len(set(speakers))} fit")
         labels = [manifest[i].emotion for i in indices]
-        splitter = StratifiedGroupKFold(self.count, shuffle=True, random_state=self.seed)
-        return [np.sort(indices[test]) for _, test in splitter.split(labels, labels, speakers)]
+        return [indices[part] for part in _stratified_groups(self.count, self.seed, labels, speakers)]
 
 
 class Protocol(ABC):
@@ -161,9 +167,8 @@ class Strict(Protocol):
             )
         parts = min(max(2, round(1 / self.dev_share)), len(set(groups)))
         labels = [manifest[i].emotion for i in train]
-        splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=self.split_seed)
-        rest, dev = next(splitter.split(labels, labels, groups))
-        return Fold(number, train[rest], train[dev], test)
+        dev = train[_stratified_groups(parts, self.split_seed, labels, groups)[0]]
+        return Fold(number, np.setdiff1d(train, dev), dev, test)
 
 
 class Paper(Protocol):

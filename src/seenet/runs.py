@@ -60,7 +60,9 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
     """
     kept = {key: value for key, value in config.items() if key not in UNLEARNED}
     kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
-    kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k != "root"}
+    dataset = kept["dataset"]
+    kept["dataset"] = {k: v for k, v in dataset.items() if k not in ("root", "schemes")}
+    kept["dataset"]["scheme"] = dataset["schemes"].get(dataset["folds"])
     kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k != "path"}
     return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from seenet.errors import SeenetError
 
 
@@ -37,6 +35,8 @@ class TrainerPlan:
     gradient_clip_val: float | None = None
 
     def __post_init__(self):
+        import torch  # here and below, so that a mistake found earlier need not wait for it
+
         gpus = torch.cuda.device_count()
         if self.accelerator == "gpu" and gpus == 0:
             raise SeenetError("trainer asks for a GPU and torch finds none; take trainer=cpu or trainer=auto")
@@ -65,6 +65,8 @@ class TrainerPlan:
 
     def device_name(self) -> str:
         """The device, in words."""
+        import torch
+
         name = torch.cuda.get_device_name() if self.accelerator == "gpu" else "cpu"
         return name if self.devices == 1 else f"{self.devices} x {name}"
 

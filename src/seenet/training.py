@@ -41,8 +41,8 @@ def train(cfg: DictConfig) -> list[Path]:
     """
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
-    plan: TrainerPlan = build(cfg.trainer, "trainer")
     weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
+    plan: TrainerPlan = build(cfg.trainer, "trainer")
     manifest, classes, indices = load_corpus(cfg)
     protocol: Protocol = build(cfg.protocol, "protocol")
     folds = make_folds(manifest, indices, _scheme(cfg), protocol)

@@ -21,7 +21,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-PATIENCE = 3.0  # seconds to wait for the hub
+PATIENCE = 2.5  # seconds to wait for the hub
 
 
 @dataclass(frozen=True)
