@@ -47,7 +47,9 @@ def test_cfg_job_is_yaml_with_the_choices_on_top(seenet_train):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["aug=emb"], ["'aug/emb'", "ebm mixup none"]),
+        (["aug=emb"], ["'aug/emb'", "expected one of ebm, mixup, none"]),
+        (["output_dir=/proc/nowhere"], ["/proc/nowhere"]),
+        (["dataset=ravdess", "dataset.root="], ["dataset.root=''"]),
         (["agu=ebm"], ["agu"]),
         (["trainer.epochs=3"], ["epochs"]),
         (["dataset=ravdess"], ["dataset.root=FOLDER", "SEENET_DATA"]),

@@ -154,7 +154,7 @@ def test_lists_must_name_each_speaker_once(manifest):
 
 
 def test_too_many_folds(manifest):
-    with pytest.raises(SeenetError, match="2 to 12 fit"):
+    with pytest.raises(SeenetError, match="13 folds.*2 to 12"):
         make_folds(manifest, everything(manifest), SpeakerFolds(13), Paper())
 
 

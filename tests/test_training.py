@@ -233,15 +233,20 @@ def test_paper_protocol_says_so_everywhere(run, capsys):
         (["data.batch_size=0"], "data.batch_size=0"),
         (["data.partner=nobody"], "expected one of uniform, class_first"),
         (["data.max_seconds=0"], "data.max_seconds=0"),
+        (["data.max_seconds=long"], "data.max_seconds=long: expected a number"),
+        (["optim.lr=-1"], "optim.lr=-1"),
+        (["optim.lr=fast"], "optim.lr=fast"),
+        (["noise=white", "noise.snr_db=1000"], "noise.snr_db=1000"),
         (["seed=-1"], "seed=-1"),
         (["trainer.devices=0"], "trainer.devices=0"),
         (["trainer=cpu", "trainer.precision=16-mixed"], "trainer.precision=16-mixed"),
         (["backbone.path=/nowhere"], "save_pretrained"),
     ],
 )
-def test_mistakes(run, overrides: list[str], words: str):
+def test_mistakes(run, tmp_path: Path, overrides: list[str], words: str):
     with pytest.raises(SeenetError, match=re.escape(words)):
         run(*overrides)
+    assert not list(tmp_path.glob("synthetic-*")), "a run that cannot start leaves no folder"
 
 
 def test_a_loss_that_is_not_finite_stops_the_fold(run, tmp_path: Path):

@@ -4,7 +4,7 @@ import csv
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,17 @@ class Corpus:
     classes: tuple[str, ...]
 
 
+def _optimizer(node: DictConfig) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
+    """What makes the optimiser, tried once on one number so that a wrong setting is found before training."""
+    make = build(node, "optim")
+    try:
+        make([torch.nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        settings = ", ".join(f"optim.{k}={v}" for k, v in node.items() if k not in ("_target_", "_partial_", "name"))
+        raise SeenetError(f"{settings}: {error}") from error
+    return make
+
+
 class FoldRun:
     """A fold of a run, from a configuration to the files it leaves.
 
@@ -85,7 +96,7 @@ class FoldRun:
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
             auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=classes),
-            optimizer=build(cfg.optim, "optim"),
+            optimizer=_optimizer(cfg.optim),
             num_classes=classes,
             seed=cfg.seed,
         )

@@ -108,7 +108,8 @@ class SpeakerFolds(Scheme):
         """`count` groups of whole speakers (scikit-learn's StratifiedGroupKFold)."""
         speakers = _speakers(manifest, indices, "a scheme of speaker-disjoint folds")
         if not 2 <= self.count <= len(set(speakers)):
-            raise SeenetError(f"{self.count} folds of {len(set(speakers))} speakers: 2 to {len(set(speakers))} fit")
+            most = len(set(speakers))
+            raise SeenetError(f"{self.count} folds cannot be made of {most} speakers; expected 2 to {most}")
         labels = [manifest[i].emotion for i in indices]
         return [indices[part] for part in _stratified_groups(self.count, self.seed, labels, speakers)]
 

@@ -39,7 +39,7 @@ def corpus_root(root: str | None, corpus: str, folder_names: Iterable[str]) -> P
     """
     if root is not None:
         folder = Path(root).expanduser()
-        if not folder.is_dir():
+        if not root or not folder.is_dir():
             raise SeenetError(f"dataset.root='{root}' is not a folder; give the one that holds {corpus}")
         return folder.resolve()
     if "SEENET_DATA" not in os.environ:

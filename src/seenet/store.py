@@ -139,8 +139,8 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
     Raises:
         SeenetError: `max_seconds` is not positive, or audio files cannot be used (all are named).
     """
-    if max_seconds <= 0:
-        raise SeenetError(f"data.max_seconds={max_seconds}: expected more than 0")
+    if not isinstance(max_seconds, int | float) or max_seconds <= 0:
+        raise SeenetError(f"data.max_seconds={max_seconds}: expected a number above 0")
     contents = content_digests(manifest.root, [manifest.audio_path(i) for i in range(len(manifest))])
     names = [row.utterance for row in manifest]
     recipe = json.dumps([FORMAT, RATE, max_seconds, list(zip(names, contents, strict=True))])

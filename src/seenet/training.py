@@ -173,5 +173,6 @@ def _alone(folder: Path) -> AbstractContextManager[object]:
     """One run at a time in a fold's folder; the helpers of a distributed run belong to it."""
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return nullcontext()
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / ".lock")
+    locks = folder.parents[1] / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{folder.parent.name}-{folder.name}.lock")

@@ -28,7 +28,10 @@ def choices(group: str) -> str:
 
 def one_line(error: Exception) -> str:
     """An error as one line, without Hydra's page of search paths."""
-    text = str(error).split("Config search path:")[0]
+    text = str(error).split("Config search path:")[0].removeprefix("In 'train': ")
+    text = re.sub(
+        r"Available options in '\w+':\s+(.*)", lambda m: "; expected " + ", ".join(m[1].split()), text, flags=re.S
+    )
     if error.__cause__ is not None and isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text} {error.__cause__}"
     return " ".join(text.split())
@@ -56,7 +59,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them its own way
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
-    except (SeenetError, HydraException, OmegaConfBaseException) as error:
+    except (SeenetError, OSError, HydraException, OmegaConfBaseException) as error:
         if WANTS_TRACEBACK:
             raise
         fail(error)

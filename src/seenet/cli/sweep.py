@@ -29,7 +29,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     if hydra.mode != RunMode.MULTIRUN:
         try:
             job(cfg)
-        except SeenetError as error:
+        except (SeenetError, OSError) as error:
             if WANTS_TRACEBACK:
                 raise
             fail(error)
@@ -40,7 +40,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     note: dict[str, Any] = {"overrides": overrides, "results": [], "error": None}
     try:
         note["results"] = job(cfg)
-    except SeenetError as error:
+    except (SeenetError, OSError) as error:
         fail(error)
         note["error"] = str(error)
     except Exception as error:
