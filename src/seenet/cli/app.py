@@ -1,5 +1,6 @@
 """What every console script shares: Hydra, and a user's mistake as one line."""
 
+import difflib
 import os
 import sys
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from seenet.errors import SeenetError
 from seenet.paths import conf_dir
@@ -26,14 +27,35 @@ def choices(group: str) -> str:
     return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
 
 
-def one_line(error: Exception) -> str:
-    """An error as one line, without Hydra's page of search paths."""
-    text = str(error).split("Config search path:")[0].removeprefix("In 'train': ")
-    text = re.sub(
-        r"Available options in '\w+':\s+(.*)", lambda m: "; expected " + ", ".join(m[1].split()), text, flags=re.S
-    )
-    if error.__cause__ is not None and isinstance(error.__cause__, OmegaConfBaseException):
-        text = f"{text} {error.__cause__}"
+def _settings(node: DictConfig, prefix: str = "") -> list[str]:
+    names = []
+    for key in node:
+        names.append(f"{prefix}{key}")
+        if OmegaConf.is_dict(node._get_node(key)):
+            names += _settings(node[key], f"{prefix}{key}.")
+    return names
+
+
+def _unknown_setting(name: str, config_name: str) -> str:
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        near = difflib.get_close_matches(name, _settings(hydra.compose(config_name)), n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"there is no setting '{name}'; {hint}--cfg job lists all"
+
+
+def one_line(error: Exception, config_name: str = "train") -> str:
+    """An error as one line, without Hydra's page of search paths.
+
+    Args:
+        error: what went wrong.
+        config_name: the root whose settings are listed where one does not exist.
+    """
+    if isinstance(error.__cause__, ConfigAttributeError | ConfigKeyError):
+        return _unknown_setting(str(error.__cause__.full_key), config_name)
+    text = str(error).split("Config search path:")[0].removeprefix(f"In '{config_name}': ")
+    text, _, options = text.partition("Available options in ")
+    if options:
+        text = f"{text.strip()}; expected one of {', '.join(options.partition(':')[2].split())}"
     return " ".join(text.split())
 
 
