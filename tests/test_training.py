@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
 from conftest import SMALL
+from seenet.callbacks import WholeCheckpoints
 from seenet.errors import SeenetError
 from seenet.module import EmotionModel
 from seenet.training import train
@@ -197,6 +198,24 @@ def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(run, tmp_path
     assert [r["dev_ua"] for r in read_csv(folder / "curves.csv")] == [
         r["dev_ua"] for r in read_csv(whole.parent / "curves.csv")
     ]
+
+
+def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A kill in the middle of writing leaves the checkpoint that was there."""
+    io = WholeCheckpoints()
+    io.save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
+
+    def killed(_: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            io.save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt") == {"epoch": 1}
+    io.save_checkpoint({"epoch": 3}, tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt") == {"epoch": 3}
 
 
 def test_every_epoch_draws_its_own_clips(run, monkeypatch: pytest.MonkeyPatch):

@@ -4,10 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from seenet.console import say
+from seenet.paths import beside
 
 CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
 """The columns of curves.csv after `epoch`; `seconds` follows."""
@@ -48,6 +51,20 @@ class History(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's rows."""
         self.rows = state_dict["rows"]
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes beside the checkpoint and renames: a kill at any moment leaves the old one or the new one.
+
+    Lightning's own goes by way of the system's temporary folder, from which a move may be a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Save a checkpoint to a local path."""
+        building = beside(Path(path))
+        building.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(checkpoint, building)
+        building.replace(path)
 
 
 def checkpoints(folder: Path) -> list[ModelCheckpoint]:

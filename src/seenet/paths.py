@@ -60,14 +60,15 @@ def corpus_root(root: str | None, corpus: str, folder_names: Iterable[str]) -> P
     return found[0].resolve()
 
 
-def _beside(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """A fresh name in the same folder, to write under before renaming."""
     return path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that it is never seen half written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    building = _beside(path)
+    building = beside(path)
     building.write_text(text, encoding="utf-8")
     building.replace(path)
 
@@ -87,7 +88,7 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> None:
             return
         for left in folder.parent.glob(f"{folder.name}.tmp-*"):
             shutil.rmtree(left)
-        building = _beside(folder)
+        building = beside(folder)
         building.mkdir()
         try:
             make(building)

@@ -74,6 +74,8 @@ class TrainerPlan:
         """A Lightning Trainer that writes below `folder`."""
         import lightning
 
+        from seenet.callbacks import WholeCheckpoints
+
         return lightning.Trainer(
             default_root_dir=folder,
             accelerator=self.accelerator,
@@ -85,6 +87,7 @@ class TrainerPlan:
             gradient_clip_val=self.gradient_clip_val,
             logger=logger,
             callbacks=list(callbacks),
+            plugins=[WholeCheckpoints()],
             use_distributed_sampler=False,  # our batch samplers know the processes
             num_sanity_val_steps=0,
             enable_model_summary=False,

@@ -11,9 +11,10 @@ Sources: Klatt 1980 (formant resonators), Klatt & Klatt 1990 (the glottal pulse 
 import numpy as np
 from numpy.typing import NDArray
 
+from seenet.audio import RATE
+
 Array = NDArray[np.float64]
 
-RATE = 16000
 HOP, WINDOW, FFT = 80, 320, 512  # samples: 5 ms, 20 ms, and room for the filters to ring
 
 # phone: voicing, frication, frication centre (Hz), F1, F2, F3 (Hz, adult male), duration (ms)
