@@ -37,7 +37,7 @@ def power(waveform: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         Shape (batch,).
     """
-    return waveform.float().square().sum(dim=1) / lengths
+    return torch.linalg.vector_norm(waveform.float(), dim=1).square() / lengths
 
 
 class EnergyBasedMixup(Augmentation):
