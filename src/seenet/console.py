@@ -11,14 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 
 
-def _is_main_process() -> bool:
+def is_main_process() -> bool:
+    """Whether this is the process that speaks and writes: the first of a distributed run, or the only one."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def terminal(stderr: bool = False) -> Console:
     """A console that never folds a table below 120 columns; silent on all but the first process."""
     stream = sys.stderr if stderr else sys.stdout
-    console = Console(stderr=stderr, highlight=False, quiet=not _is_main_process())
+    console = Console(stderr=stderr, highlight=False, quiet=not is_main_process())
     if not stream.isatty():
         console.width = 120
     return console
@@ -26,7 +27,7 @@ def terminal(stderr: bool = False) -> Console:
 
 def say(message: str) -> None:
     """Print one plain line."""
-    if _is_main_process():
+    if is_main_process():
         print(message, flush=True)
 
 

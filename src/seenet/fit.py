@@ -90,8 +90,8 @@ class FoldRun:
             warnings.filterwarnings("ignore", message=message)
         lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.number) % 2**32, verbose=False)
         classes = len(corpus.classes)
-        architecture = ("family", "checkpoint", "revision", "path", "recipe")
-        backbone = build(cfg.backbone, "backbone", skip=architecture, family=cfg.backbone.family, weights=weights)
+        used_elsewhere = ("family", "checkpoint", "revision", "path", "recipe")
+        backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=weights)
         self.model = EmotionModel(
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),

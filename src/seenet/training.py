@@ -1,7 +1,6 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
 import json
-import os
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seenet.backbone.weights import find_weights
 from seenet.build import build
-from seenet.console import say
+from seenet.console import is_main_process, say
 from seenet.emotions import resolve_classes
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol, Scheme, audit, choose_folds, make_folds
@@ -86,10 +85,7 @@ def train(cfg: DictConfig) -> list[Path]:
         with _alone(folder):
             result = read_result(tested)
             if result is None:
-                from seenet.fit import (  # Lightning and transformers, only where they are needed
-                    Corpus,
-                    FoldRun,
-                )
+                from seenet.fit import Corpus, FoldRun  # brings Lightning and transformers
 
                 label = f"fold {number} ({position}/{len(chosen)})"
                 fold_run = FoldRun(cfg, Corpus(manifest, store, classes), fold, weights, plan, folder, protocol)
@@ -103,7 +99,7 @@ def train(cfg: DictConfig) -> list[Path]:
                 say(f"fold {number}: finished before, reused")
         results.append(result)
         folders.append(tested)
-    if fresh:
+    if fresh and is_main_process():
         from seenet.report.summary import draw_run
 
         draw_run(run.folder, results)
@@ -171,7 +167,7 @@ def _announce(
 
 def _alone(folder: Path) -> AbstractContextManager[object]:
     """One run at a time in a fold's folder; the helpers of a distributed run belong to it."""
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not is_main_process():
         return nullcontext()
     locks = folder.parents[1] / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
