@@ -117,11 +117,13 @@ def test_the_paper_experiment_is_the_papers(config):
         ("protocol.allow_leaks=[gender]", "expected speaker, session, file, waveform"),
         ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5: expected a whole number"),
         ("trainer.max_epochs=0", "at least 1"),
+        ("+aug.ratio=3", "aug.ratio=3: there is no such setting; expected ratio_db"),
+        ("aug._target_=seenet.augment.nothing.X", "aug._target_=seenet.augment.nothing.X cannot be imported"),
         ("trainer.precision=64", "expected one of auto, 32-true, 16-mixed, bf16-mixed"),
     ],
 )
 def test_wrong_values_are_named(config, override: str, words: str):
-    group = override.split(".")[0]
+    group = override.lstrip("+").split(".")[0]
     with pytest.raises(SeenetError, match=words.replace("[", r"\[")):
         build(config(override)[group], group, **({"dim": 8, "num_classes": 4} if group == "aux_task" else {}))
 

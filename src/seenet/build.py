@@ -48,6 +48,18 @@ def _expected(kind: Any) -> str:
     return "settings" if origin is dict else _NAMES.get(kind, str(kind))
 
 
+def _check(target: Any, values: dict[str, Any], where: str) -> None:
+    """Raise a SeenetError for a setting that the target does not have, or not of that type."""
+    parameters = inspect.signature(target).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for key, value in values.items():
+        if key not in parameters and not open_ended:
+            raise SeenetError(f"{where}.{key}={value}: there is no such setting; expected {', '.join(parameters)}")
+        if key in hints and not _accepts(hints[key], value):
+            raise SeenetError(f"{where}.{key}={value}: expected {_expected(hints[key])}")
+
+
 def build(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: object) -> Any:
     """The object that a YAML node describes.
 
@@ -58,16 +70,16 @@ def build(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: obj
         runtime: what is only known now; goes before the node's own values.
 
     Raises:
-        SeenetError: a value whose type the target does not take.
+        SeenetError: a target that cannot be imported, or a setting that it does not have or not of that type.
     """
     values: Any = OmegaConf.to_container(node, resolve=True)
     values = {k: v for k, v in values.items() if k not in ("name", *skip)}
-    target = hydra.utils.get_object(values["_target_"])
+    try:
+        target = hydra.utils.get_object(values["_target_"])
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SeenetError(f"{where}._target_={values['_target_']} cannot be imported: {error}") from error
     if target.__module__.startswith("seenet"):
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-        for key, value in values.items():
-            if key in hints and not _accepts(hints[key], value):
-                raise SeenetError(f"{where}.{key}={value}: expected {_expected(hints[key])}")
+        _check(target, {k: v for k, v in values.items() if not k.startswith("_")}, where)
     partial = values.pop("_partial_", False)
     # Runtime objects are handed over by us: on their way through Hydra dataclasses would become dicts.
     maker = hydra.utils.instantiate(values, _partial_=True, _convert_="all")
