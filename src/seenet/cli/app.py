@@ -3,6 +3,7 @@
 import difflib
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 
 import hydra
@@ -25,6 +26,12 @@ WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 def choices(group: str) -> str:
     """The shipped choices of a configuration group."""
     return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+
+
+def _choices_in_help(group: str) -> str:
+    """The choices in the third column of the help text (conf/hydra/help/seenet.yaml)."""
+    indent = " " * 51
+    return textwrap.fill(choices(group), 115, initial_indent=indent, subsequent_indent=indent).strip()
 
 
 def _settings(node: DictConfig, prefix: str = "") -> list[str]:
@@ -74,7 +81,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str) -> int:
     Returns:
         The exit code: 0, 1 for an error, 130 for an interruption.
     """
-    OmegaConf.register_new_resolver("choices", choices, replace=True)
+    OmegaConf.register_new_resolver("choices", _choices_in_help, replace=True)
     if "--cfg" in sys.argv or "-c" in sys.argv:
         for group in GROUPS:
             print(f"# {group}: {choices(group)}")
