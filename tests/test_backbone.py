@@ -179,6 +179,16 @@ def test_a_saved_folder_loads_into_its_own_class(tiny, family: str, tmp_path: Pa
     assert find_weights(family, path=str(tmp_path)).fingerprint != before, "other weights are another run"
 
 
+def test_the_older_weight_file_loads_too(tiny, tmp_path: Path):
+    """pytorch_model.bin: the one file that microsoft/wavlm-large and facebook/data2vec-audio-large have."""
+    saved = transformers.WavLMModel(transformers.WavLMConfig(**SMALL))
+    saved.config.save_pretrained(tmp_path)
+    torch.save(saved.state_dict(), tmp_path / "pytorch_model.bin")
+    backbone = tiny("wavlm_base", weights=find_weights("wavlm", path=str(tmp_path)))
+    for name, value in saved.state_dict().items():
+        torch.testing.assert_close(backbone.model.state_dict()[name], value)
+
+
 def test_wrong_folders(tmp_path: Path):
     with pytest.raises(SeenetError, match="save_pretrained"):
         find_weights("wavlm", path=str(tmp_path))
