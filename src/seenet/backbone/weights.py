@@ -52,8 +52,10 @@ def _hub_answers() -> bool:
             return
         answered.set()
 
-    threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(PATIENCE)
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return answered.is_set()
 
 
 def _local(path: str, family: str) -> Weights:
