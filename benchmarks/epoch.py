@@ -63,8 +63,7 @@ def main(epochs: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             fold_run = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
             fold_run.train("trainer")
-            rows = Path(folder, "curves.csv").read_text().splitlines()[1:]
-            trainer_times += [float(row.split(",")[-1]) for row in rows][WARM_UP:]
+            trainer_times += fold_run.clock.seconds[WARM_UP:]
             bare = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
             train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())
             optimizer = bare.model.configure_optimizers()

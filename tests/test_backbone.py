@@ -179,6 +179,14 @@ def test_a_saved_folder_loads_into_its_own_class(tiny, family: str, tmp_path: Pa
     assert find_weights(family, path=str(tmp_path)).fingerprint != before, "other weights are another run"
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_are_trained_in_full(tiny, dtype: torch.dtype, tmp_path: Path):
+    transformers.WavLMModel(transformers.WavLMConfig(**SMALL)).to(dtype).save_pretrained(tmp_path)
+    backbone = tiny("wavlm_base", weights=find_weights("wavlm", path=str(tmp_path)))
+    assert {p.dtype for p in backbone.parameters()} == {torch.float32}
+    assert torch.isfinite(backbone(torch.ones(1, 9000), torch.tensor([9000]))[0]).all()
+
+
 def test_the_older_weight_file_loads_too(tiny, tmp_path: Path):
     """pytorch_model.bin: the one file that microsoft/wavlm-large and facebook/data2vec-audio-large have."""
     saved = transformers.WavLMModel(transformers.WavLMConfig(**SMALL))

@@ -128,6 +128,18 @@ def test_a_planted_dev_equal_to_test(manifest):
         audit(manifest, digests(manifest), replace(fold, dev=fold.test), Strict())
 
 
+def test_one_unknown_speaker_hides_no_leak(manifest):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    rows = list(manifest)
+    rows[fold.dev[0]] = replace(rows[fold.dev[0]], speaker="")
+    partly = Manifest("toy", Path("/toy"), rows)
+    verdict = audit(partly, digests(partly), fold, Strict())
+    assert (verdict["speaker"], verdict["verdict"]) == ("unknown", "speakers unknown")
+    leaking = Fold(0, np.append(fold.train, fold.test[0]), fold.dev, fold.test[1:])
+    with pytest.raises(SeenetError, match="1 speaker.*train and test"):
+        audit(partly, digests(partly), leaking, Strict())
+
+
 def test_unknown_sessions_are_said_to_be_unknown(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     assert audit(manifest, digests(manifest), fold, Strict())["session"] == "unknown"

@@ -74,6 +74,15 @@ def test_mining_follows_the_softmax():
         )
 
 
+def test_mining_is_not_rounded_under_autocast():
+    see, pooled, labels = make(3)
+    embeddings = 30 * see.experts(pooled)
+    plain = [see.draw(embeddings, labels, torch.Generator().manual_seed(s)) for s in range(200)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = [see.draw(embeddings, labels, torch.Generator().manual_seed(s)) for s in range(200)]
+    assert torch.equal(torch.stack(plain), torch.stack(rounded))
+
+
 def test_a_one_class_batch_has_no_auxiliary_loss():
     see, pooled, _ = make()
     labels = torch.full((len(pooled),), 2)

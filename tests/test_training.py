@@ -200,6 +200,23 @@ def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(run, tmp_path
     ]
 
 
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_run_does_not_look_finished(tmp_path: Path, sent: signal.Signals, code: int):
+    script = Path(sys.executable).with_name("seenet-train")
+    command = [str(script), *SMALL, "fold=0", "trainer.max_epochs=50"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    for line in process.stdout:
+        if "epoch 2/" in line:
+            break
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    if sent == signal.SIGINT:
+        assert "the same command goes on where it stopped" in errors
+        assert "Traceback" not in errors
+    assert list(tmp_path.rglob("last.ckpt"))
+
+
 def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A kill in the middle of writing leaves the checkpoint that was there."""
     io = WholeCheckpoints()

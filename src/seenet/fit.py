@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +13,12 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from seenet.backbone.weights import Weights
 from seenet.build import build
-from seenet.callbacks import CURVES, History, checkpoints
+from seenet.callbacks import CURVES, EpochClock, History, checkpoints
 from seenet.console import say
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
@@ -135,7 +137,8 @@ class FoldRun:
         if last.is_file():
             say(f"{label} goes on from {last}")
         logger = build(self.cfg.logger, "logger", save_dir=str(self.folder))
-        callbacks: list[Callback] = [history, *checkpoints(self.folder)]
+        self.clock = EpochClock()
+        callbacks: list[Callback] = [history, *checkpoints(self.folder), self.clock]
         trainer = self.plan.make(self.folder, logger, callbacks)
         self._run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
@@ -177,7 +180,7 @@ class FoldRun:
         self.model.load_state_dict(best["state_dict"])
         trainer = self.plan.make(self.folder, False, [])
         self._run(trainer.test, verbose=False)
-        values = self.model.metrics["test"].compute()
+        values = self.model.test_figures
         classes, manifest = self.corpus.classes, self.corpus.manifest
         recall = {c: None if r != r else r for c, r in zip(classes, values["recall"].tolist(), strict=True)}
         metrics = {name: values[name].item() for name in ("ua", "wa", "macro_f1")}
@@ -203,6 +206,12 @@ class FoldRun:
     def _run(self, step: Any, **options: Any) -> None:
         try:
             step(self.model, datamodule=self.data, **options)
+        except SIGTERMException as error:  # Lightning's own exit code is 0, which a scheduler takes for success
+            raise SystemExit(128 + signal.SIGTERM) from error
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
         except torch.OutOfMemoryError as error:
             raise SeenetError(
                 f"the GPU's memory is too small for data.batch_size={self.cfg.data.batch_size}: take half of it "

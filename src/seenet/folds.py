@@ -218,8 +218,8 @@ def audit(manifest: Manifest, digests: Sequence[str], fold: Fold, protocol: Prot
         protocol: tells what the user allows.
 
     Returns:
-        `verdict` (`clean`, or `leaks allowed`), and for each kind of leak how many are shared, or `unknown`
-        where the corpus does not say.
+        `verdict` (`clean`, `leaks allowed` or `speakers unknown`), and for each kind of leak how many are shared,
+        or `unknown` where the corpus does not say for every clip and nothing known is shared.
 
     Raises:
         SeenetError: a leak that the user did not allow; the message names an example.
@@ -236,15 +236,15 @@ def audit(manifest: Manifest, digests: Sequence[str], fold: Fold, protocol: Prot
     names = list(parts)
     verdict: dict[str, object] = {"verdict": "clean"}
     for kind, column in values.items():
-        sets = {name: {column[i] for i in part} for name, part in parts.items()}
-        if any("" in values for values in sets.values()):
-            verdict[kind] = "unknown"
-            continue
+        every = {name: {column[i] for i in part} for name, part in parts.items()}
+        sets = {name: known - {""} for name, known in every.items()}
         shared = {
             (a, b): sorted(sets[a] & sets[b]) for k, a in enumerate(names) for b in names[k + 1 :] if sets[a] & sets[b]
         }
         verdict[kind] = sum(len(both) for both in shared.values())
         if not shared:
+            if sets != every:  # some clips do not say: what is known is disjoint, and that is no proof
+                verdict[kind] = "unknown"
             continue
         if kind not in protocol.allow_leaks:
             (a, b), both = next(iter(shared.items()))
@@ -255,4 +255,6 @@ def audit(manifest: Manifest, digests: Sequence[str], fold: Fold, protocol: Prot
                 + f"; mend the corpus or allow it by name: protocol.allow_leaks=[{kind}]"
             )
         verdict["verdict"] = "leaks allowed"
+    if verdict["verdict"] == "clean" and verdict["speaker"] == "unknown":
+        verdict["verdict"] = "speakers unknown"
     return verdict

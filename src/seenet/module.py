@@ -40,6 +40,7 @@ class EmotionModel(lightning.LightningModule):
 
     Attributes:
         predictions: of the test fold, in the order of the manifest, once `trainer.test` has run.
+        test_figures: what `FoldMetrics` gives for the test fold, then too.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class EmotionModel(lightning.LightningModule):
         self.metrics = nn.ModuleDict({part: FoldMetrics(num_classes) for part in ("fit", "dev", "test")})
         self.losses = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in LOSSES})
         self.predictions: list[Prediction] = []
+        self.test_figures: dict[str, Tensor] = {}
 
     def pool(self, batch: Batch) -> Tensor:
         """Pooled vectors, shape (batch, dim)."""
@@ -127,7 +129,12 @@ class EmotionModel(lightning.LightningModule):
         self.predictions += [Prediction(index, values) for index, values in rows]
 
     def on_test_epoch_end(self) -> None:
-        """Gather every process' predictions, in the order of the manifest."""
+        """Close the fold's figures and gather every process' predictions, in the order of the manifest.
+
+        Here and not after `trainer.test`, which leaves the model on the CPU, where NCCL cannot gather.
+        """
+        self.test_figures = {name: value.cpu() for name, value in self.metrics["test"].compute().items()}
+        self.metrics["test"].reset()
         if self.trainer.world_size > 1:
             shares: list[list[Prediction]] = [[] for _ in range(self.trainer.world_size)]
             torch.distributed.all_gather_object(shares, self.predictions)

@@ -81,7 +81,8 @@ class TrainerPlan:
             accelerator=self.accelerator,
             devices=self.devices,
             precision=self.precision,
-            strategy=self.strategy,
+            # layerdrop and masking leave parameters out of some steps, which plain ddp takes for an error
+            strategy="ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy,
             max_epochs=self.max_epochs,
             accumulate_grad_batches=self.accumulate_grad_batches,
             gradient_clip_val=self.gradient_clip_val,

@@ -58,7 +58,9 @@ class SoftEmotionExperts(AuxiliaryTask):
             Positions in the batch. Shape (batch,).
         """
         by_expert = embeddings.transpose(0, 1)  # (classes, batch, width)
-        scores = (by_expert @ by_expert.transpose(1, 2))[labels, torch.arange(len(labels), device=labels.device)]
+        with torch.autocast(embeddings.device.type, enabled=False):  # bf16 scores would bend the softmax
+            products = by_expert @ by_expert.transpose(1, 2)
+        scores = products[labels, torch.arange(len(labels), device=labels.device)]
         exponential = torch.empty_like(scores).exponential_(generator=generator)
         noisy = scores - exponential.log()  # (batch, batch)
         return noisy.masked_fill(labels[:, None] == labels, -torch.inf).argmax(dim=1)

@@ -153,7 +153,7 @@ def _load(
         config = config_class.from_pretrained(weights.source, **place)
         for name, value in shares.items():
             setattr(config, name, value)
-        return model_class.from_pretrained(weights.source, config=config, **place)
+        return model_class.from_pretrained(weights.source, config=config, dtype=torch.float32, **place)
     except (OSError, RuntimeError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise SeenetError(f"the weights of '{weights.source}' cannot be loaded: {first_line}") from error

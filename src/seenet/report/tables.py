@@ -32,8 +32,10 @@ def _remarks(results: Sequence[Result]) -> list[str]:
             remarks.append("SYNTHETIC corpus: a program spoke these clips; the figures say nothing about speech")
         if result["remark"]:
             remarks.append(result["remark"])
-        if result["audit"]["verdict"] != "clean":
+        if result["audit"]["verdict"] == "leaks allowed":
             remarks.append("the audit found leaks that protocol.allow_leaks accepts: optimistic")
+        if result["audit"]["verdict"] == "speakers unknown":
+            remarks.append("the corpus does not name all speakers: speaker independence is not proved")
     return list(dict.fromkeys(remarks))
 
 
