@@ -62,7 +62,7 @@ def main(epochs: int) -> None:
     for _ in range(2):  # in turn: trainer, bare, trainer, bare
         with tempfile.TemporaryDirectory() as folder:
             fold_run = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
-            fold_run.train("trainer")
+            fold_run.train("trainer", {})
             trainer_times += fold_run.clock.seconds[WARM_UP:]
             bare = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
             train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())

@@ -44,8 +44,10 @@ def test_the_published_figure_stands_only_where_it_compares(capsys):
     differing = [{"protocol": "strict"}, {"classes": list("abcd")}, {"n_folds": 6}, {"dataset": "synthetic"}]
     for change in [*differing, {"noise": "white"}]:
         assert published(result(**change)) is None
-    print_run([result()])
+    print_run([result(fold=k) for k in range(5)])
     assert "80.6 ± 0.5" in capsys.readouterr().out
+    print_run([result()])
+    assert "80.6" not in capsys.readouterr().out, "one fold does not compare with five"
     print_run([result(protocol="strict")])
     assert "80.6" not in capsys.readouterr().out
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from seenet.backbone.weights import Weights
 from seenet.build import build
 from seenet.callbacks import CURVES, EpochClock, History, checkpoints
-from seenet.console import say
+from seenet.console import is_main_process, say
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol
@@ -117,21 +117,25 @@ class FoldRun:
             seed=cfg.seed,
         )
 
-    def train(self, label: str) -> dict[str, Any]:
+    def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the last epoch, from `last.ckpt` where an interrupted training left one.
 
         Leaves best.ckpt, curves.csv, curves.png and, last of all, trained.json.
 
         Args:
             label: what stands before each line on the console.
+            made_with: versions, commit, device and precision, which later tests of this fold repeat.
 
         Returns:
-            What trained.json holds: best_epoch, epochs and seconds.
+            What trained.json holds: best_epoch, epochs, seconds and `made_with`.
 
         Raises:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if is_main_process():
+            for left in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
+                left.unlink()
         last = self.folder / "last.ckpt"
         history = History(label)
         if last.is_file():
@@ -143,6 +147,7 @@ class FoldRun:
         self._run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
+            **made_with,
             "best_epoch": best["epoch"] + 1,  # people count epochs from 1
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),

@@ -141,8 +141,8 @@ class Strict(Protocol):
     """The epoch is selected on training speakers held out; the test fold is touched once.
 
     Args:
-        dev_share: how much of the training part to hold out, by whole speakers (whole sessions where the
-            corpus has sessions, so that a session is never in two parts).
+        dev_share: how much of the training part to hold out, rounded to 1/k, by whole speakers (whole sessions
+            where the corpus has sessions, so that a session is never in two parts).
         split_seed: of the choice; training seeds do not move it.
         allow_leaks: see `Protocol`.
     """

@@ -73,12 +73,14 @@ def train(cfg: DictConfig) -> list[Path]:
         "classes": list(classes),
         "dropped": dict(Counter(row.emotion for row in manifest) - Counter(manifest[i].emotion for i in indices)),
         "config": config,
+    }
+    made_with = {
         "versions": versions(),
         "git_commit": git_commit(),
         "device": plan.device_name(),
         "precision": plan.precision,
     }
-    results, folders, fresh = [], [], False
+    results, folders = [], []
     for position, number in enumerate(chosen, start=1):
         fold, folder = folds[number], run.fold_folder(number)
         tested = run.test_folder(number, config["noise"])
@@ -90,19 +92,18 @@ def train(cfg: DictConfig) -> list[Path]:
                 label = f"fold {number} ({position}/{len(chosen)})"
                 fold_run = FoldRun(cfg, Corpus(manifest, store, classes), fold, weights, plan, folder, protocol)
                 done = folder / "trained.json"
-                trained = json.loads(done.read_text()) if done.is_file() else fold_run.train(label)
+                trained = json.loads(done.read_text()) if done.is_file() else fold_run.train(label, made_with)
                 sizes = {f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")}
                 facts = {"run_id": run.run_id(number), "fold": number, "audit": audits[number], **sizes}
                 result = fold_run.test(tested, {**common, **facts, **trained})
-                fresh = True
             else:
                 say(f"fold {number}: finished before, reused")
         results.append(result)
         folders.append(tested)
-    if fresh and is_main_process():
+    if is_main_process():
         from seenet.report.summary import draw_run
 
-        draw_run(run.folder, results)
+        draw_run(run.folder, results, folders[0].name)
     print_run(results)
     say(f"checkpoints, predictions and pictures: {run.folder}")
     return folders
@@ -120,6 +121,8 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
     Raises:
         SeenetError: the corpus is not there, or holds no clip of a class.
     """
+    if cfg.dataset.merge is not None and not OmegaConf.is_dict(cfg.dataset.merge):
+        raise SeenetError(f"dataset.merge={cfg.dataset.merge}: expected e.g. {{calm: neutral}}, or null")
     manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS).merged(cfg.dataset.merge or {})
     wanted = OmegaConf.to_object(cfg.classes) if OmegaConf.is_list(cfg.classes) else cfg.classes
     classes = resolve_classes(wanted, (row.emotion for row in manifest))

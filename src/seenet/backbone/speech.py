@@ -146,8 +146,9 @@ def _load(
     if weights.source is None:
         try:
             return model_class(config_class(**architecture, **shares))
-        except (TypeError, ValueError) as error:
-            raise SeenetError(f"backbone.architecture: {error}") from error
+        except Exception as error:  # transformers raises many kinds; every one of them is about these settings
+            reason = " ".join(str(error).split())
+            raise SeenetError(f"backbone.architecture={architecture}: {reason}") from error
     place = {"revision": weights.revision, "local_files_only": weights.cached}
     try:
         config = config_class.from_pretrained(weights.source, **place)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HFValidationError
 
 from seenet.errors import SeenetError
 from seenet.store import content_digests
@@ -65,7 +65,10 @@ def _local(path: str, family: str) -> Weights:
         raise SeenetError(
             f"backbone.path='{path}' is no folder with a config.json; give one that save_pretrained wrote"
         )
-    found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    try:
+        found = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SeenetError(f"backbone.path='{path}': its config.json names no model_type ({error!r})") from error
     if found != family:
         raise SeenetError(f"backbone.path='{path}' holds a {found} model, not {family}; choose the fitting backbone")
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
@@ -90,7 +93,7 @@ def find_weights(
         SeenetError: not there, of another family, or not cached with no network to fetch it.
     """
     if path is not None:
-        return _local(path, family)
+        return _local(str(path), family)
     if checkpoint is None:
         return Weights(None)
 
@@ -98,7 +101,10 @@ def find_weights(
         found = huggingface_hub.try_to_load_from_cache(checkpoint, name, revision=revision)
         return found if isinstance(found, str) else None
 
-    config = cached("config.json")
+    try:
+        config = cached("config.json")
+    except HFValidationError as error:
+        raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {error}") from error
     if config and any(cached(name) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
     ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
@@ -109,8 +115,8 @@ def find_weights(
             f"the weights of '{checkpoint}' are not on this machine and {constants.ENDPOINT} does not answer; {ways}"
         )
     try:
-        commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision).sha
-    except (HfHubHTTPError, OSError) as error:
+        commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision, timeout=PATIENCE).sha
+    except Exception as error:  # the hub client's errors have another base class in each of its versions
         reason = str(error).strip().splitlines()[0]
         raise SeenetError(f"the hub does not give '{checkpoint}' (revision {revision}): {reason}; {ways}") from error
     return Weights(checkpoint, revision=commit, cached=False, fingerprint=str(commit))

@@ -16,12 +16,13 @@ def read_curves(path: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def draw_run(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write confusion-<noise>.png (clips of all folds pooled) and curves.png into a run's folder.
+def draw_run(folder: Path, results: Sequence[Mapping[str, Any]], condition: str) -> None:
+    """Write confusion-<condition>.png (clips of these folds pooled) and curves.png into a run's folder.
 
     Args:
         folder: of the run; its folds lie below.
         results: one for each fold.
+        condition: the test condition's folder name.
     """
     first = results[0]
     corpus = f"{first['dataset']}{' (SYNTHETIC)' if first['synthetic'] else ''}"
@@ -32,6 +33,6 @@ def draw_run(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
     pooled = np.sum([r["metrics"]["confusion"] for r in results], axis=0)
     ua = np.mean([r["metrics"]["ua"] for r in results])
     caption = f"{title}\nmean UA over folds {100 * ua:.1f} %"
-    confusion_figure(pooled.tolist(), first["classes"], caption, folder / f"confusion-{first['noise']}.png")
+    confusion_figure(pooled.tolist(), first["classes"], caption, folder / f"confusion-{condition}.png")
     histories = {f"fold {r['fold']}": read_curves(folder / f"fold{r['fold']}" / "curves.csv") for r in results}
     curves_figure(histories, selected_on(first["selection"]), title, folder / "curves.png")

@@ -56,7 +56,7 @@ def print_run(results: Sequence[Result]) -> None:
     table.add_section()
     table.add_row("mean ± std", *_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")
     row = published(first)
-    if row:
+    if row and len(results) == first["n_folds"]:
         figures = [f"{row[s]} ± {row[f'{s}_std']}" for s in ("ua", "wa")]
         table.add_row(f"SeeNet, paper ({row['backbone']})", *figures, "", "", "")
     terminal().print(table)
