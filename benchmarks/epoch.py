@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.callbacks import Checkpoint
 from torch.nn import functional as F
 
 from seenet.backbone.weights import find_weights
@@ -27,8 +28,30 @@ from seenet.fit import Corpus, FoldRun
 from seenet.folds import make_folds
 from seenet.paths import conf_dir
 from seenet.store import prepare
+from seenet.trainer import TrainerPlan
 
 WARM_UP = 1  # epochs not counted
+
+
+class EpochClock(Checkpoint):
+    """Seconds of each whole epoch: a `Checkpoint`, and the last of them, so that writing checkpoints is in."""
+
+    def __init__(self):
+        self.seconds: list[float] = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+class TimedPlan(TrainerPlan):
+    """The plan that seenet-train uses, with the clock behind its callbacks."""
+
+    def make(self, folder, logger, callbacks):
+        self.clock = EpochClock()
+        return super().make(folder, logger, [*callbacks, self.clock])
 
 
 def bare_epoch(fold_run: FoldRun, optimizer: torch.optim.Optimizer, train: list[Batch], dev: list[Batch]) -> float:
@@ -57,13 +80,14 @@ def main(epochs: int) -> None:
     protocol = build(cfg.protocol, "protocol")
     fold = make_folds(manifest, np.arange(len(manifest)), scheme, protocol)[0]
     corpus = Corpus(manifest, prepare(manifest, cfg.data.max_seconds), ("happy", "neutral", "sad", "angry"))
+    cfg.trainer._target_ = f"{__name__}.TimedPlan"
     plan, weights = build(cfg.trainer, "trainer"), find_weights("wavlm")
     trainer_times, bare_times = [], []
     for _ in range(2):  # in turn: trainer, bare, trainer, bare
         with tempfile.TemporaryDirectory() as folder:
             fold_run = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
             fold_run.train("trainer", {})
-            trainer_times += fold_run.clock.seconds[WARM_UP:]
+            trainer_times += plan.clock.seconds[WARM_UP:]
             bare = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
             train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())
             optimizer = bare.model.configure_optimizers()

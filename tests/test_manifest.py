@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seenet.emotions import resolve_classes
-from seenet.errors import SeenetError
+from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest, Utterance, read_rows, write_manifest
 
 
@@ -54,3 +54,8 @@ def test_merge_and_digest(tmp_path: Path):
     assert moved.digest() == manifest.digest(), "the place on disk does not matter"
     with pytest.raises(SeenetError, match="dataset.merge"):
         manifest.merged({"calm": "peaceful"})
+
+
+def test_a_reason_is_one_line_and_never_empty():
+    assert reason(OSError("no route\n  to host")) == "no route to host"
+    assert reason(TimeoutError()) == "TimeoutError"

@@ -53,26 +53,6 @@ class History(Checkpoint):
         self.rows = state_dict["rows"]
 
 
-class EpochClock(Checkpoint):
-    """Seconds of each whole epoch, from its first step to after its checkpoints; stands last in the callbacks.
-
-    Attributes:
-        seconds: one value an epoch of this process.
-    """
-
-    def __init__(self):
-        self.seconds: list[float] = []
-        self._start = 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop it."""
-        self.seconds.append(time.perf_counter() - self._start)
-
-
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes beside the checkpoint and renames: a kill at any moment leaves the old one or the new one.
 

@@ -26,7 +26,7 @@ CLASS_SETS = {"four": EMOTIONS[:4], "eight": EMOTIONS[:8]}
 
 
 def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMOTIONS) -> tuple[str, ...]:
-    """Class names in their fixed order.
+    """Class names in the order in which they are numbered: a set's own, or a list's as it was given.
 
     Args:
         classes: a name (`four`, `eight`, or `all` for every emotion available) or a list of emotions.

@@ -1,4 +1,4 @@
-"""The one exception that means: the user can put this right."""
+"""The one exception that means: the user can put this right; and what a library said, in one line."""
 
 
 class SeenetError(ValueError):
@@ -6,3 +6,8 @@ class SeenetError(ValueError):
 
     Console scripts print it as one line, without a traceback.
     """
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, as one line; its kind where it says nothing (some time-outs do not)."""
+    return " ".join(str(error).split()) or type(error).__name__

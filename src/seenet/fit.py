@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from seenet.backbone.weights import Weights
 from seenet.build import build
-from seenet.callbacks import CURVES, EpochClock, History, checkpoints
+from seenet.callbacks import CURVES, History, checkpoints
 from seenet.console import is_main_process, say
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
@@ -141,8 +141,7 @@ class FoldRun:
         if last.is_file():
             say(f"{label} goes on from {last}")
         logger = build(self.cfg.logger, "logger", save_dir=str(self.folder))
-        self.clock = EpochClock()
-        callbacks: list[Callback] = [history, *checkpoints(self.folder), self.clock]
+        callbacks: list[Callback] = [history, *checkpoints(self.folder)]
         trainer = self.plan.make(self.folder, logger, callbacks)
         self._run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)

@@ -50,7 +50,7 @@ def train(cfg: DictConfig) -> list[Path]:
         _require_classes(manifest, folds[number], classes)
     store = prepare(manifest, cfg.data.max_seconds)
     audits = {number: audit(manifest, store.digests, folds[number], protocol) for number in chosen}
-    _announce(manifest, indices, classes, folds, protocol)
+    _announce(manifest, indices, classes, folds, protocol, {str(found["verdict"]) for found in audits.values()})
 
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     learned = {
@@ -154,6 +154,7 @@ def _announce(
     classes: tuple[str, ...],
     folds: list[Fold],
     protocol: Protocol,
+    verdicts: set[str],
 ) -> None:
     counts = Counter(manifest[i].emotion for i in indices)
     speakers = len({manifest[i].speaker for i in indices} - {""})
@@ -163,7 +164,7 @@ def _announce(
         f"{', '.join(f'{c} {counts[c]}' for c in classes)}"
         + (f"; {len(manifest) - len(indices)} clips of other emotions left out" if len(indices) < len(manifest) else "")
     )
-    say(f"test folds of {', '.join(str(len(fold.test)) for fold in folds)} clips; audit: no undeclared leak")
+    say(f"test folds of {', '.join(str(len(fold.test)) for fold in folds)} clips; audit: {', '.join(sorted(verdicts))}")
     if protocol.remark:
         say(f"! {protocol.remark}")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field
 from seenet.backbone.weights import Weights
 from seenet.data.batch import valid_mask
-from seenet.errors import SeenetError
+from seenet.errors import SeenetError, reason
 
 FAMILIES = {
     "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
@@ -147,8 +147,7 @@ def _load(
         try:
             return model_class(config_class(**architecture, **shares))
         except Exception as error:  # transformers raises many kinds; every one of them is about these settings
-            reason = " ".join(str(error).split())
-            raise SeenetError(f"backbone.architecture={architecture}: {reason}") from error
+            raise SeenetError(f"backbone.architecture={architecture}: {reason(error)}") from error
     place = {"revision": weights.revision, "local_files_only": weights.cached}
     try:
         config = config_class.from_pretrained(weights.source, **place)
@@ -156,5 +155,4 @@ def _load(
             setattr(config, name, value)
         return model_class.from_pretrained(weights.source, config=config, dtype=torch.float32, **place)
     except (OSError, RuntimeError, SafetensorError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise SeenetError(f"the weights of '{weights.source}' cannot be loaded: {first_line}") from error
+        raise SeenetError(f"the weights of '{weights.source}' cannot be loaded: {reason(error)}") from error

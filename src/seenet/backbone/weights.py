@@ -12,7 +12,7 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 
-from seenet.errors import SeenetError
+from seenet.errors import SeenetError, reason
 from seenet.store import content_digests
 
 WEIGHT_FILES = (
@@ -104,7 +104,7 @@ def find_weights(
     try:
         config = cached("config.json")
     except HFValidationError as error:
-        raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {error}") from error
+        raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {reason(error)}") from error
     if config and any(cached(name) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
     ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
@@ -117,6 +117,6 @@ def find_weights(
     try:
         commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision, timeout=PATIENCE).sha
     except Exception as error:  # the hub client's errors have another base class in each of its versions
-        reason = str(error).strip().splitlines()[0]
-        raise SeenetError(f"the hub does not give '{checkpoint}' (revision {revision}): {reason}; {ways}") from error
+        what = f"the hub does not give '{checkpoint}' (revision {revision})"
+        raise SeenetError(f"{what}: {reason(error)}; {ways}") from error
     return Weights(checkpoint, revision=commit, cached=False, fingerprint=str(commit))

@@ -50,7 +50,7 @@ def _unknown_setting(name: str, config_name: str) -> str:
     return f"there is no setting '{name}'; {hint}--cfg job lists all"
 
 
-def one_line(error: Exception, config_name: str = "train") -> str:
+def one_line(error: Exception, config_name: str) -> str:
     """An error as one line, without Hydra's page of search paths.
 
     Args:
@@ -63,12 +63,12 @@ def one_line(error: Exception, config_name: str = "train") -> str:
     text, _, options = text.partition("Available options in ")
     if options:
         text = f"{text.strip()}; expected one of {', '.join(options.partition(':')[2].split())}"
-    return " ".join(text.split())
+    return " ".join(text.split()) or type(error).__name__
 
 
-def fail(error: Exception) -> None:
-    """Say what is wrong, on standard error."""
-    print(f"seenet: error: {one_line(error)}", file=sys.stderr, flush=True)
+def fail(error: Exception, config_name: str) -> None:
+    """Say what is wrong, on standard error; see `one_line`."""
+    print(f"seenet: error: {one_line(error, config_name)}", file=sys.stderr, flush=True)
 
 
 def run_app(job: Callable[[DictConfig], None], config_name: str) -> int:
@@ -91,7 +91,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str) -> int:
     except (SeenetError, OSError, HydraException, OmegaConfBaseException) as error:
         if WANTS_TRACEBACK:
             raise
-        fail(error)
+        fail(error, config_name)
         return 1
     except KeyboardInterrupt:
         print("\nseenet: interrupted; the same command goes on where it stopped", file=sys.stderr)

@@ -32,7 +32,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
         except (SeenetError, OSError) as error:
             if WANTS_TRACEBACK:
                 raise
-            fail(error)
+            fail(error, hydra.job.config_name)
             sys.exit(1)  # here, for Hydra would print a line of its own first
         return
     overrides = list(hydra.overrides.task)
@@ -41,7 +41,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     try:
         note["results"] = job(cfg)
     except (SeenetError, OSError) as error:
-        fail(error)
+        fail(error, hydra.job.config_name)
         note["error"] = str(error)
     except Exception as error:
         traceback.print_exc()
