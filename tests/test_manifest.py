@@ -13,13 +13,15 @@ def test_class_order_is_seenets():
     assert resolve_classes("four") == ("happy", "neutral", "sad", "angry")
     assert resolve_classes("eight")[4:] == ("calm", "disgust", "fearful", "surprised")
     assert resolve_classes("all", ["sad", "bored", "happy"]) == ("happy", "sad", "bored")
-    assert resolve_classes(["sad", "happy"]) == ("sad", "happy")
+    assert resolve_classes(["sad", "happy"]) == ("happy", "sad"), "the order does not depend on the list's"
 
 
 @pytest.mark.parametrize("classes", ["five", ["happy"], ["happy", "happy"], ["happy", "hapy"]])
 def test_wrong_classes(classes):
     with pytest.raises(SeenetError):
         resolve_classes(classes)
+    with pytest.raises(SeenetError, match="at least two"):
+        resolve_classes("all", ["sad", "sad"])
 
 
 def test_rows_survive_csv(tmp_path: Path):

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import SMALL
 from seenet.cli.sweep import arm_names
+from seenet.emotions import CLASS_SETS
 from seenet.report.published import published
 from seenet.report.tables import mean_and_deviation, print_arms, print_run
 
@@ -31,17 +32,26 @@ def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
     assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
 
 
+def test_a_sweep_does_not_go_with_ddp(seenet_train):
+    run = seenet_train("-m", *SMALL, "trainer=ddp", "fold=0,1", "hydra.sweep.subdir=${hydra.job.num}/deep")
+    assert run.returncode == 1
+    assert run.stderr.count("failed: ") == 2
+    assert "trainer=ddp does not go with -m" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def result(**changes: object) -> dict:
     metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4}
     names = {"dataset": "ravdess", "backbone": "wavlm", "aug": "ebm", "aux_task": "see", "noise": "clean"}
-    base = {"protocol": "paper", "classes": list("abcdefgh"), "n_folds": 5, "fold": 0, "seed": 0, "n_test": 10}
+    base = {"protocol": "paper", "classes": CLASS_SETS["eight"], "n_folds": 5, "fold": 0, "seed": 0, "n_test": 10}
     rest = {"synthetic": False, "remark": "", "audit": {"verdict": "clean"}, "best_epoch": 3, "metrics": metrics}
     return names | base | rest | changes
 
 
 def test_the_published_figure_stands_only_where_it_compares(capsys):
     assert published(result())["ua"] == "80.6"
-    differing = [{"protocol": "strict"}, {"classes": list("abcd")}, {"n_folds": 6}, {"dataset": "synthetic"}]
+    others = [CLASS_SETS["four"], ["bored", *CLASS_SETS["eight"][1:]]]
+    differing = [{"protocol": "strict"}, {"n_folds": 6}, {"dataset": "synthetic"}, *({"classes": c} for c in others)]
     for change in [*differing, {"noise": "white"}]:
         assert published(result(**change)) is None
     print_run([result(fold=k) for k in range(5)])

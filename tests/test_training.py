@@ -138,16 +138,21 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
         resolved = OmegaConf.to_container(config(*overrides), resolve=True)
         return Run.of(tmp_path, resolved, {"corpus": "a", "audio": "b", **learned}).run_id(0)
 
-    same = ["fold=1", "noise=white", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"]
+    same = [
+        *("fold=1", "noise=white", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"),
+        *("data.max_seconds=6", "classes=[sad,happy,angry,neutral]"),  # other ways of saying the same
+    ]
     for override in same:
         assert name(override) == name(), override
     other = [
-        *("seed=1", "aug=mixup", "aug.ratio_db=[0,0]", "aux_task.weight=0.5", "classes=eight", "protocol=paper"),
+        *("seed=1", "aug=mixup", "aug.ratio_db=[0,0]", "aux_task.weight=0.5", "protocol=paper"),
         *("optim.lr=1", "data.batch_size=1", "data.partner=class_first", "backbone.final_dropout=0.5"),
+        "dataset.folds=leave_one_speaker_out",
     ]
     for override in other:
         assert name(override) != name(), override
-    assert name(audio="c") != name()
+    for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}):
+        assert name(**learned) != name(), learned
     assert Run.of(tmp_path, OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != name()
 
 
@@ -192,12 +197,19 @@ def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(run, tmp_path
     folder = next((tmp_path / "killed").glob("*/fold0"))
     assert (folder / "last.ckpt").is_file()
     assert not list(folder.glob("*/result.json"))
+    (tmp_path / "killed").rename(tmp_path / "moved")  # the resumed fold still knows its best epoch
+    command[-1] = f"output_dir={tmp_path / 'moved'}"
+    folder = tmp_path / "moved" / folder.relative_to(tmp_path / "killed")
     resumed = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert not (tmp_path / "killed").exists()
     assert "goes on from" in resumed.stdout
     assert "epoch 1/" not in resumed.stdout
     assert "epoch 3/" in resumed.stdout
     whole = run(*settings, f"output_dir={tmp_path / 'whole'}")[0]
     assert (folder / "clean/predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
+    best = (torch.load(path / "best.ckpt", map_location="cpu") for path in (folder, whole.parent))
+    first, second = ([row["epoch"], *row["state_dict"].values()] for row in best)
+    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(first, second, strict=True))
     assert [r["dev_ua"] for r in read_csv(folder / "curves.csv")] == [
         r["dev_ua"] for r in read_csv(whole.parent / "curves.csv")
     ]
@@ -207,7 +219,15 @@ def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(run, tmp_path
 def test_an_interrupted_run_does_not_look_finished(tmp_path: Path, sent: signal.Signals, code: int):
     script = Path(sys.executable).with_name("seenet-train")
     command = [str(script), *SMALL, "fold=0", "trainer.max_epochs=50"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # A shell's background job, as CI may be, hands SIGINT on as ignored; at a terminal it is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     for line in process.stdout:
         if "epoch 2/" in line:
             break
@@ -280,6 +300,8 @@ def test_paper_protocol_says_so_everywhere(run, capsys):
         (["backbone.checkpoint=a/b/c"], "backbone.checkpoint='a/b/c'"),
         (["backbone.path=123"], "backbone.path='123'"),
         (["backbone.architecture.hidden_size=wide"], "backbone.architecture="),
+        (["+backbone.architecture.hiden_size=64"], "backbone.architecture.hiden_size"),
+        (["logger=tensorboard"], "tensorboard"),
         (["seed=-1"], "seed=-1"),
         (["trainer.devices=0"], "trainer.devices=0"),
         (["trainer=cpu", "trainer.precision=16-mixed"], "trainer.precision=16-mixed"),
@@ -304,8 +326,10 @@ def test_a_full_gpu_is_one_line(run, monkeypatch: pytest.MonkeyPatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(EmotionModel, "training_step", full)
-    with pytest.raises(SeenetError, match=r"data.batch_size=8: take half.*accumulate_grad_batches=2"):
+    with pytest.raises(SeenetError, match=r"data.batch_size=8: take data.batch_size=4 .*accumulate_grad_batches=2"):
         run("fold=0")
+    with pytest.raises(SeenetError, match="data.batch_size=1: shorten data.max_seconds"):
+        run("fold=0", "data.batch_size=1")
 
 
 def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys):

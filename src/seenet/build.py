@@ -10,7 +10,7 @@ from typing import Any
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.errors import SeenetError
+from seenet.errors import SeenetError, reason
 
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -83,4 +83,9 @@ def build(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: obj
     partial = values.pop("_partial_", False)
     # Runtime objects are handed over by us: on their way through Hydra dataclasses would become dicts.
     maker = hydra.utils.instantiate(values, _partial_=True, _convert_="all")
-    return functools.partial(maker, **runtime) if partial else maker(**runtime)
+    if partial:
+        return functools.partial(maker, **runtime)
+    try:
+        return maker(**runtime)
+    except ModuleNotFoundError as error:
+        raise SeenetError(f"{where}._target_={values['_target_']}: {reason(error)}") from error

@@ -10,7 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from seenet.console import say
-from seenet.paths import beside
+from seenet.paths import whole
 
 CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
 """The columns of curves.csv after `epoch`; `seconds` follows."""
@@ -61,10 +61,25 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Save a checkpoint to a local path."""
-        building = beside(Path(path))
-        building.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(checkpoint, building)
-        building.replace(path)
+        with whole(Path(path)) as building:
+            torch.save(checkpoint, building)
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Remembers its best epoch's score also where the folder was moved; Lightning's own then forgets it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's memory, whose paths are put below the present folder."""
+        here = Path(self.dirpath)
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        state_dict = {**state_dict, "dirpath": self.dirpath}
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state_dict[name] = moved(state_dict[name])
+        state_dict["best_k_models"] = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict)
 
 
 def checkpoints(folder: Path) -> list[ModelCheckpoint]:
@@ -75,6 +90,6 @@ def checkpoints(folder: Path) -> list[ModelCheckpoint]:
     """
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [
-        ModelCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
-        ModelCheckpoint(filename="last", **common),
+        MovableCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
+        MovableCheckpoint(filename="last", **common),
     ]

@@ -26,7 +26,7 @@ CLASS_SETS = {"four": EMOTIONS[:4], "eight": EMOTIONS[:8]}
 
 
 def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMOTIONS) -> tuple[str, ...]:
-    """Class names in the order in which they are numbered: a set's own, or a list's as it was given.
+    """Class names in the order in which they are numbered, which is that of `EMOTIONS`.
 
     Args:
         classes: a name (`four`, `eight`, or `all` for every emotion available) or a list of emotions.
@@ -40,11 +40,10 @@ def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMO
             raise SeenetError(
                 f"classes='{classes}': expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of emotions"
             )
-        present = set(available)
-        return CLASS_SETS.get(classes) or tuple(e for e in EMOTIONS if e in present)
+        classes = CLASS_SETS.get(classes) or tuple(set(available))
     unknown = [c for c in classes if c not in EMOTIONS]
     if unknown:
         raise SeenetError(f"classes: unknown emotion '{unknown[0]}'; expected some of {', '.join(EMOTIONS)}")
     if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise SeenetError(f"classes={list(classes)}: give at least two different emotions")
-    return tuple(classes)
+        raise SeenetError(f"classes={list(classes)}: at least two different emotions are needed")
+    return tuple(sorted(classes, key=EMOTIONS.index))

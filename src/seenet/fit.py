@@ -25,6 +25,7 @@ from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol
 from seenet.manifest import Manifest
 from seenet.module import EmotionModel
+from seenet.paths import whole
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import write_json, write_predictions
 from seenet.seeds import INITIALISATION, mix
@@ -102,6 +103,7 @@ class FoldRun:
             num_classes=classes,
             seed=cfg.seed,
         )
+        self.logger = build(cfg.logger, "logger", save_dir=str(folder))
         train, dev, test = (
             Part(corpus.manifest, corpus.store, part, corpus.classes) for part in (fold.train, fold.dev, fold.test)
         )
@@ -140,9 +142,8 @@ class FoldRun:
         history = History(label)
         if last.is_file():
             say(f"{label} goes on from {last}")
-        logger = build(self.cfg.logger, "logger", save_dir=str(self.folder))
         callbacks: list[Callback] = [history, *checkpoints(self.folder)]
-        trainer = self.plan.make(self.folder, logger, callbacks)
+        trainer = self.plan.make(self.folder, self.logger, callbacks)
         self._run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
@@ -158,7 +159,7 @@ class FoldRun:
         return trained
 
     def _write_curves(self, history: History, label: str) -> None:
-        with (self.folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
+        with whole(self.folder / "curves.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["epoch", *CURVES, "seconds"])
             writer.writeheader()
             writer.writerows(history.rows)
@@ -217,7 +218,11 @@ class FoldRun:
                 raise KeyboardInterrupt from error
             raise
         except torch.OutOfMemoryError as error:
-            raise SeenetError(
-                f"the GPU's memory is too small for data.batch_size={self.cfg.data.batch_size}: take half of it "
-                f"and trainer.accumulate_grad_batches={2 * self.plan.accumulate_grad_batches}"
-            ) from error
+            size, steps = self.cfg.data.batch_size, self.plan.accumulate_grad_batches
+            way = (
+                "shorten data.max_seconds or take a smaller backbone"
+                if size == 1
+                else f"take data.batch_size={size // 2} trainer.accumulate_grad_batches={2 * steps} (an auxiliary "
+                "task then sees half as many clips at once)"
+            )
+            raise SeenetError(f"the GPU's memory is too small for data.batch_size={size}: {way}") from error

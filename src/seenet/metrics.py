@@ -4,42 +4,37 @@ UA (unweighted accuracy) is the mean recall over the classes that occur in the f
 is plain accuracy.
 """
 
-import torch
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-    MulticlassRecall,
-)
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 
-class FoldMetrics(MetricCollection):
-    """Counts over a fold, gathered over processes.
+class FoldMetrics(MulticlassConfusionMatrix):
+    """Counts over a fold, gathered over processes; every figure follows from them.
+
+    Labels are not checked at each update, for a check waits for the device.
 
     Args:
         num_classes: how many emotions.
     """
 
     def __init__(self, num_classes: int):
-        super().__init__(
-            {
-                "recall": MulticlassRecall(num_classes, average="none"),
-                "wa": MulticlassAccuracy(num_classes, average="micro"),
-                "macro_f1": MulticlassF1Score(num_classes, average="macro"),
-                "confusion": MulticlassConfusionMatrix(num_classes),
-            },
-        )
+        super().__init__(num_classes, validate_args=False)
 
     def compute(self) -> dict[str, Tensor]:
         """The figures.
 
         Returns:
             `ua`, `wa`, `macro_f1` in [0, 1]; `recall`, shape (classes,), NaN for a class that does not occur;
-            `confusion`, counts, rows the true class, shape (classes, classes).
+            `confusion`, counts, rows the true class, shape (classes, classes). Macro-F1 is over the classes that
+            occur or are predicted.
         """
-        values = super().compute()
-        present = values["confusion"].sum(dim=1) > 0
-        recall = torch.where(present, values["recall"], torch.nan)
-        return {**values, "recall": recall, "ua": recall.nanmean()}
+        confusion = super().compute()
+        hits, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+        recall = hits / true  # 0 / 0 is NaN, which the mean leaves out
+        return {
+            "recall": recall,
+            "ua": recall.nanmean(),
+            "wa": hits.sum() / true.sum(),
+            "macro_f1": (2 * hits / (true + predicted)).nanmean(),
+            "confusion": confusion,
+        }

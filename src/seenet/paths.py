@@ -3,7 +3,8 @@
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -65,12 +66,26 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is never seen half written."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write under, for a file that must never be seen half written; it is renamed at the end.
+
+    Args:
+        path: the final name; its folder is made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     building = beside(path)
-    building.write_text(text, encoding="utf-8")
-    building.replace(path)
+    try:
+        yield building
+        building.replace(path)
+    finally:
+        building.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is never seen half written."""
+    with whole(path) as building:
+        building.write_text(text, encoding="utf-8")
 
 
 def make_once(folder: Path, make: Callable[[Path], None]) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seenet.paths import conf_dir, write_whole
+from seenet.paths import conf_dir, whole, write_whole
 
 SCHEMA = 1
 """Version of result.json and predictions.csv; docs/results.md describes it."""
 
-UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer")
-"""Top-level settings that do not change what is learned (the trainer's share is added as it resolves)."""
+UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes")
+"""Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes)."""
 
 RECORDED = (
     *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
@@ -28,9 +28,18 @@ RECORDED = (
 )
 
 
+def _plain(value: Any) -> Any:
+    """A JSON value in which 6.0 is 6."""
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def digest(value: object) -> str:
-    """Twelve hexadecimal digits that stand for a JSON value."""
-    text = json.dumps(value, sort_keys=True)
+    """Twelve hexadecimal digits that stand for a JSON value; equal numbers are equal, however written."""
+    text = json.dumps(_plain(value), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
@@ -56,13 +65,13 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
 
     Args:
         config: the resolved configuration.
-        learned: what the configuration alone does not tell: the corpus' content, the weights, the precision.
+        learned: what the configuration alone does not tell: the corpus' content, the classes, the weights, the
+            precision.
     """
     kept = {key: value for key, value in config.items() if key not in UNLEARNED}
     kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
     dataset = kept["dataset"]
-    kept["dataset"] = {k: v for k, v in dataset.items() if k not in ("root", "schemes")}
-    kept["dataset"]["scheme"] = dataset["schemes"].get(dataset["folds"])
+    kept["dataset"] = {"name": dataset["name"], "scheme": dataset["schemes"].get(dataset["folds"])}
     kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k != "path"}
     return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
 
@@ -116,8 +125,7 @@ def write_json(path: Path, value: object) -> None:
 
 def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write predictions.csv: utterance, speaker, label, prediction and one probability column a class."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["utterance", "speaker", "label", "prediction", *(f"p_{c}" for c in classes)])
         writer.writerows(rows)

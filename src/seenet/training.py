@@ -55,6 +55,7 @@ def train(cfg: DictConfig) -> list[Path]:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     learned = {
         "corpus": manifest.digest(),
+        "classes": classes,
         "audio": store.key,
         "weights": weights.fingerprint,
         "trainer": plan.learned(),

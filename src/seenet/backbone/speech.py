@@ -143,6 +143,9 @@ def _load(
 ) -> transformers.PreTrainedModel:
     config_class, model_class = FAMILIES[family]
     transformers.utils.logging.set_verbosity_error()
+    unknown = [name for name in architecture if not hasattr(config_class(), name)]
+    if unknown:
+        raise SeenetError(f"backbone.architecture.{unknown[0]}: {config_class.__name__} has no such setting")
     if weights.source is None:
         try:
             return model_class(config_class(**architecture, **shares))

@@ -19,6 +19,9 @@ GROUPS = (
     *("optim", "trainer", "logger", "experiment"),
 )
 
+EXPECTED = (SeenetError, OSError, HydraException, OmegaConfBaseException)
+"""Errors that are said in one line."""
+
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 """Whether the user asked for tracebacks; read before `run_app` sets the variable for Hydra."""
 
@@ -82,13 +85,13 @@ def run_app(job: Callable[[DictConfig], None], config_name: str) -> int:
         The exit code: 0, 1 for an error, 130 for an interruption.
     """
     OmegaConf.register_new_resolver("choices", _choices_in_help, replace=True)
-    if "--cfg" in sys.argv or "-c" in sys.argv:
+    if any(word.partition("=")[0] in ("--cfg", "-c") for word in sys.argv):
         for group in GROUPS:
             print(f"# {group}: {choices(group)}")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them its own way
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
-    except (SeenetError, OSError, HydraException, OmegaConfBaseException) as error:
+    except EXPECTED as error:
         if WANTS_TRACEBACK:
             raise
         fail(error, config_name)

@@ -12,7 +12,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seenet.cli.app import WANTS_TRACEBACK, fail
+from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, fail, one_line
 from seenet.errors import SeenetError
 
 NOTE = "arm.json"
@@ -29,7 +29,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     if hydra.mode != RunMode.MULTIRUN:
         try:
             job(cfg)
-        except (SeenetError, OSError) as error:
+        except EXPECTED as error:
             if WANTS_TRACEBACK:
                 raise
             fail(error, hydra.job.config_name)
@@ -37,12 +37,17 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
         return
     overrides = list(hydra.overrides.task)
     print(f"\n=== arm {hydra.job.num}: {' '.join(overrides)}", flush=True)
-    note: dict[str, Any] = {"overrides": overrides, "results": [], "error": None}
+    note: dict[str, Any] = {"number": hydra.job.num, "overrides": overrides, "results": [], "error": None}
     try:
+        # Each process of a distributed run is this command again, and would start the whole sweep.
+        if cfg.trainer.strategy == "ddp" or cfg.trainer.devices != 1:
+            raise SeenetError(f"trainer={cfg.trainer.name} does not go with -m; give one command for each arm")
         note["results"] = job(cfg)
-    except (SeenetError, OSError) as error:
+    except EXPECTED as error:
+        if WANTS_TRACEBACK:
+            traceback.print_exc()
         fail(error, hydra.job.config_name)
-        note["error"] = str(error)
+        note["error"] = one_line(error, hydra.job.config_name)
     except Exception as error:
         traceback.print_exc()
         note["error"] = f"{type(error).__name__}: {error}"
@@ -67,8 +72,8 @@ class CompareArms(Callback):
         from seenet.report.tables import print_arms
 
         folder = Path(config.hydra.sweep.dir)
-        paths = sorted(folder.glob(f"*/{NOTE}"), key=lambda path: int(path.parent.name))
-        notes = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        notes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(NOTE)]
+        notes.sort(key=lambda note: note["number"])
         arms: dict[str, list[dict[str, Any]]] = {}
         for name, note in zip(arm_names([note["overrides"] for note in notes]), notes, strict=True):
             for result in note["results"]:

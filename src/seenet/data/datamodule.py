@@ -69,7 +69,7 @@ class EmotionData(lightning.LightningDataModule):
             batch_sampler=batches,
             collate_fn=_as_is,
             num_workers=self.num_workers,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
             persistent_workers=self.num_workers > 0,
             generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
         )
@@ -98,6 +98,10 @@ class EmotionData(lightning.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         """Every clip of the test part once."""
         return self._evaluation("test")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Send a batch without waiting for it: it lies in pinned memory where the device is a GPU."""
+        return batch.to(device, non_blocking=True)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment a training batch, or add the test condition to a test batch, on the device."""

@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seenet.paths import whole
+
 # Okabe & Ito: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -19,8 +21,8 @@ def selected_on(selection: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(path))
+    with whole(path) as building:
+        FigureCanvasAgg(figure).print_png(str(building))
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:

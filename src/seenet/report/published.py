@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seenet.emotions import CLASS_SETS
+
 TABLE = Path(__file__).with_name("published.csv")
 FOLDS = 5  # of every protocol in the table
 
@@ -18,7 +20,8 @@ def published(result: Mapping[str, Any]) -> dict[str, str] | None:
         return None
     with TABLE.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            classes = row["classes"] == str(len(result["classes"]))
-            if row["method"] == "SeeNet" and row["dataset"] == result["dataset"] and classes:
+            if row["method"] != "SeeNet" or row["dataset"] != result["dataset"]:
+                continue
+            if int(row["classes"]) == len(result["classes"]) and tuple(result["classes"]) in CLASS_SETS.values():
                 return row
     return None
