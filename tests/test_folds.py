@@ -10,7 +10,7 @@ from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
 from seenet.folds import (
     Fold,
-    LeaveOneSpeakerOut,
+    LeaveOneOut,
     Paper,
     SpeakerFolds,
     SpeakerLists,
@@ -41,7 +41,7 @@ def digests(manifest: Manifest) -> list[str]:
     return [row.utterance for row in manifest]
 
 
-@pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneSpeakerOut(), SpeakerLists([[1, 2, 3], range(4, 13)])])
+@pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1, 2, 3], range(4, 13)])])
 @pytest.mark.parametrize("protocol", [Strict(), Paper()])
 def test_parts_are_speaker_disjoint_and_whole(manifest, scheme, protocol):
     folds = make_folds(manifest, everything(manifest), scheme, protocol)
@@ -74,7 +74,7 @@ def test_the_dealing_is_reproducible(manifest):
 
 
 def test_speakers_are_counted_by_value(manifest):
-    folds = make_folds(manifest, everything(manifest), LeaveOneSpeakerOut(), Paper())
+    folds = make_folds(manifest, everything(manifest), LeaveOneOut("speaker"), Paper())
     assert [manifest[fold.test[0]].speaker for fold in folds] == [str(k) for k in range(1, 13)]
 
 
@@ -147,7 +147,7 @@ def test_unknown_sessions_are_said_to_be_unknown(manifest):
 
 def test_a_corpus_without_speakers(manifest):
     mute = Manifest("mute", Path("/x"), [replace(row, speaker="") for row in manifest])
-    for scheme in (SpeakerFolds(3), LeaveOneSpeakerOut(), SpeakerLists([[1]])):
+    for scheme in (SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1]])):
         with pytest.raises(SeenetError, match="mute does not say"):
             make_folds(mute, everything(mute), scheme, Strict())
 
@@ -155,8 +155,8 @@ def test_a_corpus_without_speakers(manifest):
 def test_one_training_speaker_has_none_to_hold_out(manifest):
     two = np.array([i for i, row in enumerate(manifest) if row.speaker in ("1", "2")])
     with pytest.raises(SeenetError, match="protocol=paper"):
-        make_folds(manifest, two, LeaveOneSpeakerOut(), Strict())
-    assert len(make_folds(manifest, two, LeaveOneSpeakerOut(), Paper())) == 2
+        make_folds(manifest, two, LeaveOneOut("speaker"), Strict())
+    assert len(make_folds(manifest, two, LeaveOneOut("speaker"), Paper())) == 2
 
 
 def test_lists_must_name_each_speaker_once(manifest):

@@ -1,12 +1,15 @@
 """Vocabulary and manifest."""
 
+from dataclasses import astuple
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from seenet.emotions import resolve_classes
 from seenet.errors import SeenetError, reason
-from seenet.manifest import Manifest, Utterance, read_rows, write_manifest
+from seenet.manifest import Manifest, Utterance, read_table, soft_labels, table_of, write_manifest
 
 
 def test_class_order_is_seenets():
@@ -26,14 +29,18 @@ def test_wrong_classes(classes):
 
 def test_rows_survive_csv(tmp_path: Path):
     rows = [
-        Utterance("a,b", "ä ö/x.wav", "sad", text='she said "no"\nand left'),
+        Utterance("a,b", "ä ö/x.wav", "sad", text='she said "no"\nand left', valence=2.5),
         Utterance("c", "c.wav", "happy"),
     ]
-    write_manifest(rows, tmp_path / "m.csv")
-    assert read_rows(tmp_path / "m.csv") == rows
+    write_manifest(table_of(rows), tmp_path / "m.csv")
+    back = Manifest("x", tmp_path, read_table(tmp_path / "m.csv"))
+    pd.testing.assert_frame_equal(back.table, Manifest("x", tmp_path, rows).table)
+    assert [astuple(row)[:-3] for row in back] == [astuple(row)[:-3] for row in rows]
+    assert back[0].valence == 2.5
+    assert np.isnan(back[1].valence)
     (tmp_path / "m.csv").write_text("path,emotion\n")
     with pytest.raises(SeenetError, match="expected"):
-        read_rows(tmp_path / "m.csv")
+        read_table(tmp_path / "m.csv")
 
 
 def test_wrong_manifests(tmp_path: Path):
@@ -61,3 +68,22 @@ def test_merge_and_digest(tmp_path: Path):
 def test_a_reason_is_one_line_and_never_empty():
     assert reason(OSError("no route\n  to host")) == "no route to host"
     assert reason(TimeoutError()) == "TimeoutError"
+
+
+def test_votes_are_shares_of_the_classes():
+    assert soft_labels("angry:2 sad:1 other:1", ["sad", "angry", "happy"]) == [1 / 3, 2 / 3, 0]
+    assert soft_labels("other:3", ["sad", "angry"]) == [0, 0]
+    assert soft_labels("", ["sad"]) == [0]
+
+
+def test_unknown_values_have_no_number():
+    rows = [
+        Utterance("a", "a", "sad", "s2"),
+        Utterance("b", "b", "happy", ""),
+        Utterance("c", "c", "no_agreement", "s1"),
+    ]
+    manifest = Manifest("x", Path(), rows)
+    assert manifest.codes("speaker").tolist() == [1, -1, 0]
+    assert manifest.codes("session").tolist() == [-1, -1, -1]
+    assert manifest.counts() == {"happy": 1, "sad": 1, "no_agreement": 1}
+    assert resolve_classes("all", manifest.counts()) == ("happy", "sad")

@@ -21,6 +21,12 @@ EMOTIONS = (
 )
 """Every emotion by its shared name, in the order in which classes are numbered."""
 
+NO_AGREEMENT = "no_agreement"
+"""The label of a clip on which its raters did not agree: counted, and never a class."""
+
+LABELS = (*EMOTIONS, NO_AGREEMENT)
+"""What the emotion of an utterance may be."""
+
 CLASS_SETS = {"four": EMOTIONS[:4], "eight": EMOTIONS[:8]}
 """Class sets by name: SeeNet's four and RAVDESS's eight."""
 
@@ -40,7 +46,7 @@ def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMO
             raise SeenetError(
                 f"classes='{classes}': expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of emotions"
             )
-        classes = CLASS_SETS.get(classes) or tuple(set(available))
+        classes = CLASS_SETS.get(classes) or tuple(set(available) - {NO_AGREEMENT})
     unknown = [c for c in classes if c not in EMOTIONS]
     if unknown:
         raise SeenetError(f"classes: unknown emotion '{unknown[0]}'; expected some of {', '.join(EMOTIONS)}")

@@ -192,10 +192,11 @@ class FoldRun:
         metrics |= {"recall": recall, "confusion": values["confusion"].tolist()}
         result = {**facts, "metrics": metrics, "seconds": facts["seconds"] + time.perf_counter() - start}
         if trainer.is_global_zero:
+            names, speakers, labels = (manifest.column(c) for c in ("utterance", "speaker", "emotion"))
             rows = []
             for prediction in self.model.predictions:
-                row, p = manifest[prediction.index], prediction.probabilities
-                rows.append([row.utterance, row.speaker, row.emotion, classes[p.index(max(p))], *p])
+                k, p = prediction.index, prediction.probabilities
+                rows.append([names[k], speakers[k], labels[k], classes[p.index(max(p))], *p])
             write_predictions(folder / "predictions.csv", classes, rows)
             title = f"{self._title()}\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
             confusion_figure(metrics["confusion"], classes, title, folder / "confusion.png")

@@ -1,15 +1,19 @@
 """Folds: which utterances train, select and test, and the proof that no part sees another.
 
-A scheme deals the utterances into test groups. A protocol makes one `Fold` of each group: `Strict` holds out
-development speakers of the training part; `Paper` selects on the test fold, as the original does.
+A scheme divides the utterances into training and test parts. A protocol makes one `Fold` of each division: `Strict`
+holds out development speakers of the training part; `Paper` selects on the test fold, as the original does.
 """
 
+import itertools
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from seenet.errors import SeenetError
@@ -30,25 +34,59 @@ class Fold:
     test: Indices
 
 
-def _speakers(manifest: Manifest, indices: Indices, why: str) -> list[str]:
-    speakers = [manifest[i].speaker for i in indices]
-    if not all(speakers):
+@dataclass(frozen=True)
+class Split:
+    """What a scheme gives a fold: indices into the manifest, shape (clips,); `dev` is empty where it gives none."""
+
+    train: Indices
+    dev: Indices
+    test: Indices
+
+
+NONE: Indices = np.array([], dtype=np.int64)
+
+
+def _known(manifest: Manifest, indices: Indices, field: str, why: str) -> Indices:
+    """The codes of a field, which every clip must have. Shape (clips,)."""
+    codes = manifest.codes(field)[indices]
+    unknown = int((codes < 0).sum())
+    if unknown:
         raise SeenetError(
-            f"{why} needs to know who speaks, and {manifest.name} does not say for "
-            f"{speakers.count('')} of {len(speakers)} clips; choose another dataset.folds or protocol=paper"
+            f"{why} needs to know the {field}, and {manifest.name} does not say for "
+            f"{unknown} of {len(codes)} clips; choose another dataset.folds or protocol=paper"
         )
-    return speakers
+    return codes
 
 
 class Scheme(ABC):
-    """A way of dealing utterances into test groups."""
+    """A way of dividing utterances into folds."""
+
+    @abstractmethod
+    def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
+        """The division of each fold.
+
+        Args:
+            manifest: the corpus.
+            indices: the utterances to divide.
+
+        Raises:
+            SeenetError: the corpus does not say what the scheme needs to know.
+        """
+
+
+class Groups(Scheme):
+    """Test groups that together are the corpus; each fold trains on all others."""
+
+    def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
+        """One fold a group."""
+        return [Split(np.setdiff1d(indices, test), NONE, test) for test in self.groups(manifest, indices)]
 
     @abstractmethod
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
-        """The test group of each fold, as indices into the manifest."""
+        """The test group of each fold."""
 
 
-class SpeakerLists(Scheme):
+class SpeakerLists(Groups):
     """Folds given as lists of speakers.
 
     Args:
@@ -60,7 +98,8 @@ class SpeakerLists(Scheme):
 
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
         """One group a list; a speaker in no list or in two is an error."""
-        speakers = _speakers(manifest, indices, "a scheme of speaker lists")
+        _known(manifest, indices, "speaker", "a scheme of speaker lists")
+        speakers = manifest.column("speaker")[indices]
         listed = Counter(s for group in self.speakers for s in group)
         for speaker in sorted(set(speakers)):
             if listed[speaker] != 1:
@@ -75,17 +114,33 @@ class SpeakerLists(Scheme):
         return groups
 
 
-class LeaveOneSpeakerOut(Scheme):
-    """One fold a speaker."""
+class LeaveOneOut(Groups):
+    """One fold for each speaker, or session, or value of another field.
+
+    Args:
+        field: what is left out.
+    """
+
+    def __init__(self, field: Literal["speaker", "session", "language", "split"]):
+        self.field = field
 
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
-        """One group a speaker, in the order of their names (numbers by value)."""
-        speakers = np.array(_speakers(manifest, indices, "leave-one-speaker-out"))
-        names = sorted(set(speakers.tolist()), key=lambda s: (not s.isdigit(), int(s) if s.isdigit() else 0, s))
-        return [indices[speakers == name] for name in names]
+        """One group a value, in the order of their names (numbers by value)."""
+        codes = _known(manifest, indices, self.field, f"leaving one {self.field} out")
+        first = np.unique(codes, return_index=True)[1]
+        values = manifest.column(self.field)[indices[first]]
+        order = sorted(range(len(values)), key=lambda k: _by_value(values[k]))
+        if len(values) < 2:
+            raise SeenetError(f"leaving one {self.field} out needs two or more; {manifest.name} has '{values[0]}' only")
+        return [indices[codes == codes[first[k]]] for k in order]
 
 
-def _stratified_groups(parts: int, seed: int, labels: list[str], groups: list[str]) -> list[Indices]:
+def _by_value(name: str) -> list[tuple[str, int]]:
+    """A key that sorts speaker 2 before speaker 10."""
+    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _stratified_groups(parts: int, seed: int, labels: Indices, groups: Indices) -> list[Indices]:
     """Positions of each of `parts` sets of whole groups, labels balanced as far as groups allow."""
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
 
@@ -93,7 +148,7 @@ def _stratified_groups(parts: int, seed: int, labels: list[str], groups: list[st
     return [np.sort(part) for _, part in splitter.split(labels, labels, groups)]
 
 
-class SpeakerFolds(Scheme):
+class SpeakerFolds(Groups):
     """Speaker-disjoint folds with classes balanced as far as speakers allow, reproducible by seed.
 
     Args:
@@ -106,12 +161,35 @@ class SpeakerFolds(Scheme):
 
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
         """`count` groups of whole speakers (scikit-learn's StratifiedGroupKFold)."""
-        speakers = _speakers(manifest, indices, "a scheme of speaker-disjoint folds")
-        if not 2 <= self.count <= len(set(speakers)):
-            most = len(set(speakers))
+        speakers = _known(manifest, indices, "speaker", "a scheme of speaker-disjoint folds")
+        most = len(np.unique(speakers))
+        if not 2 <= self.count <= most:
             raise SeenetError(f"{self.count} folds cannot be made of {most} speakers; expected 2 to {most}")
-        labels = [manifest[i].emotion for i in indices]
+        labels = manifest.codes("emotion")[indices]
         return [indices[part] for part in _stratified_groups(self.count, self.seed, labels, speakers)]
+
+
+class GivenSplit(Scheme):
+    """The parts that the corpus, or a user's own column, gives each clip to.
+
+    Where the values are `train`, `dev` (or none) and one or several that begin with `test`, each test part is a fold
+    and all have the same training part. Other values name folds, each of which is left out once.
+    """
+
+    def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
+        """One fold a test part, or one a value."""
+        _known(manifest, indices, "split", "a scheme of given splits")
+        values = manifest.column("split")[indices]
+        present = sorted(set(values))
+        if "train" not in present:
+            return LeaveOneOut("split").splits(manifest, indices)
+        tests = [value for value in present if value.startswith("test")]
+        unknown = [value for value in present if value not in ("train", "dev", *tests)]
+        if unknown or not tests:
+            wrong = f"'{unknown[0]}'" if unknown else "no test part"
+            raise SeenetError(f"the splits of {manifest.name} hold {wrong}; expected train, dev, test… or folds' names")
+        train, dev = (indices[values == name] for name in ("train", "dev"))
+        return [Split(train, dev, indices[values == test]) for test in tests]
 
 
 class Protocol(ABC):
@@ -133,8 +211,8 @@ class Protocol(ABC):
         self.allow_leaks = tuple(allow_leaks)
 
     @abstractmethod
-    def fold(self, number: int, manifest: Manifest, train: Indices, test: Indices) -> Fold:
-        """Make one fold of a training part and a test group."""
+    def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """Make one fold of what the scheme gives."""
 
 
 class Strict(Protocol):
@@ -156,20 +234,22 @@ class Strict(Protocol):
             raise SeenetError(f"protocol.dev_share={dev_share}: expected more than 0 and at most 0.5")
         self.dev_share, self.split_seed = dev_share, split_seed
 
-    def fold(self, number: int, manifest: Manifest, train: Indices, test: Indices) -> Fold:
-        """Hold out development speakers of `train`, stratified by emotion as far as speakers allow."""
-        speakers = _speakers(manifest, train, "protocol=strict")
-        sessions = [manifest[i].session for i in train]
-        groups = sessions if all(sessions) else speakers
-        if len(set(groups)) < 2:
+    def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """The scheme's own development part, or speakers of `train`, stratified by emotion as far as they allow."""
+        train = split.train
+        if len(split.dev):
+            return Fold(number, train, split.dev, split.test)
+        sessions = manifest.codes("session")[train]
+        groups = sessions if (sessions >= 0).all() else _known(manifest, train, "speaker", "protocol=strict")
+        count = len(np.unique(groups))
+        if count < 2:
             raise SeenetError(
                 f"fold {number} trains on one speaker only, so protocol=strict has none to hold out; "
                 "choose protocol=paper or another dataset.folds"
             )
-        parts = min(max(2, round(1 / self.dev_share)), len(set(groups)))
-        labels = [manifest[i].emotion for i in train]
-        dev = train[_stratified_groups(parts, self.split_seed, labels, groups)[0]]
-        return Fold(number, np.setdiff1d(train, dev), dev, test)
+        parts = min(max(2, round(1 / self.dev_share)), count)
+        dev = train[_stratified_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
+        return Fold(number, np.setdiff1d(train, dev), dev, split.test)
 
 
 class Paper(Protocol):
@@ -178,15 +258,14 @@ class Paper(Protocol):
     selection = "test"
     remark = "the epoch was selected on the test fold (protocol=paper): optimistic"
 
-    def fold(self, number: int, manifest: Manifest, train: Indices, test: Indices) -> Fold:
-        """All of `train` trains; the development part is the test group."""
-        return Fold(number, train, test, test)
+    def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """All that is not tested trains, a scheme's own development part too; the test group selects."""
+        return Fold(number, np.union1d(split.train, split.dev), split.test, split.test)
 
 
 def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: Protocol) -> list[Fold]:
     """Every fold over the utterances that `indices` keeps."""
-    groups = scheme.groups(manifest, indices)
-    return [protocol.fold(k, manifest, np.setdiff1d(indices, test), test) for k, test in enumerate(groups)]
+    return [protocol.fold(k, manifest, split) for k, split in enumerate(scheme.splits(manifest, indices))]
 
 
 def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
@@ -208,7 +287,7 @@ def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
     return sorted(set(chosen))
 
 
-def audit(manifest: Manifest, digests: Sequence[str], fold: Fold, protocol: Protocol) -> dict[str, object]:
+def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: Protocol) -> dict[str, object]:
     """Prove that no speaker, session, file or identical waveform is in two parts of a fold.
 
     Args:
@@ -224,37 +303,39 @@ def audit(manifest: Manifest, digests: Sequence[str], fold: Fold, protocol: Prot
     Raises:
         SeenetError: a leak that the user did not allow; the message names an example.
     """
-    values = {
-        "speaker": [row.speaker for row in manifest],
-        "session": [row.session for row in manifest],
-        "file": [row.path for row in manifest],
-        "waveform": list(digests),
-    }
     parts = {"train": fold.train, "dev": fold.dev, "test": fold.test}
     if protocol.selection == "test":
         del parts["dev"]
-    names = list(parts)
     verdict: dict[str, object] = {"verdict": "clean"}
-    for kind, column in values.items():
-        every = {name: {column[i] for i in part} for name, part in parts.items()}
-        sets = {name: known - {""} for name, known in every.items()}
+    for kind in LEAKS:
+        codes = _codes(manifest, kind, digests)
+        every = {name: np.unique(codes[part]) for name, part in parts.items()}
         shared = {
-            (a, b): sorted(sets[a] & sets[b]) for k, a in enumerate(names) for b in names[k + 1 :] if sets[a] & sets[b]
+            (a, b): both
+            for a, b in itertools.combinations(parts, 2)
+            if len(both := np.intersect1d(every[a][every[a] >= 0], every[b]))
         }
         verdict[kind] = sum(len(both) for both in shared.values())
         if not shared:
-            if sets != every:  # some clips do not say: what is known is disjoint, and that is no proof
+            if any((known < 0).any() for known in every.values()):  # what is known is disjoint: that is no proof
                 verdict[kind] = "unknown"
             continue
         if kind not in protocol.allow_leaks:
             (a, b), both = next(iter(shared.items()))
-            clips = [manifest[i].utterance for i in parts[b] if column[i] == both[0]]
+            clip = manifest[parts[b][codes[parts[b]] == both[0]][0]]
             raise SeenetError(
-                f"fold {fold.number} leaks: {len(both)} {kind}(s) in both {a} and {b}, e.g. clip '{clips[0]}'"
-                + (f" of {kind} '{both[0]}'" if kind in ("speaker", "session") else "")
+                f"fold {fold.number} leaks: {len(both)} {kind}(s) in both {a} and {b}, e.g. clip '{clip.utterance}'"
+                + (f" of {kind} '{getattr(clip, kind)}'" if kind in ("speaker", "session") else "")
                 + f"; mend the corpus or allow it by name: protocol.allow_leaks=[{kind}]"
             )
         verdict["verdict"] = "leaks allowed"
     if verdict["verdict"] == "clean" and verdict["speaker"] == "unknown":
         verdict["verdict"] = "speakers unknown"
     return verdict
+
+
+def _codes(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
+    """A number for each distinct value of what may leak; -1 where unknown. Shape (clips,)."""
+    if kind in ("speaker", "session"):
+        return manifest.codes(kind)
+    return pd.factorize(np.asarray(digests) if kind == "waveform" else manifest.column("path"))[0]

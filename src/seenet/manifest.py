@@ -1,29 +1,39 @@
-"""The manifest: one row for each utterance of a corpus."""
+"""The manifest: one row for each utterance of a corpus, kept by columns so that a million rows are light."""
 
-import csv
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from seenet.emotions import EMOTIONS
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seenet.emotions import EMOTIONS, LABELS
 from seenet.errors import SeenetError
+from seenet.paths import whole
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One clip. An empty string means that the corpus does not say.
+    """One clip. An empty string or NaN means that the corpus does not say.
 
     Attributes:
         utterance: a name that is unique within the corpus.
         path: the audio file, absolute or relative to the manifest's root.
-        emotion: an emotion of the shared vocabulary.
+        emotion: an emotion of the shared vocabulary, or `no_agreement`.
         speaker: who speaks.
         gender: `female` or `male`.
-        session: the recording session.
+        session: the recording session; clips of one session may share a room, a day and a dialogue.
+        language: ISO 639-1 code.
         text: what is said.
+        split: the part that the corpus' own protocol gives the clip to: `train`, `dev`, `test…`, or a fold's name.
+        votes: raters' votes, e.g. `angry:2 sad:1` (`soft_labels` turns them into shares).
+        valence: on the corpus' own scale, as are the next two.
+        arousal: also called activation.
+        dominance: how much in control the speaker sounds.
     """
 
     utterance: str
@@ -32,80 +42,150 @@ class Utterance:
     speaker: str = ""
     gender: str = ""
     session: str = ""
+    language: str = ""
     text: str = ""
+    split: str = ""
+    votes: str = ""
+    valence: float = float("nan")
+    arousal: float = float("nan")
+    dominance: float = float("nan")
 
 
 COLUMNS = tuple(field.name for field in fields(Utterance))
+CATEGORIES = ("emotion", "speaker", "gender", "session", "language", "split")
+NUMBERS = ("valence", "arousal", "dominance")
 
 
-class Manifest(Sequence[Utterance]):
+def _dtype(column: str) -> str:
+    return "category" if column in CATEGORIES else "float64" if column in NUMBERS else "object"
+
+
+def table_of(rows: Iterable[Utterance]) -> pd.DataFrame:
+    """Utterances as a table with one column a field."""
+    columns = list(zip(*map(astuple, rows), strict=True)) or [()] * len(COLUMNS)
+    return pd.DataFrame({c: pd.Series(list(v), dtype=_dtype(c)) for c, v in zip(COLUMNS, columns, strict=True)})
+
+
+class Manifest:
     """The utterances of one corpus, in a fixed order.
 
     Args:
         name: the corpus.
         root: the folder that relative paths start from.
-        rows: the utterances.
+        table: utterances, or a table with one row each and columns of `Utterance`; a column that is missing is one
+            that the corpus does not say.
         synthetic: whether a program made the speech; every result then says so.
 
     Raises:
         SeenetError: no rows, a repeated utterance name, or an emotion outside the vocabulary.
     """
 
-    def __init__(self, name: str, root: Path, rows: Sequence[Utterance], synthetic: bool = False):
-        self.name, self.root, self.rows, self.synthetic = name, Path(root), tuple(rows), synthetic
-        if not self.rows:
+    def __init__(self, name: str, root: Path, table: pd.DataFrame | Iterable[Utterance], synthetic: bool = False):
+        self.name, self.root, self.synthetic = name, Path(root), synthetic
+        if not isinstance(table, pd.DataFrame):
+            table = table_of(table)
+        if len(table) == 0:
             raise SeenetError(f"the corpus {name} in '{root}' is empty: no utterance was found")
-        repeated = [u for u, n in Counter(row.utterance for row in self.rows).items() if n > 1]
-        if repeated:
-            raise SeenetError(f"the corpus {name} holds the utterance '{repeated[0]}' twice")
-        unknown = sorted({row.emotion for row in self.rows} - set(EMOTIONS))
+        self.table = pd.DataFrame({c: _filled(table, c) for c in COLUMNS})
+        repeated = self.table["utterance"][self.table["utterance"].duplicated()]
+        if len(repeated):
+            raise SeenetError(f"the corpus {name} holds the utterance '{repeated.iloc[0]}' twice")
+        unknown = sorted(set(self.table["emotion"].cat.categories) - set(LABELS))
         if unknown:
-            raise SeenetError(f"the corpus {name} holds '{unknown[0]}'; expected one of {', '.join(EMOTIONS)}")
+            raise SeenetError(f"the corpus {name} holds '{unknown[0]}'; expected one of {', '.join(LABELS)}")
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.table)
 
     def __getitem__(self, index: int) -> Utterance:
-        return self.rows[index]
+        return Utterance(*(self.table[c].iat[index] for c in COLUMNS))
 
     def __iter__(self) -> Iterator[Utterance]:
-        return iter(self.rows)
+        return (Utterance(*values) for values in zip(*map(self.column, COLUMNS), strict=True))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One field of every utterance. Shape (clips,), str objects (float64 for valence, arousal, dominance)."""
+        return self.table[name].to_numpy()
+
+    def codes(self, name: str) -> NDArray[np.int64]:
+        """A categorical field as numbers in the order of its values' names; -1 where unknown. Shape (clips,)."""
+        values = self.table[name].cat
+        numbers = values.codes.to_numpy().astype(np.int64)
+        # "" sorts first, so the known values are numbered from 0 once it is taken away
+        return numbers - 1 if "" in values.categories else numbers
+
+    @cached_property
+    def _paths(self) -> NDArray[Any]:
+        return self.column("path")
 
     def audio_path(self, index: int) -> Path:
         """The audio file of one utterance."""
-        return self.root / self.rows[index].path
+        return self.root / self._paths[index]
+
+    def counts(self) -> dict[str, int]:
+        """How many utterances each label has, in the order of the vocabulary."""
+        counts = self.table["emotion"].value_counts()
+        return {label: int(counts[label]) for label in LABELS if counts.get(label, 0)}
 
     def digest(self) -> str:
         """A hash of everything but the place on disk."""
-        rows = sorted(astuple(replace(row, path="")) for row in self.rows)
-        return hashlib.blake2b(json.dumps(rows).encode(), digest_size=16).hexdigest()
+        state = hashlib.blake2b(digest_size=16)
+        for column in COLUMNS:
+            if column == "path":
+                continue
+            values = self.column(column)
+            state.update(values.tobytes() if column in NUMBERS else "\x1f".join(values).encode())
+            state.update(b"\x1e")
+        return state.hexdigest()
 
     def merged(self, merge: Mapping[str, str]) -> "Manifest":
         """The same utterances with some emotions merged into others, e.g. `{"calm": "neutral"}`."""
         unknown = [e for pair in merge.items() for e in pair if e not in EMOTIONS]
         if unknown:
             raise SeenetError(f"dataset.merge: unknown emotion '{unknown[0]}'; expected {', '.join(EMOTIONS)}")
-        rows = [replace(row, emotion=merge.get(row.emotion, row.emotion)) for row in self.rows]
-        return Manifest(self.name, self.root, rows, self.synthetic)
+        emotions = self.table["emotion"].astype(object).replace(dict(merge))
+        return Manifest(self.name, self.root, self.table.assign(emotion=emotions), self.synthetic)
 
 
-def write_manifest(rows: Sequence[Utterance], path: Path) -> None:
+def _filled(table: pd.DataFrame, column: str) -> Any:
+    """A column in its type; categories stand in the order of their names, and all of them occur."""
+    if column in NUMBERS:
+        return table[column].to_numpy(np.float64) if column in table else np.full(len(table), np.nan)
+    values = table[column] if column in table else [""] * len(table)
+    if column not in CATEGORIES:
+        return np.asarray(values, dtype=object)
+    category = pd.Categorical(values).remove_unused_categories()
+    return category.reorder_categories(sorted(category.categories))
+
+
+def soft_labels(votes: str, classes: Sequence[str]) -> list[float]:
+    """The share of raters' votes for each class; all zero where nobody voted for any of them.
+
+    Args:
+        votes: e.g. `angry:2 sad:1`.
+        classes: their order.
+    """
+    counts = dict(vote.split(":") for vote in votes.split())
+    chosen = [float(counts.get(c, 0)) for c in classes]
+    total = sum(chosen)
+    return [count / total if total else 0.0 for count in chosen]
+
+
+def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Write utterances as CSV, one column a field."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(row) for row in rows)
+    with whole(path) as building:
+        table.to_csv(building, index=False, columns=list(COLUMNS))
 
 
-def read_rows(path: Path) -> list[Utterance]:
+def read_table(path: Path) -> pd.DataFrame:
     """Read utterances that `write_manifest` wrote.
 
     Raises:
         SeenetError: the columns are not those of an utterance.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        if tuple(header) != COLUMNS:
-            raise SeenetError(f"'{path}' has the columns {header}; expected {list(COLUMNS)}")
-        return [Utterance(*row) for row in reader]
+    header = pd.read_csv(path, nrows=0).columns.tolist()
+    if tuple(header) != COLUMNS:
+        raise SeenetError(f"'{path}' has the columns {header}; expected {list(COLUMNS)}")
+    texts = {c: _dtype(c) for c in COLUMNS if c not in NUMBERS}
+    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={c: [""] for c in NUMBERS})
+    return table.astype({c: "float64" for c in NUMBERS})

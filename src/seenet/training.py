@@ -1,7 +1,6 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
 import json
-from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ def train(cfg: DictConfig) -> list[Path]:
         "n_folds": len(folds),
         "seed": cfg.seed,
         "classes": list(classes),
-        "dropped": dict(Counter(row.emotion for row in manifest) - Counter(manifest[i].emotion for i in indices)),
+        "dropped": {label: n for label, n in manifest.counts().items() if label not in classes},
         "config": config,
     }
     made_with = {
@@ -126,14 +125,13 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
         raise SeenetError(f"dataset.merge={cfg.dataset.merge}: expected e.g. {{calm: neutral}}, or null")
     manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS).merged(cfg.dataset.merge or {})
     wanted = OmegaConf.to_object(cfg.classes) if OmegaConf.is_list(cfg.classes) else cfg.classes
-    classes = resolve_classes(wanted, (row.emotion for row in manifest))
-    counts = Counter(row.emotion for row in manifest)
-    missing = [c for c in classes if not counts[c]]
+    counts = manifest.counts()
+    classes = resolve_classes(wanted, counts)
+    missing = [c for c in classes if c not in counts]
     if missing:
         present = ", ".join(f"{emotion} {count}" for emotion, count in counts.items())
         raise SeenetError(f"class '{missing[0]}' has no clips in {manifest.name}, which holds {present}")
-    indices = np.array([i for i, row in enumerate(manifest) if row.emotion in classes])
-    return manifest, classes, indices
+    return manifest, classes, np.flatnonzero(manifest.table["emotion"].isin(classes))
 
 
 def _scheme(cfg: DictConfig) -> Scheme:
@@ -144,7 +142,8 @@ def _scheme(cfg: DictConfig) -> Scheme:
 
 
 def _require_classes(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
-    absent = [c for c in classes if c not in {manifest[i].emotion for i in fold.train}]
+    present = set(manifest.column("emotion")[fold.train])
+    absent = [c for c in classes if c not in present]
     if absent:
         raise SeenetError(f"fold {fold.number} has no clip of class '{absent[0]}' to train on; choose other folds")
 
@@ -157,8 +156,8 @@ def _announce(
     protocol: Protocol,
     verdicts: set[str],
 ) -> None:
-    counts = Counter(manifest[i].emotion for i in indices)
-    speakers = len({manifest[i].speaker for i in indices} - {""})
+    counts = manifest.counts()
+    speakers = len(set(manifest.column("speaker")[indices]) - {""})
     kind = "SYNTHETIC corpus" if manifest.synthetic else "corpus"
     say(
         f"{kind} {manifest.name}: {len(indices)} clips, {speakers} speakers, "

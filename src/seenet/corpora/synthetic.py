@@ -16,7 +16,7 @@ from seenet.console import progress, say
 from seenet.corpora.voice import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
 from seenet.emotions import EMOTIONS, resolve_classes
 from seenet.errors import SeenetError
-from seenet.manifest import Manifest, Utterance, read_rows, write_manifest
+from seenet.manifest import Manifest, Utterance, read_table, table_of, write_manifest
 from seenet.paths import cache_dir, make_once
 
 VERSION = 1  # of what is made; a new one makes every user's corpus anew
@@ -67,7 +67,7 @@ def _make(folder: Path, emotions: Sequence[str], speakers: int, clips: int, seed
         samples += len(waveform)
         gender = "female" if voices[number].female else "male"
         rows.append(Utterance(name, path.as_posix(), emotion, f"speaker{number:02d}", gender))
-    write_manifest(rows, folder / "manifest.csv")
+    write_manifest(table_of(rows), folder / "manifest.csv")
     seconds = samples / RATE
     card = DATA_CARD.format(
         version=VERSION,
@@ -111,4 +111,4 @@ def read(emotions: str | list[str] = "four", speakers: int = 24, clips: int = 10
         _make(building, names, speakers, clips, seed)
 
     make_once(folder, make)
-    return Manifest("synthetic", folder, read_rows(folder / "manifest.csv"), synthetic=True)
+    return Manifest("synthetic", folder, read_table(folder / "manifest.csv"), synthetic=True)

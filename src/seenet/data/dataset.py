@@ -1,6 +1,11 @@
 """A part of a corpus as a source of whole batches."""
 
+from typing import Any
+
+import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from seenet.data.batch import Batch
@@ -10,6 +15,11 @@ from seenet.manifest import Manifest
 from seenet.store import Store
 
 GENDERS = {"female": 0, "male": 1}
+
+
+def _numbered(values: NDArray[Any], numbers: dict[str, int]) -> torch.Tensor:
+    """The number of each value; -1 for one that has none. Shape (clips,), int64."""
+    return torch.from_numpy(pd.Series(values).map(numbers).fillna(-1).to_numpy(np.int64))
 
 
 class Part(Dataset[Batch]):
@@ -24,11 +34,9 @@ class Part(Dataset[Batch]):
 
     def __init__(self, manifest: Manifest, store: Store, indices: Indices, classes: tuple[str, ...]):
         self.store, self.indices = store, indices
-        rows = [manifest[i] for i in indices]
-        numbers = {s: n for n, s in enumerate(sorted({row.speaker for row in manifest} - {""}))}
-        self.labels = torch.tensor([classes.index(row.emotion) for row in rows])
-        self.speakers = torch.tensor([numbers.get(row.speaker, -1) for row in rows])
-        self.genders = torch.tensor([GENDERS.get(row.gender, -1) for row in rows])
+        self.labels = _numbered(manifest.column("emotion")[indices], {c: n for n, c in enumerate(classes)})
+        self.speakers = torch.from_numpy(manifest.codes("speaker")[indices])
+        self.genders = _numbered(manifest.column("gender")[indices], GENDERS)
 
     def __len__(self) -> int:
         return len(self.indices)
