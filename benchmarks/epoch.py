@@ -29,6 +29,7 @@ from seenet.folds import make_folds
 from seenet.paths import conf_dir
 from seenet.store import prepare
 from seenet.trainer import TrainerPlan
+from seenet.training import DATASET_SETTINGS
 
 WARM_UP = 1  # epochs not counted
 
@@ -75,7 +76,7 @@ def bare_epoch(fold_run: FoldRun, optimizer: torch.optim.Optimizer, train: list[
 def main(epochs: int) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", overrides=["trainer=cpu", f"trainer.max_epochs={epochs + WARM_UP}"])
-    manifest = build(cfg.dataset, "dataset", skip=("classes", "merge", "folds", "schemes"))
+    manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
     scheme = build(cfg.dataset.schemes[cfg.dataset.folds], "scheme")
     protocol = build(cfg.protocol, "protocol")
     fold = make_folds(manifest, np.arange(len(manifest)), scheme, protocol)[0]

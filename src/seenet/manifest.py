@@ -75,12 +75,21 @@ class Manifest:
         table: utterances, or a table with one row each and columns of `Utterance`; a column that is missing is one
             that the corpus does not say.
         synthetic: whether a program made the speech; every result then says so.
+        unlabelled: audio files of the corpus, relative to the root, that no label names.
 
     Raises:
         SeenetError: no rows, a repeated utterance name, or an emotion outside the vocabulary.
     """
 
-    def __init__(self, name: str, root: Path, table: pd.DataFrame | Iterable[Utterance], synthetic: bool = False):
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        table: pd.DataFrame | Iterable[Utterance],
+        synthetic: bool = False,
+        unlabelled: Sequence[str] = (),
+    ):
+        self.unlabelled = tuple(unlabelled)
         self.name, self.root, self.synthetic = name, Path(root), synthetic
         if not isinstance(table, pd.DataFrame):
             table = table_of(table)
@@ -144,7 +153,8 @@ class Manifest:
         if unknown:
             raise SeenetError(f"dataset.merge: unknown emotion '{unknown[0]}'; expected {', '.join(EMOTIONS)}")
         emotions = self.table["emotion"].astype(object).replace(dict(merge))
-        return Manifest(self.name, self.root, self.table.assign(emotion=emotions), self.synthetic)
+        table = self.table.assign(emotion=emotions)
+        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled)
 
 
 def _filled(table: pd.DataFrame, column: str) -> Any:

@@ -22,7 +22,8 @@ from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
 from seenet.store import prepare
 from seenet.trainer import TrainerPlan
 
-DATASET_SETTINGS = ("classes", "merge", "folds", "schemes")
+DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known")
+"""Keys of a dataset's YAML that are not its parser's."""
 
 
 def train(cfg: DictConfig) -> list[Path]:
