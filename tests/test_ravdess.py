@@ -14,7 +14,7 @@ from seenet.build import build
 from seenet.corpora.ravdess import read
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
-from seenet.store import prepare
+from seenet.store import prepare, refuse_bad_files
 from seenet.training import load_corpus, train
 
 
@@ -155,5 +155,6 @@ def test_stereo_is_averaged_and_a_truncated_file_named(tmp_path: Path):
     assert np.abs(store.waveform(1)).max() < 1e-4, "left and right cancel in the mean"
     broken = tmp_path / "Actor_01" / names()[2][1]
     broken.write_bytes(broken.read_bytes()[:3000])
-    with pytest.raises(SeenetError, match=f"1 of 4.*{broken.name}.*truncated"):
-        prepare(read(str(tmp_path)), 6.0)
+    manifest = read(str(tmp_path))
+    with pytest.raises(SeenetError, match=f"1 of 4.*{broken.name}.*truncated.*bad_files.csv"):
+        refuse_bad_files(manifest, prepare(manifest, 6.0), "stop")

@@ -44,7 +44,14 @@ def result(**changes: object) -> dict:
     metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4}
     names = {"dataset": "ravdess", "backbone": "wavlm", "aug": "ebm", "aux_task": "see", "noise": "clean"}
     base = {"protocol": "paper", "classes": CLASS_SETS["eight"], "n_folds": 5, "fold": 0, "seed": 0, "n_test": 10}
-    rest = {"synthetic": False, "remark": "", "audit": {"verdict": "clean"}, "best_epoch": 3, "metrics": metrics}
+    rest = {
+        "synthetic": False,
+        "remark": "",
+        "bad_files": {"count": 0, "list": None},
+        "audit": {"verdict": "clean"},
+        "best_epoch": 3,
+        "metrics": metrics,
+    }
     return names | base | rest | changes
 
 

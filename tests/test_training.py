@@ -18,6 +18,7 @@ from sklearn.metrics import recall_score
 
 from conftest import SMALL
 from seenet.callbacks import WholeCheckpoints
+from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
 from seenet.module import EmotionModel
 from seenet.training import train
@@ -385,3 +386,25 @@ def test_what_learns_gets_a_gradient(config, tmp_path: Path):
     for part in ("head.weight", "pooling.weight", "auxiliary.embed.weight", "auxiliary.score_weight"):
         assert part in moved
     assert list(folders[0].parent.rglob("metrics.csv")), "logger=csv leaves its log in the fold's folder"
+
+
+def test_bad_files_stop_or_are_left_out_and_counted(run, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A corpus with three damaged clips: by default a list of them; under quarantine every result counts them."""
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+    manifest = read(speakers=6, clips=4)
+    for k in (3, 40, 41):
+        manifest.audio_path(k).write_bytes(b"RIFF")
+    with pytest.raises(SeenetError, match=r"3 of 96 audio files.*bad_files.csv.*on_bad_file=quarantine"):
+        run("dataset.clips=4", "fold=0")
+    assert not list(tmp_path.glob("synthetic-*"))
+    folder = run("dataset.clips=4", "fold=0", "dataset.on_bad_file=quarantine")[0]
+    printed = capsys.readouterr().out
+    assert printed.count("3 of 96 audio files of synthetic cannot be used") == 1
+    assert "! 3 audio files could not be used (bad_files.csv)" in printed.split("mean ± std")[1]
+    result = json.loads((folder / "result.json").read_text())
+    assert result["bad_files"] == {"count": 3, "list": "bad_files.csv"}
+    assert result["n_train"] + result["n_dev"] + result["n_test"] == 93
+    listed = (folder.parents[1] / "bad_files.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in listed[1:]] == ["3", "40", "41"]
+    with pytest.raises(SeenetError, match="expected stop or quarantine"):
+        run("dataset.clips=4", "fold=0", "dataset.on_bad_file=ignore")

@@ -1,6 +1,9 @@
-"""Reading one audio file as 16 kHz mono."""
+"""Reading one audio file as 16 kHz mono, and saying what is wrong with one that cannot be used."""
 
+import os
+import stat
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +14,33 @@ from numpy.typing import NDArray
 RATE = 16000
 """Samples a second of every waveform in seenet."""
 
+RATES = (1000, 768000)
+"""The lowest and highest sampling rate that a header may name, in Hz; another is a damaged header."""
+
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # written by encoders that stream and never come back to the header
 
 
 class BadAudio(Exception):
     """A file that cannot be used; the message says why, without the file's name."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One decoded file.
+
+    Attributes:
+        waveform: what is kept of it, 16 kHz mono, full scale at 1. Shape (samples,).
+        rate: of the file, in Hz.
+        channels: of the file.
+        seconds: of the whole file.
+        clipped: share of the kept samples at or above full scale.
+    """
+
+    waveform: NDArray[np.float32]
+    rate: int
+    channels: int
+    seconds: float
+    clipped: float
 
 
 def _missing_bytes(path: Path) -> int:
@@ -29,11 +54,35 @@ def _missing_bytes(path: Path) -> int:
             name, length = struct.unpack("<4sI", chunk)
             if name == b"data":
                 return 0 if length in _UNKNOWN_SIZES else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, 1)
+            file.seek(length + length % 2, os.SEEK_CUR)
     return 0
 
 
-def read_audio(path: Path, max_seconds: float) -> NDArray[np.float32]:
+def _what_it_is(path: Path) -> str:
+    """What a file that is no audio seems to be."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    text = head.lstrip().lower()
+    if not head:
+        return "empty: the file has no bytes"
+    if not head.strip(b"\0"):
+        return "not audio: the file holds zeros"
+    if text.startswith(b"version https://git-lfs"):
+        return "a git-LFS pointer, not audio: fetch the file itself with 'git lfs pull'"
+    if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return "a web page, not audio: the download failed"
+    for magic, kind in ((b"PK\3\4", "a zip archive"), (b"\x1f\x8b", "a gzip archive"), (b"%PDF", "a PDF")):
+        if head.startswith(magic):
+            return f"{kind}, not audio"
+    if head.startswith((b"RIFF", b"fLaC", b"OggS")):
+        return "an audio file, damaged"
+    if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):
+        return "a video or AAC file, which libsndfile does not read: convert it to WAV, e.g. with ffmpeg"
+    printable = sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in head)
+    return "text, not audio" if printable > 0.95 * len(head) else "no audio format that libsndfile knows, or damaged"
+
+
+def read_audio(path: Path, max_seconds: float) -> Recording:
     """The first `max_seconds` of a file, as 16 kHz mono.
 
     Channels are averaged; resampling is soxr's (high quality).
@@ -42,31 +91,41 @@ def read_audio(path: Path, max_seconds: float) -> NDArray[np.float32]:
         path: any file that soundfile reads, at any rate and channel count.
         max_seconds: how much to keep, in seconds.
 
-    Returns:
-        Shape (samples,), full scale at 1.
-
     Raises:
         BadAudio: missing, unreadable, truncated, empty, or holding values that are not finite.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise BadAudio("not a file")
         missing = _missing_bytes(path)
         if missing:
             raise BadAudio(f"truncated: {missing} bytes of samples are missing")
         with soundfile.SoundFile(path) as file:
-            source_rate = file.samplerate
+            rate, channels, frames = file.samplerate, file.channels, file.frames
+            if not RATES[0] <= rate <= RATES[1]:
+                raise BadAudio(f"damaged header: a sampling rate of {rate} Hz")
             # A tenth of a second more than is kept, so that the crop does not reach the resampler's edge.
-            waveform = file.read(int((max_seconds + 0.1) * source_rate), dtype="float32", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).rsplit(": ", 1)[-1]
-        raise BadAudio(str(reason).rstrip(".")) from error
+            wanted = int((max_seconds + 0.1) * rate)
+            waveform = file.read(wanted, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        what = _what_it_is(path)
+        said = str(error).rsplit(": ", 1)[-1].rstrip(".")
+        raise BadAudio(f"{what} ({said})" if what.endswith("damaged") else what) from error
+    except OSError as error:
+        raise BadAudio(str(error.strerror)) from error
     if len(waveform) == 0:
         raise BadAudio("empty: no samples")
-    mono = waveform.mean(axis=1)
-    if not np.isfinite(mono).all():
+    if len(waveform) < min(wanted, frames):
+        raise BadAudio(f"truncated: {frames} frames promised, {len(waveform)} readable")
+    mono = waveform[:, 0] if channels == 1 else waveform.mean(axis=1)
+    peak = max(mono.max(), -mono.min())  # NaN where any sample is
+    if not np.isfinite(peak):
         raise BadAudio("holds NaN or infinite samples")
-    if source_rate != RATE:
-        mono = soxr.resample(mono, source_rate, RATE, quality="HQ")
+    if rate != RATE:
+        mono = soxr.resample(mono, rate, RATE, quality="HQ")
     mono = mono[: round(max_seconds * RATE)]
     if len(mono) == 0:
         raise BadAudio("empty: shorter than one sample at 16 kHz")
-    return mono
+    full = 1 - 2**-15
+    clipped = float((np.abs(waveform[:wanted]) >= full).mean()) if peak >= full or channels > 1 else 0.0
+    return Recording(mono, rate, channels, frames / rate, clipped)

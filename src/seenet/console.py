@@ -31,9 +31,16 @@ def say(message: str) -> None:
         print(message, flush=True)
 
 
-def progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
-    """Pass the items through, with a progress bar on standard error."""
+def progress(items: Iterable[T], total: int, description: str, done: int = 0) -> Iterator[T]:
+    """Pass the items through, with a progress bar on standard error.
+
+    Args:
+        items: what is worked through.
+        total: how many there are, with those done before.
+        description: what stands before the bar.
+        done: how many were done before.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = terminal(stderr=True)
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
-        yield from bar.track(items, total=total, description=description)
+        yield from bar.track(items, total=total, completed=done, description=description)

@@ -33,6 +33,13 @@ class Fold:
     dev: Indices
     test: Indices
 
+    def without(self, indices: Sequence[int]) -> "Fold":
+        """The same division without some utterances."""
+        return Fold(
+            self.number,
+            *(np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test)),
+        )
+
 
 @dataclass(frozen=True)
 class Split:
@@ -43,6 +50,7 @@ class Split:
     test: Indices
 
 
+_JUDGED = 100_000
 NONE: Indices = np.array([], dtype=np.int64)
 
 
@@ -79,7 +87,10 @@ class Groups(Scheme):
 
     def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
         """One fold a group."""
-        return [Split(np.setdiff1d(indices, test), NONE, test) for test in self.groups(manifest, indices)]
+        return [
+            Split(np.setdiff1d(indices, test, assume_unique=True), NONE, test)
+            for test in self.groups(manifest, indices)
+        ]
 
     @abstractmethod
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
@@ -141,11 +152,20 @@ def _by_value(name: str) -> list[tuple[str, int]]:
 
 
 def _stratified_groups(parts: int, seed: int, labels: Indices, groups: Indices) -> list[Indices]:
-    """Positions of each of `parts` sets of whole groups, labels balanced as far as groups allow."""
+    """Positions of each of `parts` sets of whole groups, labels balanced as far as groups allow.
+
+    The splitter loops over clips in Python, so the balance of a very large corpus is judged on a sample of it, which
+    holds every group.
+    """
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
 
+    seen = np.arange(len(groups))
+    if len(groups) > _JUDGED:
+        chosen = np.random.default_rng(seed).choice(len(groups), _JUDGED, replace=False)
+        seen = np.union1d(chosen, np.unique(groups, return_index=True)[1])
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    return [np.sort(part) for _, part in splitter.split(labels, labels, groups)]
+    dealt = [groups[seen[part]] for _, part in splitter.split(seen, labels[seen], groups[seen])]
+    return [np.flatnonzero(np.isin(groups, part)) for part in dealt]
 
 
 class SpeakerFolds(Groups):
@@ -162,7 +182,7 @@ class SpeakerFolds(Groups):
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
         """`count` groups of whole speakers (scikit-learn's StratifiedGroupKFold)."""
         speakers = _known(manifest, indices, "speaker", "a scheme of speaker-disjoint folds")
-        most = len(np.unique(speakers))
+        most = int(_present(speakers).sum())
         if not 2 <= self.count <= most:
             raise SeenetError(f"{self.count} folds cannot be made of {most} speakers; expected 2 to {most}")
         labels = manifest.codes("emotion")[indices]
@@ -241,7 +261,7 @@ class Strict(Protocol):
             return Fold(number, train, split.dev, split.test)
         sessions = manifest.codes("session")[train]
         groups = sessions if (sessions >= 0).all() else _known(manifest, train, "speaker", "protocol=strict")
-        count = len(np.unique(groups))
+        count = int(_present(groups).sum())
         if count < 2:
             raise SeenetError(
                 f"fold {number} trains on one speaker only, so protocol=strict has none to hold out; "
@@ -249,7 +269,7 @@ class Strict(Protocol):
             )
         parts = min(max(2, round(1 / self.dev_share)), count)
         dev = train[_stratified_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
-        return Fold(number, np.setdiff1d(train, dev), dev, split.test)
+        return Fold(number, np.setdiff1d(train, dev, assume_unique=True), dev, split.test)
 
 
 class Paper(Protocol):
@@ -309,22 +329,20 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
     verdict: dict[str, object] = {"verdict": "clean"}
     for kind in LEAKS:
         codes = _codes(manifest, kind, digests)
-        every = {name: np.unique(codes[part]) for name, part in parts.items()}
-        shared = {
-            (a, b): both
-            for a, b in itertools.combinations(parts, 2)
-            if len(both := np.intersect1d(every[a][every[a] >= 0], every[b]))
-        }
-        verdict[kind] = sum(len(both) for both in shared.values())
+        known = {name: _present(codes[part]) for name, part in parts.items()}
+        size = max(map(len, known.values()))
+        known = {name: np.pad(present, (0, size - len(present))) for name, present in known.items()}
+        shared = {(a, b): both for a, b in itertools.combinations(parts, 2) if (both := known[a] & known[b]).any()}
+        verdict[kind] = int(sum(both.sum() for both in shared.values()))
         if not shared:
-            if any((known < 0).any() for known in every.values()):  # what is known is disjoint: that is no proof
+            if any((codes[part] < 0).any() for part in parts.values()):  # what is known is disjoint: that is no proof
                 verdict[kind] = "unknown"
             continue
         if kind not in protocol.allow_leaks:
             (a, b), both = next(iter(shared.items()))
-            clip = manifest[parts[b][codes[parts[b]] == both[0]][0]]
+            clip = manifest[parts[b][codes[parts[b]] == np.argmax(both)][0]]
             raise SeenetError(
-                f"fold {fold.number} leaks: {len(both)} {kind}(s) in both {a} and {b}, e.g. clip '{clip.utterance}'"
+                f"fold {fold.number} leaks: {both.sum()} {kind}(s) in both {a} and {b}, e.g. clip '{clip.utterance}'"
                 + (f" of {kind} '{getattr(clip, kind)}'" if kind in ("speaker", "session") else "")
                 + f"; mend the corpus or allow it by name: protocol.allow_leaks=[{kind}]"
             )
@@ -334,8 +352,13 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
     return verdict
 
 
+def _present(codes: Indices) -> NDArray[np.bool_]:
+    """Whether each number from 0 occurs. Shape (highest number + 1,)."""
+    return np.bincount(codes[codes >= 0]) > 0
+
+
 def _codes(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
     """A number for each distinct value of what may leak; -1 where unknown. Shape (clips,)."""
-    if kind in ("speaker", "session"):
-        return manifest.codes(kind)
-    return pd.factorize(np.asarray(digests) if kind == "waveform" else manifest.column("path"))[0]
+    if kind == "waveform":
+        return pd.factorize(np.asarray(digests))[0]
+    return manifest.codes("path" if kind == "file" else kind)

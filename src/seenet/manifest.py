@@ -90,6 +90,7 @@ class Manifest:
         unlabelled: Sequence[str] = (),
     ):
         self.unlabelled = tuple(unlabelled)
+        self._codes: dict[str, NDArray[np.int64]] = {}
         self.name, self.root, self.synthetic = name, Path(root), synthetic
         if not isinstance(table, pd.DataFrame):
             table = table_of(table)
@@ -117,11 +118,16 @@ class Manifest:
         return self.table[name].to_numpy()
 
     def codes(self, name: str) -> NDArray[np.int64]:
-        """A categorical field as numbers in the order of its values' names; -1 where unknown. Shape (clips,)."""
-        values = self.table[name].cat
-        numbers = values.codes.to_numpy().astype(np.int64)
-        # "" sorts first, so the known values are numbered from 0 once it is taken away
-        return numbers - 1 if "" in values.categories else numbers
+        """A field as numbers, -1 where unknown; in the order of the names where it is categorical. Shape (clips,)."""
+        if name not in self._codes:
+            values = self.table[name]
+            if name in CATEGORIES:
+                numbers = values.cat.codes.to_numpy().astype(np.int64)
+                # "" sorts first, so the known values are numbered from 0 once it is taken away
+                self._codes[name] = numbers - 1 if "" in values.cat.categories else numbers
+            else:
+                self._codes[name] = pd.factorize(values)[0]
+        return self._codes[name]
 
     @cached_property
     def _paths(self) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from seenet.paths import conf_dir, whole, write_whole
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of result.json and predictions.csv; docs/results.md describes it."""
 
 UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes")

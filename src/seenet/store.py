@@ -1,29 +1,56 @@
 """The waveform store: a corpus decoded and resampled once, then memory mapped.
 
-A store is a folder named after a hash of its content's sources: the bytes of every audio file, the rate and
-the crop. A changed file makes another store. It is built under another name and renamed when complete.
+A store is a folder named after a hash of what it was made from: the bytes of every audio file, the rate and the crop.
+A changed file makes another store. It grows under another name, with a journal, so that a killed preparation goes on
+where it was; it is renamed when complete. Of two processes one makes it and the other waits.
 """
 
+import csv
 import hashlib
+import itertools
 import json
 import os
+import shutil
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from seenet.audio import RATE, BadAudio, read_audio
 from seenet.console import progress, say
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
-from seenet.paths import cache_dir, make_once, write_whole
+from seenet.paths import cache_dir, whole, write_whole
 
-FORMAT = 1
+FORMAT = 2
 FULL_SCALE = 32768
-_BLOCK = 256  # clips decoded before they are written: bounds the memory
+BAD_FILES = "bad_files.csv"
+"""The list, in a store's folder, of the files that could not be used: row of the manifest, file, why."""
+_ABANDONED = 7 * 24 * 3600.0  # seconds after which nobody goes on with a preparation
+_BLOCK = 64  # clips between two writes: what a kill can cost
+
+INDEX = np.dtype(
+    [
+        ("offset", "<i8"),
+        ("length", "<i8"),
+        ("scale", "<f4"),
+        ("samples", "<u8"),
+        ("content", "S32"),
+        ("rate", "<i4"),
+        ("channels", "<i2"),
+        ("seconds", "<f8"),
+        ("clipped", "<f4"),
+        ("silent", "?"),
+    ]
+)
+"""One row a clip: where its samples lie, what full scale stands for, hashes of its samples and of its file's bytes, and
+what the file was. A clip that could not be used has length 0."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +59,27 @@ class Store:
 
     Attributes:
         key: the hash that names the store.
+        folder: where it lies.
         audio: all samples, int16, memory mapped. Shape (total samples,).
-        offsets: where each clip starts. Shape (clips,).
-        lengths: samples of each clip. Shape (clips,).
-        scales: what full scale stands for: 1, or the peak of a clip that exceeds it. Shape (clips,).
-        digests: a hash of each clip's samples. Shape (clips,).
+        index: one row a clip, see `INDEX`. Shape (clips,).
+        bad: for the row of each file that could not be used, why.
     """
 
     key: str
+    folder: Path
     audio: NDArray[np.int16]
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    scales: NDArray[np.float32]
-    digests: NDArray[np.str_]
+    index: NDArray[np.void]
+    bad: dict[int, str]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Samples of each clip; 0 where the file could not be used. Shape (clips,)."""
+        return self.index["length"]
+
+    @property
+    def digests(self) -> NDArray[np.uint64]:
+        """A hash of each clip's samples. Shape (clips,)."""
+        return self.index["samples"]
 
     def waveform(self, index: int) -> NDArray[np.float32]:
         """One clip at 16 kHz, shape (samples,), full scale at 1."""
@@ -52,11 +87,12 @@ class Store:
 
     def padded(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Clips at 16 kHz, full scale at 1, zeros behind the shorter ones. Shape (clips, longest)."""
-        batch = np.zeros((len(indices), self.lengths[indices].max()), dtype=np.float32)
-        for row, index in zip(batch, indices, strict=True):
-            start, length = self.offsets[index], self.lengths[index]
-            scale = self.scales[index] / np.float32(FULL_SCALE)
-            np.multiply(self.audio[start : start + length], scale, out=row[:length])
+        rows = self.index[indices]
+        batch = np.zeros((len(rows), rows["length"].max()), dtype=np.float32)
+        starts, lengths, scales = (rows[name].tolist() for name in ("offset", "length", "scale"))
+        for row, start, length, scale in zip(batch, starts, lengths, scales, strict=True):
+            factor = np.float32(scale) / np.float32(FULL_SCALE)
+            np.multiply(self.audio[start : start + length], factor, out=row[:length])
         return batch
 
 
@@ -66,92 +102,193 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def content_digests(root: Path, paths: list[Path]) -> list[str]:
-    """A hash of each file's bytes, read again only where its size or time of change moved.
+def _decoded(path: str, max_seconds: float) -> tuple[bytes, list[object]]:
+    """A clip's samples as bytes, and its line of the journal; for a bad file no samples, and why."""
+    try:
+        recording = read_audio(Path(path), max_seconds)
+        content = file_digest(Path(path))
+    except BadAudio as error:
+        return b"", [str(error)]
+    except OSError as error:
+        return b"", [str(error.strerror)]
+    wave = recording.waveform
+    peak = float(np.abs(wave).max())
+    scale = np.float32(max(peak, 1.0))
+    samples = np.clip(np.rint(wave * (FULL_SCALE / scale)), -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
+    digest = int.from_bytes(hashlib.blake2b(samples, digest_size=8).digest(), "little")
+    facts = [recording.rate, recording.channels, recording.seconds, recording.clipped, peak == 0]
+    return samples, [len(wave), float(scale), digest, content, *facts]
 
-    Raises:
-        SeenetError: a file is missing.
-    """
-    memory = cache_dir() / "fingerprints" / f"{hashlib.blake2b(str(root).encode(), digest_size=8).hexdigest()}.json"
-    known = json.loads(memory.read_text()) if memory.is_file() else {}
-    fresh, digests = {}, []
-    for path in paths:
+
+def _in_order(paths: Iterator[str], max_seconds: float) -> Iterator[tuple[bytes, list[object]]]:
+    """Decode on all cores, in order, never far ahead: memory does not grow with the corpus."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resampling release the interpreter's lock
+        ahead: deque[Future[tuple[bytes, list[object]]]] = deque()
         try:
-            stat = path.stat()
-        except OSError as error:
-            raise SeenetError(f"'{path}' is gone or cannot be read: {error.strerror}") from error
-        seen = known.get(str(path))
-        if seen and seen[:2] == [stat.st_size, stat.st_mtime_ns]:
-            fresh[str(path)] = seen
+            for path in paths:
+                ahead.append(pool.submit(_decoded, path, max_seconds))
+                if len(ahead) >= _BLOCK:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _journal(path: Path) -> Iterator[list[object]]:
+    """The whole lines of a journal; what a kill cut off is passed over."""
+    if path.is_file():
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+
+def _resume(folder: Path) -> int:
+    """Cut a half-made store back to its last whole clip, and say how many clips it holds."""
+    journal, audio = folder / "journal.jsonl", folder / "audio.i16"
+    lines = list(_journal(journal))
+    lengths = [0 if len(line) == 1 else int(line[0]) for line in lines]
+    size = audio.stat().st_size if audio.is_file() else 0
+    whole = int(np.searchsorted(2 * np.cumsum(lengths), size, side="right"))
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines[:whole]), encoding="utf-8")
+    audio.touch()
+    os.truncate(audio, 2 * sum(lengths[:whole]))
+    return whole
+
+
+def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
+    """Decode what is not yet in a half-made store."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done, count = _resume(folder), len(manifest)
+    if done:
+        say(f"going on with a preparation of {manifest.name} that was interrupted: {done} of {count} clips are there")
+    root = str(manifest.root)
+    paths = (os.path.join(root, path) for path in itertools.islice(manifest.column("path"), done, None))  # noqa: PTH118
+    clips = progress(_in_order(paths, max_seconds), count, f"preparing {manifest.name}", done)
+    with (folder / "audio.i16").open("ab") as audio, (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
+        while block := list(itertools.islice(clips, _BLOCK)):
+            audio.writelines(samples for samples, _ in block)
+            audio.flush()  # the samples first: the journal never names what is not there
+            journal.writelines(json.dumps(line) + "\n" for _, line in block)
+            journal.flush()
+
+
+def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
+    """Turn the journal into the index, and give the key of the content."""
+    index, bad = np.zeros(len(manifest), INDEX), {}
+    state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
+    offset = 0
+    for row, (name, line) in enumerate(
+        zip(manifest.column("utterance"), _journal(folder / "journal.jsonl"), strict=True)
+    ):
+        if len(line) == 1:
+            bad[row] = line[0]
         else:
-            fresh[str(path)] = [stat.st_size, stat.st_mtime_ns, file_digest(path)]
-        digests.append(fresh[str(path)][2])
-    if fresh != known:
-        write_whole(memory, json.dumps(fresh))
-    return digests
+            index[row] = (offset, *line)
+            offset += index[row]["length"]
+        state.update(f"{name}\x1f{line[0] if len(line) == 1 else line[3]}\x1e".encode())
+    np.save(folder / "index.npy", index)
+    paths = manifest.column("path")
+    with whole(folder / BAD_FILES) as building, building.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "file", "why"])
+        writer.writerows([row, paths[row], why] for row, why in bad.items())
+    (folder / "journal.jsonl").unlink()
+    return state.hexdigest()
 
 
-def _decoded(paths: list[Path], max_seconds: float) -> Iterator[NDArray[np.float32] | BadAudio]:
-    def attempt(path: Path) -> NDArray[np.float32] | BadAudio:
+def _signature(manifest: Manifest, max_seconds: float) -> str:
+    """A hash of the files' names, sizes and times of change: what tells without reading that nothing moved."""
+    state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds, str(manifest.root)]).encode(), digest_size=8)
+    for name, path in zip(manifest.column("utterance"), manifest.column("path"), strict=True):
         try:
-            return read_audio(path, max_seconds)
-        except BadAudio as error:
-            return error
+            status = os.stat(os.path.join(manifest.root, path))  # noqa: PTH116, PTH118
+            moved = f"{status.st_size}-{status.st_mtime_ns}"
+        except OSError as error:
+            moved = str(error.strerror)
+        state.update(f"{name}\x1f{path}\x1f{moved}\x1e".encode())
+    return state.hexdigest()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resampling release the interpreter lock
-        for start in range(0, len(paths), _BLOCK):
-            yield from pool.map(attempt, paths[start : start + _BLOCK])
+
+def _made(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
+    """The folder of a manifest's store, which is made where it does not exist."""
+    link = stores / f"{manifest.name}-{_signature(manifest, max_seconds)}.link"
+    growing = link.with_suffix(".part")
+    with FileLock(f"{growing}.lock"):
+        if link.is_file() and (folder := stores / link.read_text(encoding="utf-8")).is_dir():
+            return folder
+        say(f"decoding {len(manifest)} clips of {manifest.name} into {stores} (once)")
+        _fill(growing, manifest, max_seconds)
+        folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
+        with FileLock(f"{folder}.lock"):
+            if folder.is_dir():  # the same content from another place
+                shutil.rmtree(growing)
+            else:
+                growing.replace(folder)
+        write_whole(link, folder.name)
+    _tidy(stores, manifest.name)
+    return folder
 
 
-def _build(folder: Path, manifest: Manifest, max_seconds: float) -> None:
-    paths = [manifest.audio_path(i) for i in range(len(manifest))]
-    lengths, scales, digests, bad = [], [], [], []
-    with (folder / "audio.i16").open("wb") as file:
-        decoded = progress(_decoded(paths, max_seconds), len(paths), f"preparing {manifest.name}")
-        for path, clip in zip(paths, decoded, strict=True):
-            if isinstance(clip, BadAudio):
-                bad.append(f"{path.relative_to(manifest.root)} ({clip})")
-                continue
-            peak = np.abs(clip).max()
-            scale = np.float32(peak if peak > 1 else 1)
-            top = FULL_SCALE - 1
-            samples = np.clip(np.rint(clip / scale * FULL_SCALE), -FULL_SCALE, top).astype("<i2")
-            file.write(samples.tobytes())
-            lengths.append(len(samples))
-            scales.append(scale)
-            digests.append(hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest())
-    if bad:
-        shown = "; ".join(bad[:5]) + (f"; and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise SeenetError(
-            f"{len(bad)} of {len(paths)} audio files of {manifest.name} cannot be used, mend or remove: {shown}"
-        )
-    offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-    np.savez(folder / "index.npz", offsets=offsets, lengths=lengths, scales=scales, digests=digests)
+def _tidy(stores: Path, name: str) -> None:
+    """Remove what a killed preparation left long ago, of a corpus that has changed since."""
+    for left in stores.glob(f"{name}-*.part"):
+        if time.time() - left.stat().st_mtime < _ABANDONED:
+            continue
+        try:
+            with FileLock(f"{left}.lock", timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except Timeout:  # another process is at work in it
+            continue
 
 
 def prepare(manifest: Manifest, max_seconds: float) -> Store:
     """The store of a manifest: opened where it exists, else made first.
+
+    A file that cannot be used stops nothing: it has no samples, and `Store.bad` says why.
 
     Args:
         manifest: the corpus.
         max_seconds: how much of each clip is kept, in seconds.
 
     Raises:
-        SeenetError: `max_seconds` is not positive, or audio files cannot be used (all are named).
+        SeenetError: `max_seconds` is not positive, or no file at all can be used.
     """
-    if not isinstance(max_seconds, int | float) or max_seconds <= 0:
+    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or max_seconds <= 0:
         raise SeenetError(f"data.max_seconds={max_seconds}: expected a number above 0")
-    contents = content_digests(manifest.root, [manifest.audio_path(i) for i in range(len(manifest))])
-    names = [row.utterance for row in manifest]
-    recipe = json.dumps([FORMAT, RATE, max_seconds, list(zip(names, contents, strict=True))])
-    key = hashlib.blake2b(recipe.encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "stores" / f"{manifest.name}-{key}"
-
-    def make(building: Path) -> None:
-        say(f"decoding {len(manifest)} clips of {manifest.name} into {folder} (once)")
-        _build(building, manifest, max_seconds)
-
-    make_once(folder, make)
-    index = np.load(folder / "index.npz")
+    folder = _made(cache_dir() / "stores", manifest, float(max_seconds))
+    with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
+        bad = {int(line["row"]): line["why"] for line in csv.DictReader(file)}
+    if len(bad) == len(manifest):
+        row, why = next(iter(bad.items()))
+        raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {why}")
     audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
-    return Store(key, audio, index["offsets"], index["lengths"], index["scales"], index["digests"])
+    return Store(folder.name.rpartition("-")[2], folder, audio, np.load(folder / "index.npy", mmap_mode="r"), bad)
+
+
+def refuse_bad_files(manifest: Manifest, store: Store, policy: str) -> None:
+    """Stop where audio files cannot be used and the user has not said to go on without them.
+
+    Args:
+        manifest: the corpus.
+        store: its waveforms.
+        policy: `stop`, or `quarantine` to go on.
+
+    Raises:
+        SeenetError: bad files under `stop`, all of them in the list that it names; or another policy.
+    """
+    if policy not in ("stop", "quarantine"):
+        raise SeenetError(f"dataset.on_bad_file={policy}: expected stop or quarantine")
+    if not store.bad:
+        return
+    files = [f"{manifest.column('path')[row]} ({why})" for row, why in itertools.islice(store.bad.items(), 5)]
+    shown = "; ".join(files) + (f"; and {len(store.bad) - len(files)} more" if len(store.bad) > len(files) else "")
+    bad = f"{len(store.bad)} of {len(manifest)} audio files of {manifest.name} cannot be used: {shown}"
+    if policy == "stop":
+        raise SeenetError(
+            f"{bad}; all are listed in '{store.folder / BAD_FILES}': mend them, or go on without them by "
+            "dataset.on_bad_file=quarantine"
+        )
+    say(f"! {bad}; left out")

@@ -17,12 +17,13 @@ from seenet.emotions import resolve_classes
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol, Scheme, audit, choose_folds, make_folds
 from seenet.manifest import Manifest
+from seenet.paths import write_whole
 from seenet.report.tables import print_run
 from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
-from seenet.store import prepare
+from seenet.store import BAD_FILES, prepare, refuse_bad_files
 from seenet.trainer import TrainerPlan
 
-DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known")
+DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file")
 """Keys of a dataset's YAML that are not its parser's."""
 
 
@@ -46,9 +47,11 @@ def train(cfg: DictConfig) -> list[Path]:
     protocol: Protocol = build(cfg.protocol, "protocol")
     folds = make_folds(manifest, indices, _scheme(cfg), protocol)
     chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
-    for number in chosen:
-        _require_classes(manifest, folds[number], classes)
     store = prepare(manifest, cfg.data.max_seconds)
+    refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
+    folds = [fold.without(store.bad) for fold in folds]
+    for number in chosen:
+        _require_clips(manifest, folds[number], classes)
     audits = {number: audit(manifest, store.digests, folds[number], protocol) for number in chosen}
     _announce(manifest, indices, classes, folds, protocol, {str(found["verdict"]) for found in audits.values()})
 
@@ -62,6 +65,8 @@ def train(cfg: DictConfig) -> list[Path]:
     }
     run = Run.of(Path(cfg.output_dir), config, learned)
     say(f"run {run.folder}")
+    if store.bad and is_main_process():
+        write_whole(run.folder / BAD_FILES, (store.folder / BAD_FILES).read_text(encoding="utf-8"))
     common = {
         "schema": SCHEMA,
         "dataset": cfg.dataset.name,
@@ -72,6 +77,7 @@ def train(cfg: DictConfig) -> list[Path]:
         "n_folds": len(folds),
         "seed": cfg.seed,
         "classes": list(classes),
+        "bad_files": {"count": len(store.bad), "list": BAD_FILES if store.bad else None},
         "dropped": {label: n for label, n in manifest.counts().items() if label not in classes},
         "config": config,
     }
@@ -142,7 +148,10 @@ def _scheme(cfg: DictConfig) -> Scheme:
     return build(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")
 
 
-def _require_classes(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
+def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
+    for part in ("dev", "test"):
+        if len(getattr(fold, part)) == 0:
+            raise SeenetError(f"fold {fold.number} has no clip in its {part} part; choose other folds")
     present = set(manifest.column("emotion")[fold.train])
     absent = [c for c in classes if c not in present]
     if absent:

@@ -3,6 +3,7 @@
 transformers by itself retries a dead network for half a minute and then prints a page.
 """
 
+import hashlib
 import json
 import threading
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 
 from seenet.errors import SeenetError, reason
-from seenet.store import content_digests
+from seenet.paths import cache_dir, write_whole
+from seenet.store import file_digest
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -58,6 +60,21 @@ def _hub_answers() -> bool:
     return answered.is_set()
 
 
+def _content_digests(folder: Path, files: list[Path]) -> list[str]:
+    """A hash of each file's bytes, read again only where its size or time of change moved."""
+    name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
+    memory = cache_dir() / "fingerprints" / f"{name}.json"
+    known = json.loads(memory.read_text()) if memory.is_file() else {}
+    fresh = {}
+    for path in files:
+        status = [path.stat().st_size, path.stat().st_mtime_ns]
+        seen = known.get(path.name)
+        fresh[path.name] = seen if seen and seen[:2] == status else [*status, file_digest(path)]
+    if fresh != known:
+        write_whole(memory, json.dumps(fresh))
+    return [digest for _, _, digest in fresh.values()]
+
+
 def _local(path: str, family: str) -> Weights:
     folder = Path(path).expanduser()
     config = folder / "config.json"
@@ -74,7 +91,7 @@ def _local(path: str, family: str) -> Weights:
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         raise SeenetError(f"backbone.path='{path}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}")
     files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin") or p == config)
-    fingerprint = "-".join(digest[:8] for digest in content_digests(folder.resolve(), files))
+    fingerprint = "-".join(digest[:8] for digest in _content_digests(folder.resolve(), files))
     return Weights(str(folder), fingerprint=fingerprint)
 
 

@@ -32,6 +32,10 @@ def _remarks(results: Sequence[Result]) -> list[str]:
             remarks.append("SYNTHETIC corpus: a program spoke these clips; the figures say nothing about speech")
         if result["remark"]:
             remarks.append(result["remark"])
+        if result["bad_files"]["count"]:
+            remarks.append(
+                f"{result['bad_files']['count']} audio files could not be used ({result['bad_files']['list']})"
+            )
         if result["audit"]["verdict"] == "leaks allowed":
             remarks.append("the audit found leaks that protocol.allow_leaks accepts: optimistic")
         if result["audit"]["verdict"] == "speakers unknown":
