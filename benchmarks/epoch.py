@@ -23,13 +23,13 @@ from torch.nn import functional as F
 
 from seenet.backbone.weights import find_weights
 from seenet.build import build
+from seenet.corpus import DATASET_SETTINGS
 from seenet.data.batch import Batch
 from seenet.fit import Corpus, FoldRun
 from seenet.folds import make_folds
 from seenet.paths import conf_dir
 from seenet.store import prepare
 from seenet.trainer import TrainerPlan
-from seenet.training import DATASET_SETTINGS
 
 WARM_UP = 1  # epochs not counted
 

@@ -44,17 +44,25 @@ def config() -> Callable[..., DictConfig]:
     return composed
 
 
+def _script(name: str, folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name(name)), *arguments]
+        env = {**os.environ, **environment}
+        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
 @pytest.fixture
 def seenet_train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the installed console script in an empty folder, writing below it."""
+    return _script("seenet-train", tmp_path)
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        script = Path(sys.executable).with_name("seenet-train")
-        command = [str(script), *arguments]
-        env = {**os.environ, **environment}
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
 
-    return run
+@pytest.fixture
+def seenet_data(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """As `seenet_train`."""
+    return _script("seenet-data", tmp_path)
 
 
 @pytest.fixture

@@ -19,9 +19,12 @@ ROOMS = [
         "corpora",
         "store",
         "folds",
+        "corpus",
+        "checks",
+        "checks",
     ),
     *("data", "augment", "noise", "backbone", "pooling", "auxiliary", "metrics", "module", "runs", "report"),
-    *("callbacks", "trainer", "fit", "training", "cli"),
+    *("callbacks", "trainer", "fit", "training", "inspection", "cli"),
 ]
 
 

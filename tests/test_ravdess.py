@@ -12,10 +12,11 @@ import soundfile
 
 from seenet.build import build
 from seenet.corpora.ravdess import read
+from seenet.corpus import load_corpus
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.store import prepare, refuse_bad_files
-from seenet.training import load_corpus, train
+from seenet.training import train
 
 
 def names() -> list[tuple[int, str]]:

@@ -99,7 +99,7 @@ class Store:
 def file_digest(path: Path) -> str:
     """A hash of a file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def _decoded(path: str, max_seconds: float) -> tuple[bytes, list[object]]:
@@ -257,7 +257,7 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
         SeenetError: `max_seconds` is not positive, or no file at all can be used.
     """
     if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or max_seconds <= 0:
-        raise SeenetError(f"data.max_seconds={max_seconds}: expected a number above 0")
+        raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0")
     folder = _made(cache_dir() / "stores", manifest, float(max_seconds))
     with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
         bad = {int(line["row"]): line["why"] for line in csv.DictReader(file)}

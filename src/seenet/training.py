@@ -13,18 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from seenet.backbone.weights import find_weights
 from seenet.build import build
 from seenet.console import is_main_process, say
-from seenet.emotions import resolve_classes
+from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
-from seenet.folds import Fold, Protocol, Scheme, audit, choose_folds, make_folds
+from seenet.folds import Fold, Protocol, audit, choose_folds, make_folds
 from seenet.manifest import Manifest
 from seenet.paths import write_whole
 from seenet.report.tables import print_run
 from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
 from seenet.store import BAD_FILES, prepare, refuse_bad_files
 from seenet.trainer import TrainerPlan
-
-DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file")
-"""Keys of a dataset's YAML that are not its parser's."""
 
 
 def train(cfg: DictConfig) -> list[Path]:
@@ -45,7 +42,7 @@ def train(cfg: DictConfig) -> list[Path]:
     plan: TrainerPlan = build(cfg.trainer, "trainer")
     manifest, classes, indices = load_corpus(cfg)
     protocol: Protocol = build(cfg.protocol, "protocol")
-    folds = make_folds(manifest, indices, _scheme(cfg), protocol)
+    folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
     chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
     store = prepare(manifest, cfg.data.max_seconds)
     refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
@@ -114,38 +111,6 @@ def train(cfg: DictConfig) -> list[Path]:
     print_run(results)
     say(f"checkpoints, predictions and pictures: {run.folder}")
     return folders
-
-
-def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
-    """The corpus that a configuration names.
-
-    Args:
-        cfg: the composed configuration.
-
-    Returns:
-        The manifest, the classes in their order, and the rows that are of one of them, shape (clips,).
-
-    Raises:
-        SeenetError: the corpus is not there, or holds no clip of a class.
-    """
-    if cfg.dataset.merge is not None and not OmegaConf.is_dict(cfg.dataset.merge):
-        raise SeenetError(f"dataset.merge={cfg.dataset.merge}: expected e.g. {{calm: neutral}}, or null")
-    manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS).merged(cfg.dataset.merge or {})
-    wanted = OmegaConf.to_object(cfg.classes) if OmegaConf.is_list(cfg.classes) else cfg.classes
-    counts = manifest.counts()
-    classes = resolve_classes(wanted, counts)
-    missing = [c for c in classes if c not in counts]
-    if missing:
-        present = ", ".join(f"{emotion} {count}" for emotion, count in counts.items())
-        raise SeenetError(f"class '{missing[0]}' has no clips in {manifest.name}, which holds {present}")
-    return manifest, classes, np.flatnonzero(manifest.table["emotion"].isin(classes))
-
-
-def _scheme(cfg: DictConfig) -> Scheme:
-    schemes = cfg.dataset.schemes
-    if cfg.dataset.folds not in schemes:
-        raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes)}")
-    return build(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")
 
 
 def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:

@@ -4,15 +4,19 @@ import difflib
 import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from seenet.errors import SeenetError
 from seenet.paths import conf_dir
+
+T = TypeVar("T")
 
 GROUPS = (
     *("dataset", "backbone", "pooling", "aug", "aux_task", "noise", "protocol"),
@@ -74,19 +78,31 @@ def fail(error: Exception, config_name: str) -> None:
     print(f"seenet: error: {one_line(error, config_name)}", file=sys.stderr, flush=True)
 
 
-def run_app(job: Callable[[DictConfig], None], config_name: str) -> int:
+def answer(cfg: DictConfig, job: Callable[[DictConfig], T]) -> T:
+    """Do a job; an expected error is one line and ends the program (Hydra would print a line of its own first)."""
+    try:
+        return job(cfg)
+    except EXPECTED as error:
+        if WANTS_TRACEBACK:
+            raise
+        fail(error, HydraConfig.get().job.config_name)
+        sys.exit(1)
+
+
+def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequence[str] = GROUPS) -> int:
     """Run a Hydra application.
 
     Args:
         job: what is done with the composed configuration.
         config_name: the root in conf/.
+        groups: its configuration groups.
 
     Returns:
         The exit code: 0, 1 for an error, 130 for an interruption.
     """
     OmegaConf.register_new_resolver("choices", _choices_in_help, replace=True)
     if any(word.partition("=")[0] in ("--cfg", "-c") for word in sys.argv):
-        for group in GROUPS:
+        for group in groups:
             print(f"# {group}: {choices(group)}")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them its own way
     try:

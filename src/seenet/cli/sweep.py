@@ -12,7 +12,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, fail, one_line
+from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, one_line
 from seenet.errors import SeenetError
 
 NOTE = "arm.json"
@@ -27,13 +27,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     """
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
-        try:
-            job(cfg)
-        except EXPECTED as error:
-            if WANTS_TRACEBACK:
-                raise
-            fail(error, hydra.job.config_name)
-            sys.exit(1)  # here, for Hydra would print a line of its own first
+        answer(cfg, job)
         return
     overrides = list(hydra.overrides.task)
     print(f"\n=== arm {hydra.job.num}: {' '.join(overrides)}", flush=True)

@@ -19,7 +19,7 @@ from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance, read_table, table_of, write_manifest
 from seenet.paths import cache_dir, make_once
 
-VERSION = 1  # of what is made; a new one makes every user's corpus anew
+VERSION = 2  # of what is made; a new one makes every user's corpus anew
 DATA_CARD = """# SYNTHETIC emotional speech
 
 A program (seenet {version}) made every clip in this folder. **No person speaks here, and a result on this

@@ -1,0 +1,101 @@
+"""What `seenet-data` does: check, prepare, show and list a corpus."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich import box
+from rich.table import Table
+
+from seenet.checks import Finding
+from seenet.checks import check as find
+from seenet.console import say, terminal
+from seenet.corpus import load_corpus, parse_corpus, scheme_of
+from seenet.errors import SeenetError
+from seenet.folds import Paper, make_folds
+from seenet.manifest import Manifest, write_manifest
+from seenet.paths import whole
+from seenet.report.card import describe, write_card
+from seenet.store import prepare as make_store
+from seenet.store import refuse_bad_files
+
+SHOWN = 20  # findings of a kind that the console shows
+
+
+def _folder(cfg: DictConfig, manifest: Manifest) -> Path:
+    return Path(cfg.output_dir) / manifest.name
+
+
+def check(cfg: DictConfig) -> bool:
+    """Print and write down every problem of a corpus, and a verdict.
+
+    Returns:
+        Whether nothing grave was found.
+    """
+    manifest = parse_corpus(cfg)
+    store = make_store(manifest, cfg.max_seconds)
+    known = cfg.dataset.get("known")
+    findings = find(manifest, store, None if known is None else OmegaConf.to_container(known))
+    path = _folder(cfg, manifest) / "findings.csv"
+    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["kind", "grave", "file", "detail"])
+        writer.writerows([f.kind, f.grave, f.file, f.detail] for f in findings)
+    _print(findings)
+    grave = sum(finding.grave for finding in findings)
+    verdict = f"{grave} grave, {len(findings) - grave} to know of; all are in '{path}'" if findings else "nothing found"
+    say(f"{manifest.name}, {len(manifest)} clips: {'NOT OK' if grave else 'OK'} ({verdict})")
+    return not grave
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("", "kind", "file", "detail"):
+        table.add_column(column, overflow="fold")
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.kind] += 1
+        if seen[finding.kind] <= SHOWN:
+            table.add_row("!" if finding.grave else "", finding.kind, finding.file, finding.detail)
+    for kind, count in seen.items():
+        if count > SHOWN:
+            table.add_row("", kind, f"and {count - SHOWN} more", "")
+    if findings:
+        terminal().print(table)
+
+
+def prepare(cfg: DictConfig) -> bool:
+    """Decode and resample a corpus into the store."""
+    manifest = parse_corpus(cfg)
+    store = make_store(manifest, cfg.max_seconds)
+    refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
+    hours = store.lengths.sum() / 16000 / 3600
+    say(f"{manifest.name}: {len(manifest) - len(store.bad)} clips, {hours:.2f} hours at 16 kHz in '{store.folder}'")
+    return True
+
+
+def show(cfg: DictConfig) -> bool:
+    """Print and write the data card."""
+    manifest, classes, indices = load_corpus(cfg)
+    store = make_store(manifest, cfg.max_seconds)
+    try:
+        folds = [f.without(store.bad) for f in make_folds(manifest, indices, scheme_of(cfg), Paper())]
+        without_folds = ""
+    except SeenetError as error:  # a card is of use without folds too, and says why it has none
+        folds, without_folds = [], str(error)
+    card = describe(manifest, store, classes, folds, without_folds or str(cfg.dataset.folds))
+    folder = _folder(cfg, manifest)
+    write_card(card, folder)
+    say(card.text())
+    say(f"data card: {folder / 'card.html'}")
+    return True
+
+
+def manifest(cfg: DictConfig) -> bool:
+    """Write every clip with its labels as CSV."""
+    corpus = parse_corpus(cfg)
+    path = _folder(cfg, corpus) / "manifest.csv"
+    write_manifest(corpus.table, path)
+    say(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
+    return True
