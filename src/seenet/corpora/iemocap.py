@@ -12,7 +12,7 @@ from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 from seenet.paths import corpus_root
 
-SESSIONS = [f"Session{number}" for number in range(1, 6)]
+LABEL_FOLDERS = [f"Session{number}/dialog/EmoEvaluation" for number in range(1, 6)]
 MEAN = r"(\d+(?:\.\d+)?)"
 # In a name the letter behind the session says who wore the markers; the last part's letter says who speaks. Some
 # turns are numbered with an X.
@@ -65,17 +65,19 @@ def read(root: str | None = None) -> Manifest:
         SeenetError: no such folder, no label file in it, or a line that is none of IEMOCAP's.
     """
     given = corpus_root(root, "iemocap", ("iemocap", "iemocap_full_release"))
-    session = find_near(given, SESSIONS)
-    if session is None:
-        raise SeenetError(f"no Session1 to Session5 in '{given}' or a folder below; dataset.root should hold them")
-    folder = session.parent
-    # Its sub-folders repeat the turns in other formats, so only the files right in EmoEvaluation are read.
-    files = sorted(p for p in folder.glob("Session[1-5]/dialog/EmoEvaluation/*.txt") if not p.name.startswith("."))
+    near = find_near(given, LABEL_FOLDERS)
+    folder = near.parents[2] if near else given
+    # Sub-folders of EmoEvaluation repeat the turns in other formats, so only its own files are read.
+    files = sorted(file for name in LABEL_FOLDERS for file in (folder / name).glob("[!.]*.txt"))
     if not files:
-        raise SeenetError(f"no label file Session*/dialog/EmoEvaluation/*.txt in '{folder}'; is IEMOCAP complete?")
+        raise SeenetError(
+            f"no label file Session*/dialog/EmoEvaluation/*.txt in '{given}' or a folder below; "
+            "dataset.root should hold Session1 to Session5"
+        )
     rows = [row for file in files for row in _dialogue(file)]
     labelled = {row.path for row in rows}
-    audio = (path for name in SESSIONS for path in files_below(folder / name / "sentences" / "wav", ".wav"))
+    wav = (folder / f"Session{number}" / "sentences" / "wav" for number in range(1, 6))
+    audio = (path for below in wav for path in files_below(below, ".wav"))
     found = (path.relative_to(folder).as_posix() for path in audio)
     return Manifest("iemocap", folder, rows, unlabelled=[path for path in found if path not in labelled])
 
