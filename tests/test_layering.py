@@ -21,7 +21,6 @@ ROOMS = [
         "folds",
         "corpus",
         "checks",
-        "checks",
     ),
     *("data", "augment", "noise", "backbone", "pooling", "auxiliary", "metrics", "module", "runs", "report"),
     *("callbacks", "trainer", "fit", "training", "inspection", "cli"),

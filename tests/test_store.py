@@ -188,7 +188,7 @@ def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.
 def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
     manifest = Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(200)])
     store = prepare(manifest, 6.0)
-    queue.put((store.key, int(store.audio.astype(np.int64).sum())))
+    queue.put((store.key, int(store.audio[0].astype(np.int64).sum())))
 
 
 def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):

@@ -43,9 +43,18 @@ def test_a_sweep_does_not_go_with_ddp(seenet_train):
 def result(**changes: object) -> dict:
     metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4}
     names = {"dataset": "ravdess", "backbone": "wavlm", "aug": "ebm", "aux_task": "see", "noise": "clean"}
-    base = {"protocol": "paper", "classes": CLASS_SETS["eight"], "n_folds": 5, "fold": 0, "seed": 0, "n_test": 10}
+    base = {
+        "protocol": "paper",
+        "classes": CLASS_SETS["eight"],
+        "n_folds": 5,
+        "fold": 0,
+        "test_part": "",
+        "seed": 0,
+        "n_test": 10,
+    }
     rest = {
         "synthetic": False,
+        "test_part": "",
         "remark": "",
         "bad_files": {"count": 0, "list": None},
         "audit": {"verdict": "clean"},

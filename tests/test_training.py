@@ -137,7 +137,7 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
 
     def name(*overrides: str, **learned) -> str:
         resolved = OmegaConf.to_container(config(*overrides), resolve=True)
-        return Run.of(tmp_path, resolved, {"corpus": "a", "audio": "b", **learned}).run_id(0)
+        return Run.of(tmp_path, "x", resolved, {"corpus": "a", "audio": "b", **learned}).run_id(0)
 
     same = [
         *("fold=1", "noise=white", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"),
@@ -154,7 +154,7 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
         assert name(override) != name(), override
     for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}):
         assert name(**learned) != name(), learned
-    assert Run.of(tmp_path, OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != name()
+    assert Run.of(tmp_path, "x", OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != name()
 
 
 def test_noise_tests_again_and_trains_nothing(run, capsys, monkeypatch: pytest.MonkeyPatch):

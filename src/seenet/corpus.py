@@ -1,14 +1,20 @@
 """From a composed configuration to a corpus: its utterances, its classes, its folds."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.build import build
 from seenet.emotions import resolve_classes
 from seenet.errors import SeenetError
-from seenet.folds import Scheme
-from seenet.manifest import Manifest
+from seenet.folds import GivenSplit, Scheme
+from seenet.manifest import Manifest, join
+from seenet.paths import conf_dir
 
 DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file")
 """Keys of a dataset's YAML that are not its parser's."""
@@ -26,6 +32,9 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
 def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
     """The corpus that a configuration names, with its merges of emotions and its classes.
 
+    With `test_dataset` it is joined with the corpora to test on, whose `split` is then `test_<name>`; the classes are
+    those of the wanted ones that every corpus has.
+
     Args:
         cfg: the composed configuration.
 
@@ -33,19 +42,72 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
         The manifest, the classes in their order, and the rows that are of one of them, shape (clips,).
 
     Raises:
-        SeenetError: the corpus is not there, or holds no clip of a class.
+        SeenetError: a corpus is not there, or holds no clip of a class.
     """
-    if cfg.dataset.merge is not None and not OmegaConf.is_dict(cfg.dataset.merge):
-        raise SeenetError(f"dataset.merge={cfg.dataset.merge}: expected e.g. {{calm: neutral}}, or null")
-    manifest = parse_corpus(cfg).merged(cfg.dataset.merge or {})
+    manifest = _merged(cfg)
     wanted = OmegaConf.to_object(cfg.classes) if OmegaConf.is_list(cfg.classes) else cfg.classes
     counts = manifest.counts()
     classes = resolve_classes(wanted, counts)
+    if cfg.test_dataset is not None:
+        tests = _named_corpora(cfg.test_dataset, "test_dataset", classes)
+        if manifest.name in {test.name for test in tests}:
+            raise SeenetError(f"test_dataset={manifest.name} is the training corpus itself; leave test_dataset out")
+        parts = (manifest, *tests)
+        classes = resolve_classes([c for c in classes if all(c in part.counts() for part in parts)])
+        name = f"{manifest.name}_to_{'_'.join(test.name for test in tests)}"
+        manifest = join(name, {"train": manifest, **{f"test_{test.name}": test for test in tests}})
+        counts = manifest.counts()
     missing = [c for c in classes if c not in counts]
     if missing:
         present = ", ".join(f"{emotion} {count}" for emotion, count in counts.items())
         raise SeenetError(f"class '{missing[0]}' has no clips in {manifest.name}, which holds {present}")
     return manifest, classes, np.flatnonzero(manifest.table["emotion"].isin(classes))
+
+
+def read_joined(corpora: list[str | dict[str, Any]], emotions: str | list[str] = "four") -> Manifest:
+    """Several corpora as one, each a part of its own (`split`), for leaving one corpus out.
+
+    Args:
+        corpora: names of conf/dataset, or settings that go before those of the file, e.g. `{name: esd, root: /x}`.
+        emotions: what a corpus that is made to order shall hold.
+
+    Raises:
+        SeenetError: fewer than two corpora, or one that is not there.
+    """
+    parts = _named_corpora(corpora, "dataset.corpora", emotions)
+    if len(parts) < 2:
+        raise SeenetError(f"dataset.corpora={corpora}: expected two or more, e.g. dataset.corpora=[iemocap,msp_improv]")
+    return join("_".join(part.name for part in parts), {part.name: part for part in parts})
+
+
+def _merged(cfg: DictConfig) -> Manifest:
+    merge = cfg.dataset.merge
+    if merge is not None and not OmegaConf.is_dict(merge):
+        raise SeenetError(f"dataset.merge={merge}: expected e.g. {{calm: neutral}}, or null")
+    return parse_corpus(cfg).merged(merge or {})
+
+
+def _named_corpora(named: Any, where: str, classes: str | Sequence[str]) -> list[Manifest]:
+    """The corpora of a name, of settings with a name, or of a list of these; each merged as its YAML says."""
+    named = OmegaConf.to_container(named) if OmegaConf.is_config(named) else named
+    manifests = []
+    for item in named if isinstance(named, list) else [named]:
+        settings = {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, dict) else {}
+        files = {path.stem: path for folder in _folders() for path in sorted(folder.glob("dataset/*.yaml"))}
+        if settings.get("name") not in files:
+            raise SeenetError(f"{where}={item}: expected some of {', '.join(sorted(files))}, or {{name: …, root: …}}")
+        node = OmegaConf.merge(OmegaConf.load(files[settings["name"]]), settings)
+        manifests.append(_merged(OmegaConf.create({"classes": classes, "dataset": node})))
+    names = [manifest.name for manifest in manifests]
+    if len(set(names)) < len(names):
+        raise SeenetError(f"{where}={named}: a corpus is named twice")
+    return manifests
+
+
+def _folders() -> list[Path]:
+    """The folders of configuration: seenet's own, and what the user added by --config-dir."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    return [conf_dir(), *(Path(source.path) for source in sources if source.schema == "file")]
 
 
 def scheme_of(cfg: DictConfig) -> Scheme:
@@ -54,6 +116,8 @@ def scheme_of(cfg: DictConfig) -> Scheme:
     Raises:
         SeenetError: the dataset has no scheme of that name.
     """
+    if cfg.test_dataset is not None:
+        return GivenSplit()
     schemes = cfg.dataset.schemes
     if cfg.dataset.folds not in schemes:
         raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes)}")

@@ -91,7 +91,7 @@ class FoldRun:
         self.protocol = protocol
         for message in _NOISE:
             warnings.filterwarnings("ignore", message=message)
-        lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.number) % 2**32, verbose=False)
+        lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.training) % 2**32, verbose=False)
         classes = len(corpus.classes)
         used_elsewhere = ("family", "checkpoint", "revision", "path", "recipe")
         backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=weights)
@@ -207,7 +207,7 @@ class FoldRun:
         manifest = self.corpus.manifest
         corpus = f"{manifest.name}{' (SYNTHETIC)' if manifest.synthetic else ''}"
         names = (self.cfg.backbone.name, self.cfg.aug.name, self.cfg.aux_task.name, self.cfg.protocol.name)
-        return f"{corpus}, test fold {self.fold.number}: {', '.join(names)}"
+        return f"{corpus}, test fold {self.fold.number} {self.fold.name}: {', '.join(names)}"
 
     def _run(self, step: Any, **options: Any) -> None:
         try:

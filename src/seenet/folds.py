@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -26,12 +26,23 @@ LEAKS = ("speaker", "session", "file", "waveform")
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of a corpus; the parts hold indices into the manifest. Shape (clips of the part,)."""
+    """One division of a corpus; the parts hold indices into the manifest. Shape (clips of the part,).
+
+    Attributes:
+        number: from 0.
+        train: what is trained on.
+        dev: what selects the epoch.
+        test: what is tested.
+        name: what the test part is called; may be empty.
+        training: the number of the first fold with the same training and development part: that training serves both.
+    """
 
     number: int
     train: Indices
     dev: Indices
     test: Indices
+    name: str = ""
+    training: int = 0
 
     def without(self, indices: Sequence[int]) -> "Fold":
         """The same division without some utterances."""
@@ -48,6 +59,7 @@ class Split:
     train: Indices
     dev: Indices
     test: Indices
+    name: str = ""
 
 
 _JUDGED = 100_000
@@ -85,12 +97,16 @@ class Scheme(ABC):
 class Groups(Scheme):
     """Test groups that together are the corpus; each fold trains on all others."""
 
+    field: str | None = None
+    """What all clips of a group have in common, and what the group is called by."""
+
     def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
         """One fold a group."""
-        return [
-            Split(np.setdiff1d(indices, test, assume_unique=True), NONE, test)
-            for test in self.groups(manifest, indices)
-        ]
+        splits = []
+        for test in self.groups(manifest, indices):
+            name = str(manifest.column(self.field)[test[0]]) if self.field else ""
+            splits.append(Split(np.setdiff1d(indices, test, assume_unique=True), NONE, test, name))
+        return splits
 
     @abstractmethod
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
@@ -209,7 +225,7 @@ class GivenSplit(Scheme):
             wrong = f"'{unknown[0]}'" if unknown else "no test part"
             raise SeenetError(f"the splits of {manifest.name} hold {wrong}; expected train, dev, test… or folds' names")
         train, dev = (indices[values == name] for name in ("train", "dev"))
-        return [Split(train, dev, indices[values == test]) for test in tests]
+        return [Split(train, dev, indices[values == test], test) for test in tests]
 
 
 class Protocol(ABC):
@@ -239,8 +255,8 @@ class Strict(Protocol):
     """The epoch is selected on training speakers held out; the test fold is touched once.
 
     Args:
-        dev_share: how much of the training part to hold out, rounded to 1/k, by whole speakers (whole sessions
-            where the corpus has sessions, so that a session is never in two parts).
+        dev_share: how much of the training part to hold out, rounded to 1/k, by whole speakers (and whole sessions
+            where the corpus has sessions, so that neither is ever in two parts).
         split_seed: of the choice; training seeds do not move it.
         allow_leaks: see `Protocol`.
     """
@@ -258,9 +274,8 @@ class Strict(Protocol):
         """The scheme's own development part, or speakers of `train`, stratified by emotion as far as they allow."""
         train = split.train
         if len(split.dev):
-            return Fold(number, train, split.dev, split.test)
-        sessions = manifest.codes("session")[train]
-        groups = sessions if (sessions >= 0).all() else _known(manifest, train, "speaker", "protocol=strict")
+            return Fold(number, train, split.dev, split.test, split.name)
+        groups = _inseparable(manifest, train)
         count = int(_present(groups).sum())
         if count < 2:
             raise SeenetError(
@@ -269,7 +284,20 @@ class Strict(Protocol):
             )
         parts = min(max(2, round(1 / self.dev_share)), count)
         dev = train[_stratified_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
-        return Fold(number, np.setdiff1d(train, dev, assume_unique=True), dev, split.test)
+        return Fold(number, np.setdiff1d(train, dev, assume_unique=True), dev, split.test, split.name)
+
+
+def _inseparable(manifest: Manifest, indices: Indices) -> Indices:
+    """A number for each set of speakers that share sessions, which must not be parted. Shape (clips,)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    speakers = _known(manifest, indices, "speaker", "protocol=strict")
+    sessions = manifest.codes("session")[indices]
+    nodes = int(max(speakers.max(), sessions.max())) + 1
+    met = sessions >= 0
+    links = coo_array((met[met], (speakers[met], nodes + sessions[met])), shape=(2 * nodes, 2 * nodes))
+    return connected_components(links, directed=False)[1][speakers].astype(np.int64)
 
 
 class Paper(Protocol):
@@ -280,12 +308,17 @@ class Paper(Protocol):
 
     def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
         """All that is not tested trains, a scheme's own development part too; the test group selects."""
-        return Fold(number, np.union1d(split.train, split.dev), split.test, split.test)
+        return Fold(number, np.union1d(split.train, split.dev), split.test, split.test, split.name)
 
 
 def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: Protocol) -> list[Fold]:
     """Every fold over the utterances that `indices` keeps."""
-    return [protocol.fold(k, manifest, split) for k, split in enumerate(scheme.splits(manifest, indices))]
+    folds: list[Fold] = []
+    for number, split in enumerate(scheme.splits(manifest, indices)):
+        fold = protocol.fold(number, manifest, split)
+        same = (f for f in folds if np.array_equal(f.train, fold.train) and np.array_equal(f.dev, fold.dev))
+        folds.append(replace(fold, training=next((f.number for f in same), number)))
+    return folds
 
 
 def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:

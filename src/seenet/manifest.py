@@ -76,6 +76,8 @@ class Manifest:
             that the corpus does not say.
         synthetic: whether a program made the speech; every result then says so.
         unlabelled: audio files of the corpus, relative to the root, that no label names.
+        parts: the corpora that were joined into this one (`join`), in the order of its rows.
+        merge: which emotions were merged into others.
 
     Raises:
         SeenetError: no rows, a repeated utterance name, or an emotion outside the vocabulary.
@@ -88,8 +90,11 @@ class Manifest:
         table: pd.DataFrame | Iterable[Utterance],
         synthetic: bool = False,
         unlabelled: Sequence[str] = (),
+        parts: Sequence["Manifest"] = (),
+        merge: Mapping[str, str] | None = None,
     ):
-        self.unlabelled = tuple(unlabelled)
+        self.merge = dict(merge or {})
+        self.unlabelled, self.parts = tuple(unlabelled), tuple(parts)
         self._codes: dict[str, NDArray[np.int64]] = {}
         self.name, self.root, self.synthetic = name, Path(root), synthetic
         if not isinstance(table, pd.DataFrame):
@@ -160,7 +165,27 @@ class Manifest:
             raise SeenetError(f"dataset.merge: unknown emotion '{unknown[0]}'; expected {', '.join(EMOTIONS)}")
         emotions = self.table["emotion"].astype(object).replace(dict(merge))
         table = self.table.assign(emotion=emotions)
-        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled)
+        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled, self.parts, merge)
+
+
+def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
+    """Several corpora as one; clips, speakers and sessions get the corpus' name in front, so none is taken for another.
+
+    Args:
+        name: of the whole.
+        parts: the corpora, by what `split` shall say of their clips.
+    """
+    tables = []
+    for split, part in parts.items():
+        named = {f: part.table[f].astype(object).map(lambda v, p=part: f"{p.name}/{v}" if v else "") for f in _NAMES}
+        paths = [str(part.root / path) for path in part.column("path")]
+        tables.append(part.table.assign(**named, path=paths, split=split).astype({c: object for c in CATEGORIES}))
+    synthetic = any(part.synthetic for part in parts.values())
+    table = pd.concat(tables, ignore_index=True)
+    return Manifest(name, Path("/"), table, synthetic, parts=tuple(parts.values()))
+
+
+_NAMES = ("utterance", "speaker", "session")
 
 
 def _filled(table: pd.DataFrame, column: str) -> Any:

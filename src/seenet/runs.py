@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seenet.folds import Fold
 from seenet.paths import conf_dir, whole, write_whole
 
 SCHEMA = 2
@@ -89,24 +90,27 @@ class Run:
     base: Mapping[str, Any]
 
     @classmethod
-    def of(cls, output_dir: Path, config: Mapping[str, Any], learned: Mapping[str, Any]) -> "Run":
+    def of(cls, output_dir: Path, corpus: str, config: Mapping[str, Any], learned: Mapping[str, Any]) -> "Run":
         """The run that a resolved configuration describes."""
         base = identity(config, learned)
-        names = [config[group]["name"] for group in ("dataset", "backbone", "aug", "aux_task", "protocol")]
-        return cls(output_dir / "-".join([*names, f"seed{config['seed']}", digest(base)]), base)
+        names = [config[group]["name"] for group in ("backbone", "aug", "aux_task", "protocol")]
+        return cls(output_dir / "-".join([corpus, *names, f"seed{config['seed']}", digest(base)]), base)
 
     def run_id(self, fold: int) -> str:
         """The hash that names one fold's training."""
         return digest({**self.base, "fold": fold})
 
-    def fold_folder(self, fold: int) -> Path:
-        """Where a fold's training lies."""
-        return self.folder / f"fold{fold}"
+    def fold_folder(self, fold: Fold) -> Path:
+        """Where a fold's training lies; folds with the same training share it."""
+        return self.folder / f"fold{fold.training}"
 
-    def test_folder(self, fold: int, noise: Mapping[str, Any]) -> Path:
-        """Where the results of one test condition lie."""
+    def test_folder(self, fold: Fold, noise: Mapping[str, Any]) -> Path:
+        """Where the results of a fold under one test condition lie."""
         settings = {k: v for k, v in noise.items() if k not in ("name", "_target_")}
-        return self.fold_folder(fold) / (noise["name"] + (f"-{digest(settings)}" if settings else ""))
+        condition = noise["name"] + (f"-{digest(settings)}" if settings else "")
+        return self.fold_folder(fold) / (
+            condition if fold.number == fold.training else f"{condition}-fold{fold.number}"
+        )
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -13,9 +13,10 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -59,17 +60,22 @@ class Store:
 
     Attributes:
         key: the hash that names the store.
-        folder: where it lies.
-        audio: all samples, int16, memory mapped. Shape (total samples,).
-        index: one row a clip, see `INDEX`. Shape (clips,).
+        folder: where it lies; of joined corpora, where their stores lie.
+        audio: all samples, int16, memory mapped; one array for each corpus that was joined. Shape (samples,) each.
+        index: one row a clip, see `INDEX`; offsets count over all arrays. Shape (clips,).
         bad: for the row of each file that could not be used, why.
     """
 
     key: str
     folder: Path
-    audio: NDArray[np.int16]
+    audio: tuple[NDArray[np.int16], ...]
     index: NDArray[np.void]
     bad: dict[int, str]
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        """The offset at which each array begins."""
+        return np.cumsum([0, *(len(part) for part in self.audio[:-1])])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -89,10 +95,12 @@ class Store:
         """Clips at 16 kHz, full scale at 1, zeros behind the shorter ones. Shape (clips, longest)."""
         rows = self.index[indices]
         batch = np.zeros((len(rows), rows["length"].max()), dtype=np.float32)
-        starts, lengths, scales = (rows[name].tolist() for name in ("offset", "length", "scale"))
-        for row, start, length, scale in zip(batch, starts, lengths, scales, strict=True):
+        parts = np.searchsorted(self._starts, rows["offset"], side="right") - 1
+        starts = (rows["offset"] - self._starts[parts]).tolist()
+        lengths, scales = (rows[name].tolist() for name in ("length", "scale"))
+        for row, part, start, length, scale in zip(batch, parts.tolist(), starts, lengths, scales, strict=True):
             factor = np.float32(scale) / np.float32(FULL_SCALE)
-            np.multiply(self.audio[start : start + length], factor, out=row[:length])
+            np.multiply(self.audio[part][start : start + length], factor, out=row[:length])
         return batch
 
 
@@ -190,13 +198,18 @@ def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
             offset += index[row]["length"]
         state.update(f"{name}\x1f{line[0] if len(line) == 1 else line[3]}\x1e".encode())
     np.save(folder / "index.npy", index)
+    write_bad_files(folder / BAD_FILES, manifest, bad)
+    (folder / "journal.jsonl").unlink()
+    return state.hexdigest()
+
+
+def write_bad_files(path: Path, manifest: Manifest, bad: Mapping[int, str]) -> None:
+    """Write the list of files that could not be used: row of the manifest, file, why."""
     paths = manifest.column("path")
-    with whole(folder / BAD_FILES) as building, building.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "file", "why"])
         writer.writerows([row, paths[row], why] for row, why in bad.items())
-    (folder / "journal.jsonl").unlink()
-    return state.hexdigest()
 
 
 def _signature(manifest: Manifest, max_seconds: float) -> str:
@@ -258,6 +271,8 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
     """
     if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or max_seconds <= 0:
         raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0")
+    if manifest.parts:
+        return _joined([prepare(part, max_seconds) for part in manifest.parts])
     folder = _made(cache_dir() / "stores", manifest, float(max_seconds))
     with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
         bad = {int(line["row"]): line["why"] for line in csv.DictReader(file)}
@@ -265,7 +280,23 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
         row, why = next(iter(bad.items()))
         raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {why}")
     audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
-    return Store(folder.name.rpartition("-")[2], folder, audio, np.load(folder / "index.npy", mmap_mode="r"), bad)
+    index = np.load(folder / "index.npy", mmap_mode="r")
+    return Store(folder.name.rpartition("-")[2], folder, (audio,), index, bad)
+
+
+def _joined(stores: Sequence[Store]) -> Store:
+    """The stores of several corpora as one, in their order; no sample is copied."""
+    index, samples, clips, bad = [], 0, 0, {}
+    for store in stores:
+        moved = np.array(store.index)
+        moved["offset"] += samples
+        index.append(moved)
+        bad |= {clips + row: why for row, why in store.bad.items()}
+        samples += sum(map(len, store.audio))
+        clips += len(moved)
+    key = hashlib.blake2b("-".join(store.key for store in stores).encode(), digest_size=8).hexdigest()
+    audio = tuple(part for store in stores for part in store.audio)
+    return Store(key, stores[0].folder.parent, audio, np.concatenate(index), bad)
 
 
 def refuse_bad_files(manifest: Manifest, store: Store, policy: str) -> None:
@@ -287,8 +318,9 @@ def refuse_bad_files(manifest: Manifest, store: Store, policy: str) -> None:
     shown = "; ".join(files) + (f"; and {len(store.bad) - len(files)} more" if len(store.bad) > len(files) else "")
     bad = f"{len(store.bad)} of {len(manifest)} audio files of {manifest.name} cannot be used: {shown}"
     if policy == "stop":
+        listed = cache_dir() / "stores" / f"{manifest.name}-{store.key}-{BAD_FILES}"
+        write_bad_files(listed, manifest, store.bad)
         raise SeenetError(
-            f"{bad}; all are listed in '{store.folder / BAD_FILES}': mend them, or go on without them by "
-            "dataset.on_bad_file=quarantine"
+            f"{bad}; all are listed in '{listed}': mend them, or go on without them by dataset.on_bad_file=quarantine"
         )
     say(f"! {bad}; left out")

@@ -17,10 +17,9 @@ from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol, audit, choose_folds, make_folds
 from seenet.manifest import Manifest
-from seenet.paths import write_whole
 from seenet.report.tables import print_run
 from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
-from seenet.store import BAD_FILES, prepare, refuse_bad_files
+from seenet.store import BAD_FILES, prepare, refuse_bad_files, write_bad_files
 from seenet.trainer import TrainerPlan
 
 
@@ -60,13 +59,13 @@ def train(cfg: DictConfig) -> list[Path]:
         "weights": weights.fingerprint,
         "trainer": plan.learned(),
     }
-    run = Run.of(Path(cfg.output_dir), config, learned)
+    run = Run.of(Path(cfg.output_dir), manifest.name, config, learned)
     say(f"run {run.folder}")
     if store.bad and is_main_process():
-        write_whole(run.folder / BAD_FILES, (store.folder / BAD_FILES).read_text(encoding="utf-8"))
+        write_bad_files(run.folder / BAD_FILES, manifest, store.bad)
     common = {
         "schema": SCHEMA,
-        "dataset": cfg.dataset.name,
+        "dataset": manifest.name,
         "synthetic": manifest.synthetic,
         **{group: cfg[group].name for group in ("backbone", "aug", "aux_task", "noise", "protocol")},
         "selection": protocol.selection,
@@ -75,7 +74,7 @@ def train(cfg: DictConfig) -> list[Path]:
         "seed": cfg.seed,
         "classes": list(classes),
         "bad_files": {"count": len(store.bad), "list": BAD_FILES if store.bad else None},
-        "dropped": {label: n for label, n in manifest.counts().items() if label not in classes},
+        "corpora": {part.name: _kept(part, classes) for part in manifest.parts or (manifest,)},
         "config": config,
     }
     made_with = {
@@ -86,8 +85,8 @@ def train(cfg: DictConfig) -> list[Path]:
     }
     results, folders = [], []
     for position, number in enumerate(chosen, start=1):
-        fold, folder = folds[number], run.fold_folder(number)
-        tested = run.test_folder(number, config["noise"])
+        fold = folds[number]
+        folder, tested = run.fold_folder(fold), run.test_folder(fold, config["noise"])
         with _alone(folder):
             result = read_result(tested)
             if result is None:
@@ -99,6 +98,7 @@ def train(cfg: DictConfig) -> list[Path]:
                 trained = json.loads(done.read_text()) if done.is_file() else fold_run.train(label, made_with)
                 sizes = {f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")}
                 facts = {"run_id": run.run_id(number), "fold": number, "audit": audits[number], **sizes}
+                facts |= {"test_part": fold.name, "trained_fold": fold.training}
                 result = fold_run.test(tested, {**common, **facts, **trained})
             else:
                 say(f"fold {number}: finished before, reused")
@@ -111,6 +111,12 @@ def train(cfg: DictConfig) -> list[Path]:
     print_run(results)
     say(f"checkpoints, predictions and pictures: {run.folder}")
     return folders
+
+
+def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What result.json says of a corpus: its clips, the emotions merged into others, and the clips left out."""
+    dropped = {label: count for label, count in corpus.counts().items() if label not in classes}
+    return {"clips": len(corpus), "merged": corpus.merge, "dropped": dropped}
 
 
 def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
@@ -131,15 +137,18 @@ def _announce(
     protocol: Protocol,
     verdicts: set[str],
 ) -> None:
-    counts = manifest.counts()
     speakers = len(set(manifest.column("speaker")[indices]) - {""})
-    kind = "SYNTHETIC corpus" if manifest.synthetic else "corpus"
-    say(
-        f"{kind} {manifest.name}: {len(indices)} clips, {speakers} speakers, "
-        f"{', '.join(f'{c} {counts[c]}' for c in classes)}"
-        + (f"; {len(manifest) - len(indices)} clips of other emotions left out" if len(indices) < len(manifest) else "")
-    )
-    say(f"test folds of {', '.join(str(len(fold.test)) for fold in folds)} clips; audit: {', '.join(sorted(verdicts))}")
+    say(f"{len(indices)} clips, {speakers} speakers, classes {', '.join(classes)}")
+    for corpus in manifest.parts or (manifest,):
+        kept, counts = _kept(corpus, classes), corpus.counts()
+        say(
+            f"{'SYNTHETIC corpus' if corpus.synthetic else 'corpus'} {corpus.name}: "
+            + ", ".join(f"{c} {counts[c]}" for c in classes if c in counts)
+            + "".join(f"; {old} counted as {new}" for old, new in kept["merged"].items())
+            + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
+        )
+    tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in folds)
+    say(f"test folds: {tests} clips; audit: {', '.join(sorted(verdicts))}")
     if protocol.remark:
         say(f"! {protocol.remark}")
 

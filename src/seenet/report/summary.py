@@ -34,5 +34,6 @@ def draw_run(folder: Path, results: Sequence[Mapping[str, Any]], condition: str)
     ua = np.mean([r["metrics"]["ua"] for r in results])
     caption = f"{title}\nmean UA over folds {100 * ua:.1f} %"
     confusion_figure(pooled.tolist(), first["classes"], caption, folder / f"confusion-{condition}.png")
-    histories = {f"fold {r['fold']}": read_curves(folder / f"fold{r['fold']}" / "curves.csv") for r in results}
+    trained = sorted({r["trained_fold"] for r in results})
+    histories = {f"fold {k}": read_curves(folder / f"fold{k}" / "curves.csv") for k in trained}
     curves_figure(histories, selected_on(first["selection"]), title, folder / "curves.png")

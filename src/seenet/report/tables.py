@@ -55,7 +55,7 @@ def print_run(results: Sequence[Result]) -> None:
         table.add_column(column, justify="right")
     for result in results:
         scores = [f"{100 * result['metrics'][score]:.1f}" for score in SCORES]
-        fold = f"{result['fold']} of {result['n_folds']}"
+        fold = f"{result['test_part']}  {result['fold']} of {result['n_folds']}".strip()
         table.add_row(fold, *scores, str(result["n_test"]), str(result["best_epoch"]))
     table.add_section()
     table.add_row("mean ± std", *_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")

@@ -1,0 +1,127 @@
+"""Trained on one corpus, tested on others; one corpus of several left out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import SMALL
+from seenet.corpus import load_corpus, scheme_of
+from seenet.errors import SeenetError
+from seenet.folds import Paper, Strict, audit, make_folds
+from seenet.store import prepare
+from seenet.training import train
+
+
+@pytest.fixture
+def ravdess(tmp_path: Path) -> Path:
+    """Four actors of RAVDESS, two clips of each emotion."""
+    folder = tmp_path / "RAVDESS"
+    rng = np.random.default_rng(0)
+    for actor in (1, 2, 3, 4):
+        for emotion in range(1, 9):
+            for statement in (1, 2):
+                path = folder / f"Actor_{actor:02d}" / f"03-01-{emotion:02d}-01-{statement:02d}-01-{actor:02d}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, rng.normal(0, 0.1, 4800), 48000)
+    return folder
+
+
+@pytest.fixture
+def savee(tmp_path: Path) -> Path:
+    """A corpus of three emotions, one folder each."""
+    folder = tmp_path / "SAVEE" / "AudioData"
+    rng = np.random.default_rng(1)
+    for speaker in ("DC", "JE"):
+        for code in ("a", "h", "sa"):
+            for number in (1, 2, 3):
+                path = folder / speaker / f"{code}{number:02d}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, rng.normal(0, 0.1, 4410), 44100)
+    return folder.parent
+
+
+def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: Path, capsys):
+    test = f"test_dataset={{name: ravdess, root: {ravdess}, merge: {{calm: neutral}}}}"
+    folders = train(config(*SMALL, test, f"output_dir={tmp_path}"))
+    result = json.loads((folders[0] / "result.json").read_text())
+    assert len(folders) == 1
+    assert result["dataset"] == "synthetic_to_ravdess"
+    assert (result["test_part"], result["n_folds"]) == ("test_ravdess", 1)
+    assert result["n_train"] + result["n_dev"] == 48
+    assert result["n_test"] == 4 * 2 * 5, "happy, sad, angry, neutral, and calm counted as neutral"
+    assert result["corpora"]["ravdess"] == {
+        "clips": 64,
+        "merged": {"calm": "neutral"},
+        "dropped": {"disgust": 8, "fearful": 8, "surprised": 8},
+    }
+    assert result["audit"]["verdict"] == "clean"
+    printed = capsys.readouterr().out
+    assert "calm counted as neutral" in printed
+    assert "surprised 8 left out" in printed
+    speakers = {line.split(",")[1] for line in (folders[0] / "predictions.csv").read_text().splitlines()[1:]}
+    assert speakers == {f"ravdess/{actor}" for actor in (1, 2, 3, 4)}
+
+
+def test_several_test_corpora_are_trained_for_once(config, ravdess: Path, savee: Path, tmp_path: Path, capsys):
+    tests = f"test_dataset=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}}]"
+    folders = train(config(*SMALL, tests, f"output_dir={tmp_path}"))
+    printed = capsys.readouterr().out
+    assert printed.count("epoch 1/") == 1
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    assert [r["test_part"] for r in results] == ["test_ravdess", "test_savee"]
+    assert [r["classes"] for r in results] == [["happy", "sad", "angry"]] * 2, "what all three have"
+    assert [r["n_test"] for r in results] == [24, 18]
+    assert {r["trained_fold"] for r in results} == {0}
+    assert (folders[0].parents[1] / "curves.png").is_file()
+    train(config(*SMALL, tests, f"output_dir={tmp_path}", "fold=1"))
+    assert "epoch 1/" not in capsys.readouterr().out
+
+
+def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
+    """Nothing is decoded again for a joined corpus, and no clip gets another's samples."""
+    manifest, _, indices = load_corpus(config(*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}"))
+    store = prepare(manifest, 6.0)
+    apart = [prepare(part, 6.0) for part in manifest.parts]
+    clips = [part.waveform(k) for part in apart for k in range(len(part.lengths))]
+    assert len(clips) == len(manifest)
+    for k in (0, 47, 48, 111):
+        np.testing.assert_array_equal(store.waveform(k), clips[k])
+    mixed = store.padded([111, 0, 48])
+    assert [int(np.flatnonzero(row)[-1]) + 1 for row in mixed] == [len(clips[k]) for k in (111, 0, 48)]
+    for protocol in (Strict(), Paper()):
+        fold = make_folds(manifest, indices, scheme_of(config("test_dataset=ravdess")), protocol)[0]
+        assert audit(manifest, store.digests, fold, protocol)["verdict"] == "clean"
+        assert {manifest[i].speaker.split("/")[0] for i in fold.test} == {"ravdess"}
+        if protocol.selection == "dev":
+            assert {manifest[i].speaker.split("/")[0] for i in np.concatenate([fold.train, fold.dev])} == {"synthetic"}
+
+
+def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
+    corpora = f"dataset.corpora=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}},synthetic]"
+    cfg = config("dataset=joined", corpora, "classes=[happy,sad,angry]")
+    manifest, classes, indices = load_corpus(cfg)
+    assert classes == ("happy", "sad", "angry")
+    folds = make_folds(manifest, indices, scheme_of(cfg), Strict())
+    assert [fold.name for fold in folds] == ["ravdess", "savee", "synthetic"]
+    for fold in folds:
+        assert {manifest[i].utterance.split("/")[0] for i in fold.test} == {fold.name}
+        assert fold.name not in {manifest[i].utterance.split("/")[0] for i in fold.train}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["test_dataset=nowhere"], "test_dataset=nowhere: expected some of"),
+        (["test_dataset=synthetic"], "test_dataset=synthetic is the training corpus itself"),
+        (["test_dataset=[ravdess,ravdess]"], "SEENET_DATA"),
+        (["dataset=joined"], "dataset.corpora=.*two or more"),
+        (["dataset=joined", "dataset.corpora=[synthetic,synthetic]"], "named twice"),
+        (["dataset=joined", "dataset.corpora=[synthetic,7]"], "dataset.corpora=7"),
+    ],
+)
+def test_mistakes(config, overrides: list[str], words: str):
+    with pytest.raises(SeenetError, match=words):
+        load_corpus(config(*SMALL[:2], *overrides) if "dataset=joined" not in overrides else config(*overrides))
