@@ -1,6 +1,7 @@
 """Any corpus that a table describes: one row a clip, columns separated by commas, semicolons or tabs."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +11,13 @@ from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, renamed
 from seenet.errors import SeenetError, reason
 from seenet.manifest import COLUMNS, NUMBERS, Manifest
 
+FIELDS = tuple(column for column in COLUMNS if column != "votes")  # votes have a syntax of our own
+
 
 def read(
     table: str | None = None,
     root: str | None = None,
-    columns: dict[str, str] | None = None,
+    columns: dict[str, str | None] | None = None,
     labels: dict[str, str | None] | None = None,
     delimiter: str | None = None,
 ) -> Manifest:
@@ -23,7 +26,8 @@ def read(
     Args:
         table: the file, in UTF-8, UTF-16 or Windows-1252, with a header.
         root: the folder that relative paths start from; None is the table's own.
-        columns: the table's name for each of our fields (`seenet.manifest.Utterance`), where it is another.
+        columns: the table's name for each of our fields (`seenet.manifest.Utterance`), where it is another; null
+            leaves a column alone.
         labels: meanings of labels beyond those of `seenet.corpora.spellings`; null leaves the clips out.
         delimiter: between columns; None takes the one that the header has most of.
 
@@ -41,16 +45,18 @@ def read(
         raise SeenetError(f"dataset.root='{root}' is not a folder; give the one that the table's paths start from")
     found, mark = _table(source, delimiter)
     rows = _fields(found, columns or {}, source)
-    if (rows["path"] == "").any():
-        number = int((rows["path"] == "").to_numpy().argmax())
-        raise SeenetError(f"'{source}': row {number + 1} below the header has no path in '{rows['path'].name}'")
-    rows["path"] = as_on_disk(folder, rows["path"].str.replace("\\", "/", regex=False))
-    unlabelled = rows["emotion"] == ""
-    nameless, rows = rows["path"][unlabelled], rows[~unlabelled].copy()
-    rows["emotion"] = emotions_of(rows["emotion"], labels, f"'{source}'")
-    rows = rows[rows["emotion"].notna()].copy()
+    rows = rows[(rows["path"] != "") | (rows["emotion"] != "")].copy()  # spreadsheets leave empty rows behind
+    pathless = rows["path"] == ""
+    if pathless.any():
+        raise SeenetError(f"'{source}': row {pathless.idxmax() + 1} below the header has a label, and no path")
+    rows["path"] = rows["path"].str.replace("\\", "/", regex=False)
     if "utterance" not in rows:
         rows["utterance"] = rows["path"].str.replace(r"\.[^./]+$", "", regex=True)
+    rows["path"] = as_on_disk(folder, rows["path"])
+    labelled = rows["emotion"] != ""
+    unlabelled, rows = rows["path"][~labelled], rows[labelled].copy()
+    rows["emotion"] = emotions_of(rows["emotion"], labels, f"'{source}'")
+    rows = rows[rows["emotion"].notna()].copy()
     if "gender" in rows:
         rows["gender"] = renamed(rows["gender"], GENDERS, default="")
     if "split" in rows:
@@ -58,7 +64,7 @@ def read(
     for name in NUMBERS:
         if name in rows:
             rows[name] = _numbers(rows[name], mark, source)
-    return Manifest(source.stem, folder, rows, unlabelled=tuple(nameless))
+    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled))
 
 
 def _table(path: Path, delimiter: str | None) -> tuple[pd.DataFrame, str]:
@@ -85,18 +91,18 @@ def _decoded(data: bytes) -> str:
         return data.decode("cp1252")  # what Excel writes in western Europe
 
 
-def _fields(table: pd.DataFrame, columns: dict[str, str], source: Path) -> pd.DataFrame:
+def _fields(table: pd.DataFrame, columns: Mapping[str, str | None], source: Path) -> pd.DataFrame:
     """The table's columns under our names."""
-    unknown = sorted(set(columns) - set(COLUMNS))
+    unknown = sorted(set(columns) - set(FIELDS))
     if unknown:
-        raise SeenetError(f"dataset.columns.{unknown[0]}: there is no such field; expected {', '.join(COLUMNS)}")
+        raise SeenetError(f"dataset.columns.{unknown[0]}: there is no such field; expected {', '.join(FIELDS)}")
     taken = {}
-    for field in COLUMNS:
-        column = columns.get(field) or field
+    for field in FIELDS:
+        column = columns.get(field, field)
         if column in table:
             codes, found = pd.factorize(table[column])  # most columns hold few values, many times each
             taken[field] = found.str.strip().to_numpy()[codes]
-        elif column != field or field in ("path", "emotion"):
+        elif column not in (field, None) or field in ("path", "emotion"):
             raise SeenetError(
                 f"'{source}' has no column '{column}', but {', '.join(table.columns)}; "
                 f"say which one it is: dataset.columns.{field}=NAME"

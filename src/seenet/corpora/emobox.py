@@ -116,7 +116,7 @@ def _lists(folder: Path, corpus: str) -> dict[int, dict[str, pd.DataFrame]]:
 
 def _read_list(path: Path) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             entry = json.loads(line)
             # Older lists say audio and label.

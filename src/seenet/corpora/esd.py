@@ -54,7 +54,7 @@ def read(root: str | None = None, language: Literal["zh", "en"] | None = None) -
 def _texts(path: Path) -> dict[str, str]:
     """What is said, by clip: lines of name, text and emotion, set off by tabs or, in some files, by spaces."""
     texts = {}
-    for line in _unicode(path.read_bytes()).splitlines():
+    for line in _unicode(path.read_bytes(), "cp1252" if path.stem > "0010" else "gb18030").splitlines():
         columns = [column.strip() for column in line.split("\t")]
         match = LINE.fullmatch(line)
         if len(columns) > 1:
@@ -64,8 +64,8 @@ def _texts(path: Path) -> dict[str, str]:
     return texts
 
 
-def _unicode(data: bytes) -> str:
-    """The published files are UTF-8, UTF-16 or GBK, with a byte order mark or without."""
+def _unicode(data: bytes, otherwise: str) -> str:
+    """Text in UTF-8 or UTF-16, with a byte order mark or without, else in a named encoding."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data[:64]:
@@ -73,4 +73,4 @@ def _unicode(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("gb18030", errors="replace")
+        return data.decode(otherwise, errors="replace")

@@ -1,6 +1,5 @@
 """Any corpus whose folders are named after emotions: `angry/x.wav`, `train/angry/x.wav`, `anna/angry/x.wav`."""
 
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,7 @@ AUDIO = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".ai
 
 
 def read(root: str | None = None, speaker: str | None = None, labels: dict[str, str | None] | None = None) -> Manifest:
-    """The audio files below a folder; the innermost folder named after an emotion is a file's label.
+    """The audio files below a folder, however deep below the one that is named after their emotion.
 
     A folder named train, dev, val, valid or test above a file is its split.
 
@@ -25,7 +24,7 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
         labels: meanings of folder names beyond those of `seenet.corpora.spellings`; null leaves the files out.
 
     Raises:
-        SeenetError: no such folder, no audio file in it, a folder that is named after no emotion, or a regular
+        SeenetError: no such folder, no audio file in it, a file in no folder of an emotion or in two, or a regular
             expression that finds no speaker.
     """
     if root is None:
@@ -41,21 +40,24 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
         if not above:
             loose.append(relative.as_posix())
             continue
-        # where no folder is named after an emotion, the innermost one is reported as unknown
-        label = next((name for name in above if plain(name) in known), above[0])
+        labels_above = {plain(name): name for name in above if plain(name) in known}
+        if len(labels_above) > 1:
+            raise SeenetError(f"'{path}' lies in folders of two emotions, {' and '.join(labels_above)}; rename one")
+        # Where no folder is named after an emotion, the innermost one is reported as unknown.
+        label = next(iter(labels_above.values()), above[0])
         split = next((SPLITS[plain(name)] for name in relative.parts[:-1] if plain(name) in SPLITS), "")
         table.append((relative.as_posix(), label, split))
     if not table:
-        kinds = Counter(Path(path).suffix for path in loose)
         raise SeenetError(
             f"no audio file ({', '.join(AUDIO)}) in a folder of '{folder}'"
-            + (f", only {kinds.total()} outside of any" if loose else "")
+            + (f", only {len(loose)} outside of any" if loose else "")
             + "; dataset.root should hold folders named after emotions"
         )
     rows = pd.DataFrame(table, columns=["path", "emotion", "split"])
     rows["emotion"] = emotions_of(rows["emotion"], labels, f"'{folder}'")
     rows = rows[rows["emotion"].notna()].copy()
-    rows["utterance"] = rows["path"].str.replace(r"\.[^./]+$", "", regex=True)
+    rows["utterance"] = rows["path"].str.normalize("NFC").str.replace(r"\.[^./]+$", "", regex=True)
     if speaker is not None:
         rows["speaker"] = speakers_of(rows["path"], speaker)
-    return Manifest(folder.name, folder, rows, unlabelled=loose)
+    # By name: the order of a disk depends on how it spells accents.
+    return Manifest(folder.name, folder, rows.sort_values("utterance"), unlabelled=loose)

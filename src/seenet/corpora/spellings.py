@@ -1,6 +1,7 @@
 """How tables and folders in the wild spell emotions, genders and splits, and the shared names for them."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,12 @@ from numpy.typing import NDArray
 
 from seenet.emotions import LABELS, NO_AGREEMENT
 from seenet.errors import SeenetError
+
+
+def plain(spelling: str) -> str:
+    """A spelling without the differences that mean nothing: case, Unicode form, and `_` or `-` for a space."""
+    return unicodedata.normalize("NFC", re.sub(r"[\s_-]+", " ", spelling).strip().casefold())
+
 
 _EMOTIONS = {
     "happy": "hap, happiness, joy, joyful, freude, fröhlich, glücklich",
@@ -25,9 +32,11 @@ _EMOTIONS = {
     "bored": "bor, boredom, boredem, langeweile, gelangweilt",
     "contempt": "con, contemptuous, verachtung",
     "other": "oth, others, sonstige",
-    NO_AGREEMENT: "no agreement, x, xxx, unknown, undefined, ambiguous",
+    NO_AGREEMENT: "x, xxx, unknown, undefined, ambiguous",
 }
-SPELLINGS = {spelling: emotion for emotion, others in _EMOTIONS.items() for spelling in (emotion, *others.split(", "))}
+SPELLINGS = {
+    spelling: emotion for emotion, others in _EMOTIONS.items() for spelling in (plain(emotion), *others.split(", "))
+}
 """Spelling, in lower case and with spaces between words, to shared name. Single letters mean something else in each
 corpus, so none but X is here."""
 
@@ -40,11 +49,6 @@ GENDERS = {
     **dict.fromkeys(("female", "f", "w", "woman", "weiblich"), "female"),
     **dict.fromkeys(("male", "m", "man", "männlich"), "male"),
 }
-
-
-def plain(spelling: str) -> str:
-    """A spelling without the differences that mean nothing: case, and `_` or `-` for a space."""
-    return re.sub(r"[\s_-]+", " ", spelling).strip().casefold()
 
 
 def renamed(values: "pd.Series[str]", names: Mapping[str, str], default: str | None = None) -> NDArray[Any]:
@@ -79,9 +83,13 @@ def emotions_of(values: "pd.Series[str]", labels: Mapping[Any, str | None] | Non
     unknown = sorted(value for value in found if value not in own and plain(value) not in known)
     if unknown:
         shown = ", ".join(f"'{value}'" for value in unknown[:10]) + (" …" if len(unknown) > 10 else "")
+        example = f"{{{unknown[0]}: angry}}"
+        # Hydra's command line takes no other letters in a key.
+        writable = re.fullmatch(r"[\w ./-]+", unknown[0], re.ASCII)
+        way = f"'dataset.labels={example}'" if writable else f"labels: {example} in a dataset's YAML"
         raise SeenetError(
             f"{source} holds labels of unknown meaning: {shown}; say what they are, or null to leave them out, e.g. "
-            f"'dataset.labels={{{unknown[0]}: angry}}' (one of {', '.join(LABELS)})"
+            f"{way} (one of {', '.join(LABELS)})"
         )
     return np.array([own.get(value, known.get(plain(value))) for value in found], dtype=object)[codes]
 
