@@ -1,0 +1,72 @@
+"""CREMA-D, the audio: 7442 clips, 91 actors, 6 emotions as acted (Cao et al. 2014)."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from seenet.corpora.names import decoded, named_clips
+from seenet.errors import SeenetError, reason
+from seenet.manifest import Manifest, Utterance
+from seenet.paths import corpus_root
+
+# The published 1040_ITH_SAD_X lacks the second X.
+GRAMMAR = r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)"
+EMOTIONS = {"ANG": "angry", "DIS": "disgust", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+TEXTS = {
+    "IEO": "It's eleven o'clock",
+    "TIE": "That is exactly what happened",
+    "IOM": "I'm on my way to the meeting",
+    "IWW": "I wonder what this is about",
+    "TAI": "The airplane is almost full",
+    "MTI": "Maybe tomorrow it will be cold",
+    "IWL": "I would like a new alarm clock",
+    "ITH": "I think I have a doctor's appointment",
+    "DFA": "Don't forget a jacket",
+    "ITS": "I think I've seen this before",
+    "TSI": "The surface is slick",
+    "WSI": "We'll stop in a couple of minutes",
+}
+
+
+def read(root: str | None = None) -> Manifest:
+    """The clips below a folder, and their actors' gender where `VideoDemographics.csv` lies in it or beside it.
+
+    Args:
+        root: the folder; None looks for `CREMA-D` or `AudioWAV` below `SEENET_DATA`.
+
+    Raises:
+        SeenetError: no such folder, no clip in it, a name with an actor, sentence or emotion that is none, or a
+            table of actors without the columns ActorID and Sex.
+    """
+    folder = corpus_root(root, "crema_d", ("crema-d", "crema_d", "cremad", "crema-d-master", "audiowav"))
+    genders = _genders(folder)
+
+    def row(match: re.Match[str], path: str) -> Utterance:
+        actor, sentence, emotion, _ = match.groups()
+        if not 1001 <= int(actor) <= 1091:
+            raise SeenetError(f"'{path}': there is no actor {actor}; expected 1001 to 1091")
+        return Utterance(
+            utterance=Path(path).stem,
+            path=path,
+            emotion=decoded(EMOTIONS, emotion, "emotion", path),
+            speaker=actor,
+            gender=genders.get(actor, ""),
+            language="en",
+            text=decoded(TEXTS, sentence, "sentence", path),
+        )
+
+    return named_clips("crema_d", folder, GRAMMAR, "AudioWAV/1001_DFA_ANG_XX.wav", row)
+
+
+def _genders(folder: Path) -> dict[str, str]:
+    for table in (place / "VideoDemographics.csv" for place in (folder, folder.parent)):
+        if table.is_file():
+            try:
+                actors = pd.read_csv(table, dtype=str, keep_default_na=False)
+            except (ValueError, OSError) as error:
+                raise SeenetError(f"'{table}' cannot be read: {reason(error)}") from error
+            if not {"ActorID", "Sex"} <= set(actors):
+                raise SeenetError(f"'{table}' has the columns {', '.join(actors)}; expected ActorID and Sex")
+            return dict(zip(actors["ActorID"].str.strip(), actors["Sex"].str.strip().str.lower(), strict=True))
+    return {}

@@ -1,0 +1,179 @@
+"""The lists of EmoBox: 32 corpora with published folds (Ma et al. 2024, github.com/emo-box/EmoBox, folder `data`)."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seenet.corpora.files import as_on_disk
+from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, plain, speakers_of
+from seenet.errors import SeenetError, reason
+from seenet.manifest import Manifest
+
+SPEAKERS = {
+    "aesdd": r" \((\d+)\)[^/]*$",
+    "ased": r"-(\d+)\.wav$",
+    "cafe": r"/(\d\d)-[A-Z]-\d-\d",
+    "casia": r"casia/([^/]+)/",
+    "cremad": r"/(\d{4})_[A-Z]{3}_",
+    "emodb": r"/(\d\d)[ab]\d\d[A-Z]",
+    "emovdb": r"emovdb/([a-z]+)_",
+    "emovo": r"/[a-z]{3}-([mf]\d)-",
+    "enterface": r"/s(\d+)_",
+    "esd": r"/(\d{4})_\d{6}",
+    "iemocap": r"/Ses(\d\d)[FM]_[^/]*_([FM])[^_/]*$",
+    "jlcorpus": r"/((?:fe)?male\d)_",
+    "mead": r"mead/([MW]\d+)/",
+    "oreau": r"/(\d\d)[ab]\d\d[A-Z]",
+    "ravdess": r"-(\d\d)\.wav$",
+    "savee": r"/(DC|JE|JK|KL)_",
+    "shemo": r"/([FM]\d\d)[A-Z]",
+    "subesco": r"/([FM]_\d\d)_",
+    "tess": r"/([OY]A)F?_",
+    "urdu": r"/(S[FM]\d+)_",
+}
+"""Where the paths of a corpus say who speaks; the lists themselves never do."""
+
+LANGUAGES = {
+    **dict.fromkeys(("cremad", "emns", "emovdb", "enterface", "iemocap", "jlcorpus", "mead", "meld"), "en"),
+    **dict.fromkeys(("msppodcast", "ravdess", "savee", "tess"), "en"),
+    **dict.fromkeys(("casia", "m3ed", "mer2023"), "zh"),
+    **dict.fromkeys(("emodb", "pavoque"), "de"),
+    **dict.fromkeys(("emovo", "emozionalmente"), "it"),
+    **dict.fromkeys(("cafe", "oreau"), "fr"),
+    **{"aesdd": "el", "ased": "am", "mesd": "es", "polish": "pl", "resd": "ru", "shemo": "fa", "subesco": "bn"},
+    **{"turevdb": "tr", "urdu": "ur"},
+}
+
+OUTSIDE = (
+    *("amused", "anxious", "apologetic", "assertive", "breath", "concerned", "disappointment, disapproval"),
+    *("encouraging", "enthusiastic", "pain, groan", "pleasure", "poker", "sarcastic", "sleepy", "worried"),
+)
+"""Classes of some lists that the shared vocabulary has no name for; each counts as `other`."""
+
+
+def read(
+    corpus: str | None = None,
+    lists: str | None = None,
+    root: str | None = None,
+    speaker: str | None = None,
+    labels: dict[str, str | None] | None = None,
+) -> Manifest:
+    """The clips of one corpus, with the published folds as their `split`.
+
+    With several folds that is the fold that tests the clip; with one, `train`, `dev` or `test…`. Nothing is known of
+    the speakers but what the paths say, which is enough for the audit to find that many lists share speakers.
+
+    Args:
+        corpus: the name of its folder in `lists`, e.g. `emodb`.
+        lists: EmoBox's folder `data`.
+        root: what the lists' paths, `downloads/…`, start from; None is the folder that holds `lists`.
+        speaker: a regular expression whose groups are the speaker, searched for in the path; None takes the one of
+            `SPEAKERS`.
+        labels: meanings of labels, before the corpus' `label_map.json`; null leaves the clips out.
+
+    Raises:
+        SeenetError: no such folder, corpus or list, a line that is none, a label of unknown meaning, clips that are
+            parts of longer files, or folds that do not test each clip once and train on the rest.
+    """
+    if lists is None or not Path(lists).expanduser().is_dir():
+        raise SeenetError(f"dataset=emobox needs dataset.lists=FOLDER, the folder data of EmoBox, not '{lists}'")
+    home = Path(lists).expanduser().resolve()
+    there = sorted(child.name for child in home.iterdir() if (child / "fold_1").is_dir())
+    if corpus not in there:
+        raise SeenetError(
+            f"dataset.corpus={corpus}: expected one of {', '.join(there) or f'none: {home} holds no lists'}"
+        )
+    folder = home.parent if root is None else Path(root).expanduser().resolve()
+    if not folder.is_dir():
+        raise SeenetError(f"dataset.root='{root}' is not a folder; give the one that holds downloads")
+    rows = _divided(_lists(home / corpus, corpus), home / corpus)
+    rows["emotion"] = emotions_of(
+        rows["emotion"], {**_label_map(home / corpus), **(labels or {})}, f"'{home / corpus}'"
+    )
+    rows = rows[rows["emotion"].notna()].copy()
+    rows["path"] = as_on_disk(folder, rows["path"])
+    rows["language"] = LANGUAGES.get(corpus, "")
+    pattern = speaker or SPEAKERS.get(corpus)
+    if pattern:
+        rows["speaker"] = speakers_of(rows["path"], pattern)
+    return Manifest(f"emobox-{corpus}", folder, rows)
+
+
+def _lists(folder: Path, corpus: str) -> dict[int, dict[str, pd.DataFrame]]:
+    """The lists of each fold by their part: train, valid, test, and so on."""
+    folds: dict[int, dict[str, pd.DataFrame]] = {}
+    # Some lists are there twice: `…_fold_1.jsonl`, and an older `…_fold1.jsonl`, which comes first in this order.
+    for path in sorted(folder.glob("fold_*/*.jsonl"), key=lambda p: ("_fold_" in p.name, p.name)):
+        match = re.fullmatch(rf"{re.escape(corpus)}_([a-z]+\d*)_fold_?(\d+)\.jsonl", path.name)
+        if match:
+            folds.setdefault(int(match[2]), {})[match[1]] = _read_list(path)
+    return dict(sorted(folds.items()))
+
+
+def _read_list(path: Path) -> pd.DataFrame:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            # Older lists say audio and label.
+            rows.append((entry["key"], entry.get("wav") or entry["audio"], entry.get("emo") or entry["label"]))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise SeenetError(f"'{path}' line {number}: no entry of key, wav and emo ({reason(error)})") from error
+        if entry.get("start_time") is not None or entry.get("end_time") is not None:
+            raise SeenetError(
+                f"'{path}' line {number}: a part of a longer file (start_time, end_time), which seenet does not cut; "
+                "cut the files, and describe them with dataset=csv"
+            )
+    return pd.DataFrame(rows, columns=["utterance", "path", "emotion"])
+
+
+def _parts(folds: Mapping[int, Mapping[str, pd.DataFrame]], folder: Path) -> dict[str, pd.DataFrame]:
+    """Lists that together are the corpus: train, dev and test of a single fold, else what each fold tests."""
+    if len(folds) != 1:
+        lacking = [k for k, lists in folds.items() if "test" not in lists] or ([] if folds else [1])
+        if lacking:
+            raise SeenetError(f"'{folder}' lacks the test list of fold {lacking[0]}")
+        return {f"fold_{k}": lists["test"] for k, lists in folds.items()}
+    parts = {SPLITS.get(part, part): listed for lists in folds.values() for part, listed in lists.items()}
+    numbered = {key for part, listed in parts.items() if re.fullmatch(r"test\d+", part) for key in listed["utterance"]}
+    if "test" in parts and set(parts["test"]["utterance"]) <= numbered:
+        del parts["test"]  # MER2023 has its first test list under two names
+    if "train" not in parts or not any(part.startswith("test") for part in parts):
+        raise SeenetError(f"'{folder}' lacks a train or a test list; it has {', '.join(parts)}")
+    return parts
+
+
+def _divided(folds: Mapping[int, Mapping[str, pd.DataFrame]], folder: Path) -> pd.DataFrame:
+    """All clips, each with the part, or the fold, that it is given to."""
+    parts = _parts(folds, folder)
+    rows = pd.concat([listed.assign(split=part) for part, listed in parts.items()], ignore_index=True)
+    twice = rows["utterance"][rows["utterance"].duplicated()]
+    if len(twice):
+        where = ", ".join(rows["split"][rows["utterance"] == twice.iloc[0]])
+        raise SeenetError(f"'{folder}' gives the clip '{twice.iloc[0]}' to two parts: {where}")
+    for k, lists in folds.items():
+        trained = {key for part, listed in lists.items() if part != "test" for key in listed["utterance"]}
+        rest = set(rows["utterance"][rows["split"] != f"fold_{k}"])
+        if len(folds) > 1 and trained and trained != rest:
+            raise SeenetError(
+                f"fold {k} of '{folder}' does not train on all that it does not test: "
+                f"{len(rest - trained)} clips lack, {len(trained - rest)} are too many"
+            )
+    return rows
+
+
+def _label_map(folder: Path) -> dict[str, str]:
+    """What the corpus' codes mean, by shared names; EMOVO's file has another name."""
+    for path in (folder / "label_map.json", folder / "label_dict.json"):
+        if path.is_file():
+            try:
+                meanings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                shared = {**dict.fromkeys(OUTSIDE, "other"), **SPELLINGS}
+                return {code: shared[plain(meaning)] for code, meaning in meanings.items()}
+            except (ValueError, KeyError, AttributeError) as error:
+                raise SeenetError(f"'{path}' is no map of labels to emotions ({reason(error)})") from error
+    return {}

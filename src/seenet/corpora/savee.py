@@ -1,0 +1,44 @@
+"""SAVEE: 480 clips, 4 male speakers of British English, 7 emotions (Haq & Jackson 2009)."""
+
+import re
+
+from seenet.corpora.names import decoded, named_clips
+from seenet.manifest import Manifest, Utterance
+from seenet.paths import corpus_root
+
+# As published (DC/sa01.wav) or flat (DC_sa01.wav).
+GRAMMAR = r"(DC|JE|JK|KL)[/_]([a-z]{1,2})(\d\d)"
+EMOTIONS = {
+    "sa": "sad",
+    "su": "surprised",
+    "a": "angry",
+    "d": "disgust",
+    "f": "fearful",
+    "h": "happy",
+    "n": "neutral",
+}
+
+
+def read(root: str | None = None) -> Manifest:
+    """The clips below a folder, in either layout.
+
+    Args:
+        root: the folder; None looks for `SAVEE` or `AudioData` below `SEENET_DATA`.
+
+    Raises:
+        SeenetError: no such folder, no clip in it, or a name with an emotion that is none.
+    """
+    folder = corpus_root(root, "savee", ("savee", "audiodata"))
+
+    def row(match: re.Match[str], path: str) -> Utterance:
+        speaker, emotion, number = match.groups()
+        return Utterance(
+            utterance=f"{speaker}_{emotion}{number}",
+            path=path,
+            emotion=decoded(EMOTIONS, emotion, "emotion", path),
+            speaker=speaker,
+            gender="male",
+            language="en",
+        )
+
+    return named_clips("savee", folder, GRAMMAR, "AudioData/DC/sa01.wav", row)
