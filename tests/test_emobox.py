@@ -12,9 +12,9 @@ import pytest
 from seenet.build import build
 from seenet.corpora.emobox import SPEAKERS, read
 from seenet.corpora.spellings import speakers_of
+from seenet.corpus import DATASET_SETTINGS
 from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, audit, make_folds
-from seenet.training import DATASET_SETTINGS
 
 Clip = tuple[str, str, str]
 """Key, path below downloads/<corpus>, emotion as the list spells it."""

@@ -7,10 +7,10 @@ import pytest
 
 from seenet.build import build
 from seenet.corpora.iemocap import read
+from seenet.corpus import load_corpus
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.manifest import soft_labels
-from seenet.training import load_corpus
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 # The speaker wears the markers in the first turn; in the second the other one speaks.

@@ -7,10 +7,10 @@ import pytest
 
 from seenet.build import build
 from seenet.corpora.meld import read
+from seenet.corpus import load_corpus
 from seenet.errors import SeenetError
 from seenet.folds import Strict, audit, make_folds
 from seenet.store import prepare
-from seenet.training import load_corpus
 
 HEADER = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 TIMES = b'8,21,"00:16:16,059","00:16:21,731"\r\n'

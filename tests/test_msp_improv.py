@@ -8,9 +8,9 @@ import pytest
 
 from seenet.build import build
 from seenet.corpora.msp_improv import read
+from seenet.corpus import load_corpus
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
-from seenet.training import load_corpus
 
 # Intended angry and judged so; intended angry and judged happy, with a rater there twice and no means.
 BLOCKS = """\

@@ -8,9 +8,9 @@ import pytest
 
 from seenet.build import build
 from seenet.corpora.msp_podcast import read
+from seenet.corpus import load_corpus
 from seenet.errors import SeenetError
 from seenet.folds import Strict, make_folds
-from seenet.training import load_corpus
 
 HEADER = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n"
 ROWS = """\

@@ -10,11 +10,11 @@ import pytest
 from seenet.build import build
 from seenet.corpora import csv, folder
 from seenet.corpora.spellings import SPELLINGS, plain
+from seenet.corpus import DATASET_SETTINGS, load_corpus
 from seenet.emotions import LABELS
 from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, make_folds
 from seenet.manifest import Manifest
-from seenet.training import DATASET_SETTINGS, load_corpus
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

@@ -46,10 +46,8 @@ class Fold:
 
     def without(self, indices: Sequence[int]) -> "Fold":
         """The same division without some utterances."""
-        return Fold(
-            self.number,
-            *(np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test)),
-        )
+        parts = (np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test))
+        return Fold(self.number, *parts, self.name, self.training)
 
 
 @dataclass(frozen=True)
