@@ -26,8 +26,10 @@ format: .venv/installed-dev  ## put the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: .venv/installed  ## the trainer's epoch against a bare loop
+benchmark: .venv/installed  ## what the trainer, preparing and a million clips cost
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/scale.py
 
 wheel: .venv/installed-dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

@@ -14,6 +14,8 @@ from seenet.folds import Paper, Strict, audit, make_folds
 from seenet.store import prepare
 from seenet.training import train
 
+SYNTHETIC = "{name: synthetic, speakers: 6, clips: 2}"
+
 
 @pytest.fixture
 def ravdess(tmp_path: Path) -> Path:
@@ -100,7 +102,7 @@ def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
 
 
 def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
-    corpora = f"dataset.corpora=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}},synthetic]"
+    corpora = f"dataset.corpora=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}},{SYNTHETIC}]"
     cfg = config("dataset=joined", corpora, "classes=[happy,sad,angry]")
     manifest, classes, indices = load_corpus(cfg)
     assert classes == ("happy", "sad", "angry")
@@ -115,11 +117,14 @@ def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
     ("overrides", "words"),
     [
         (["test_dataset=nowhere"], "test_dataset=nowhere: expected some of"),
-        (["test_dataset=synthetic"], "test_dataset=synthetic is the training corpus itself"),
+        (
+            ["test_dataset={name: synthetic, speakers: 2, clips: 1}"],
+            "is the training corpus itself",
+        ),
         (["test_dataset=[ravdess,ravdess]"], "SEENET_DATA"),
         (["dataset=joined"], "dataset.corpora=.*two or more"),
-        (["dataset=joined", "dataset.corpora=[synthetic,synthetic]"], "named twice"),
-        (["dataset=joined", "dataset.corpora=[synthetic,7]"], "dataset.corpora=7"),
+        (["dataset=joined", f"dataset.corpora=[{SYNTHETIC},{SYNTHETIC}]"], "named twice"),
+        (["dataset=joined", f"dataset.corpora=[{SYNTHETIC},7]"], "dataset.corpora=7"),
     ],
 )
 def test_mistakes(config, overrides: list[str], words: str):

@@ -10,6 +10,7 @@ from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
 from seenet.folds import (
     Fold,
+    GivenSplit,
     LeaveOneOut,
     Paper,
     SpeakerFolds,
@@ -177,3 +178,61 @@ def test_choosing_folds():
     for wrong in (3, -1, "first", [0, 5], True):
         with pytest.raises(SeenetError, match="0 to 2"):
             choose_folds(wrong, 3)
+
+
+@pytest.mark.parametrize("protocol", [Strict, Paper])
+@pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker")])
+def test_planted_leaks_are_found_in_each_protocol(manifest, scheme, protocol):
+    fold = make_folds(manifest, everything(manifest), scheme, protocol())[0]
+    assert audit(manifest, digests(manifest), fold, protocol())["verdict"] == "clean"
+    moved = replace(fold, train=np.append(fold.train, fold.test[0]), test=fold.test[1:])
+    if protocol.selection == "test":
+        moved = replace(moved, dev=moved.test)
+    with pytest.raises(SeenetError, match="1 speaker.*in both train and test"):
+        audit(manifest, digests(manifest), moved, protocol())
+    planted = digests(manifest)
+    planted[fold.test[0]] = planted[fold.train[0]]  # the same samples under another name
+    with pytest.raises(SeenetError, match="1 waveform.*in both train and test"):
+        audit(manifest, planted, fold, protocol())
+
+
+def test_speakers_that_share_sessions_are_never_parted(manifest):
+    """Sessions known for some speakers only: those who share one stay together, the others are free."""
+    sessions = {"1": "a", "2": "a", "3": "b", "4": "b", "5": "c"}
+    rows = [replace(row, session=sessions.get(row.speaker, "")) for row in manifest]
+    mixed = Manifest("toy", Path("/toy"), rows)
+    scheme = SpeakerLists([[12], [str(k) for k in range(1, 12)]])
+    fold = Strict().fold(0, mixed, scheme.splits(mixed, everything(mixed))[0])
+    parts = [{mixed[i].speaker for i in part} for part in (fold.train, fold.dev)]
+    for pair in ({"1", "2"}, {"3", "4"}):
+        assert sum(bool(part & pair) for part in parts) == 1
+    assert audit(mixed, digests(mixed), fold, Strict())["verdict"] == "clean"
+
+
+def test_given_splits():
+    parts = ["train", "dev", "test1", "test2"] * 2
+    rows = [Utterance(str(k), f"{k}.wav", "sad", str(k), split=part) for k, part in enumerate(parts)]
+    manifest = Manifest("toy", Path("/toy"), rows)
+    folds = make_folds(manifest, everything(manifest), GivenSplit(), Strict())
+    assert [(f.name, f.train.tolist(), f.dev.tolist(), f.test.tolist(), f.training) for f in folds] == [
+        ("test1", [0, 4], [1, 5], [2, 6], 0),
+        ("test2", [0, 4], [1, 5], [3, 7], 0),
+    ]
+    folds = make_folds(manifest, everything(manifest), GivenSplit(), Paper())
+    found = [(f.train.tolist(), f.dev.tolist(), f.training) for f in folds]
+    assert found == [([0, 1, 4, 5], [2, 6], 0), ([0, 1, 4, 5], [3, 7], 1)]
+    named = Manifest("toy", Path("/toy"), [replace(row, split=f"fold {row.split}") for row in rows])
+    folds = make_folds(named, everything(named), GivenSplit(), Paper())
+    assert [fold.name for fold in folds] == ["fold dev", "fold test1", "fold test2", "fold train"]
+    wrong = Manifest("toy", Path("/toy"), [replace(row, split=row.split.replace("dev", "other")) for row in rows])
+    with pytest.raises(SeenetError, match="'other'"):
+        make_folds(wrong, everything(wrong), GivenSplit(), Strict())
+
+
+def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
+    """Whole speakers all the same, every clip dealt once, classes about balanced."""
+    monkeypatch.setattr("seenet.folds._JUDGED", 20)
+    tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
+    assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
+    speakers = [{manifest[i].speaker for i in test} for test in tests]
+    assert sum(map(len, speakers)) == 12

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import transformers
+from hydra import compose, initialize_config_dir
 
 from conftest import SMALL
+from seenet.paths import conf_dir
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,19 +93,21 @@ def test_the_large_configuration_trains_a_step(seenet_train, tmp_path: Path):
     assert result["config"]["optim"]["lr"] == pytest.approx(1e-4)
 
 
-def test_every_command_of_the_readme_is_one_that_works(config):
-    """make targets exist; seenet-train's overrides compose."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_command_of_the_docs_is_one_that_works():
+    """make targets exist; overrides compose."""
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/data.md"))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
     assert {"demo", "test"} <= targets
     assert all(f"\n{target}:" in makefile for target in targets)
-    commands = re.findall(r"^(?:.*bin/)?seenet-train(.*)", text, re.MULTILINE)
-    assert len(commands) > 5
-    for command in commands:
-        words = command.split("#")[0].split()
-        overrides = [word.split(",")[0] if "[" not in word else word for word in words if not word.startswith("-")]
-        config(*(o for o in overrides if o != "job"))
+    commands = re.findall(r"^(?:.*bin/)?seenet-(train|data)(.*)", text.replace("\\\n", " "), re.MULTILINE)
+    assert {root for root, _ in commands} == {"train", "data"}
+    for root, command in commands:
+        words = [word for word in shlex.split(command, comments=True) if "=" in word]
+        if "-m" in command:
+            words = [word.split(",")[0] for word in words]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            compose(root, overrides=words)
 
 
 def test_nothing_names_a_machine():

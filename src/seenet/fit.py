@@ -100,7 +100,7 @@ class FoldRun:
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
             auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=classes),
             optimizer=_optimizer(cfg.optim),
-            num_classes=classes,
+            classes=corpus.classes,
             seed=cfg.seed,
         )
         self.logger = build(cfg.logger, "logger", save_dir=str(folder))

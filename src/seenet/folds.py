@@ -71,7 +71,7 @@ def _known(manifest: Manifest, indices: Indices, field: str, why: str) -> Indice
     if unknown:
         raise SeenetError(
             f"{why} needs to know the {field}, and {manifest.name} does not say for "
-            f"{unknown} of {len(codes)} clips; choose another dataset.folds or protocol=paper"
+            f"{unknown} of {len(codes)} clips; choose another dataset.folds, or protocol=paper"
         )
     return codes
 
@@ -201,6 +201,32 @@ class SpeakerFolds(Groups):
             raise SeenetError(f"{self.count} folds cannot be made of {most} speakers; expected 2 to {most}")
         labels = manifest.codes("emotion")[indices]
         return [indices[part] for part in _stratified_groups(self.count, self.seed, labels, speakers)]
+
+
+class ClipFolds(Groups):
+    """Folds of clips, whoever speaks, with classes balanced: for a corpus that does not say who speaks.
+
+    A speaker may be in several parts, so figures are optimistic; the audit finds speakers that are known, and calls
+    unknown ones unknown.
+
+    Args:
+        count: how many folds.
+        seed: of the dealing.
+    """
+
+    def __init__(self, count: int, seed: int = 0):
+        self.count, self.seed = count, seed
+
+    def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
+        """`count` groups of clips (scikit-learn's StratifiedKFold)."""
+        from sklearn.model_selection import StratifiedKFold
+
+        labels = manifest.codes("emotion")[indices]
+        least = int(np.bincount(labels)[np.unique(labels)].min())
+        if not 2 <= self.count <= least:
+            raise SeenetError(f"{self.count} folds cannot be made of {least} clips of a class; expected 2 to {least}")
+        splitter = StratifiedKFold(self.count, shuffle=True, random_state=self.seed)
+        return [indices[part] for _, part in splitter.split(indices, labels)]
 
 
 class GivenSplit(Scheme):

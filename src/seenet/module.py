@@ -1,7 +1,8 @@
 """The LightningModule: backbone, pooling, main head and auxiliary task wired together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import lightning
 import torch
@@ -35,7 +36,7 @@ class EmotionModel(lightning.LightningModule):
         pooling: (frames, mask) to pooled vectors.
         auxiliary: the auxiliary task.
         optimizer: makes an optimiser of parameters.
-        num_classes: how many emotions.
+        classes: the emotions in their order; every checkpoint names them.
         seed: of the run.
 
     Attributes:
@@ -49,10 +50,11 @@ class EmotionModel(lightning.LightningModule):
         pooling: nn.Module,
         auxiliary: AuxiliaryTask,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
-        num_classes: int,
+        classes: Sequence[str],
         seed: int,
     ):
         super().__init__()
+        self.classes, num_classes = tuple(classes), len(classes)
         self.backbone, self.pooling, self.auxiliary = backbone, pooling, auxiliary
         self.head = nn.Linear(backbone.dim, num_classes)
         self.optimizer, self.seed = optimizer, seed
@@ -69,6 +71,10 @@ class EmotionModel(lightning.LightningModule):
         """Class probabilities, shape (batch, classes)."""
         pooled = self.pool(batch)
         return self.auxiliary.predict(self.head(pooled).float().softmax(dim=1), pooled)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the classes beside the weights."""
+        checkpoint["classes"] = list(self.classes)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser over what is trained."""

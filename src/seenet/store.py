@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -144,26 +145,26 @@ def _in_order(paths: Iterator[str], max_seconds: float) -> Iterator[tuple[bytes,
                 future.cancel()
 
 
-def _journal(path: Path) -> Iterator[list[object]]:
-    """The whole lines of a journal; what a kill cut off is passed over."""
-    if path.is_file():
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield json.loads(line)
-
-
 def _resume(folder: Path) -> int:
     """Cut a half-made store back to its last whole clip, and say how many clips it holds."""
     journal, audio = folder / "journal.jsonl", folder / "audio.i16"
-    lines = list(_journal(journal))
-    lengths = [0 if len(line) == 1 else int(line[0]) for line in lines]
-    size = audio.stat().st_size if audio.is_file() else 0
-    whole = int(np.searchsorted(2 * np.cumsum(lengths), size, side="right"))
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines[:whole]), encoding="utf-8")
+    journal.touch()
     audio.touch()
-    os.truncate(audio, 2 * sum(lengths[:whole]))
-    return whole
+    clips, written, samples, limit = 0, 0, 0, audio.stat().st_size // 2
+    with journal.open("rb") as file:
+        for line in file:
+            facts = json.loads(line) if line.endswith(b"\n") else None
+            if facts is None or samples + _samples(facts) > limit:
+                break
+            clips, written, samples = clips + 1, written + len(line), samples + _samples(facts)
+    os.truncate(journal, written)
+    os.truncate(audio, 2 * samples)
+    return clips
+
+
+def _samples(facts: list[Any]) -> int:
+    """How many samples a line of the journal stands for: none where it only says why."""
+    return 0 if len(facts) == 1 else facts[0]
 
 
 def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
@@ -188,15 +189,15 @@ def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
     index, bad = np.zeros(len(manifest), INDEX), {}
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
     offset = 0
-    for row, (name, line) in enumerate(
-        zip(manifest.column("utterance"), _journal(folder / "journal.jsonl"), strict=True)
-    ):
-        if len(line) == 1:
-            bad[row] = line[0]
-        else:
-            index[row] = (offset, *line)
-            offset += index[row]["length"]
-        state.update(f"{name}\x1f{line[0] if len(line) == 1 else line[3]}\x1e".encode())
+    with (folder / "journal.jsonl").open("rb") as journal:
+        for row, (name, line) in enumerate(zip(manifest.column("utterance"), journal, strict=True)):
+            facts = json.loads(line)
+            if len(facts) == 1:
+                bad[row] = facts[0]
+            else:
+                index[row] = (offset, *facts)
+                offset += _samples(facts)
+            state.update(f"{name}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
     np.save(folder / "index.npy", index)
     write_bad_files(folder / BAD_FILES, manifest, bad)
     (folder / "journal.jsonl").unlink()

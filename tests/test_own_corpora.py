@@ -1,0 +1,102 @@
+"""What a user has on disk trains through the console script: an odd table, EmoBox's lists, folders without speakers."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from seenet.corpus import load_corpus, scheme_of
+from seenet.errors import SeenetError
+from seenet.training import train
+
+QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")
+
+
+def speak(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, 2400 + 10 * seed), 16000)
+
+
+def result(folder: Path) -> dict:
+    return json.loads(next(folder.glob("outputs/*/fold0/*/result.json")).read_text())
+
+
+def test_a_table_with_odd_columns_trains(seenet_train, tmp_path: Path):
+    with (tmp_path / "Sitzungen 2024.csv").open("w", newline="", encoding="cp1252") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Nr.", "Audio Datei", "Gefühl", "Wer?"])
+        for k in range(24):
+            name = f"Aufnahmen für Test/Clip Nº {k}.wav"
+            speak(tmp_path / name, k)
+            writer.writerow([k, name, ("Wut", "Freude", "Trauer", "seltsam")[k % 4], f"Sprecherin {k % 6}"])
+    run = seenet_train(
+        *("dataset=csv", "dataset.table=Sitzungen 2024.csv", *QUICK, "dataset.folds=leave_one_speaker_out"),
+        'dataset.columns={path: Audio Datei, emotion: "Gefühl", speaker: "Wer?"}',
+        "dataset.labels={seltsam: null}",
+    )
+    assert run.returncode == 0, run.stderr
+    found = result(tmp_path)
+    assert found["dataset"] == "Sitzungen 2024"
+    assert found["classes"] == ["happy", "sad", "angry"]
+    assert found["test_part"] == "Sprecherin 0"
+    assert (found["n_test"], found["n_train"] + found["n_dev"]) == (4, 14)
+    assert found["audit"]["verdict"] == "clean"
+
+
+def emobox(folder: Path) -> None:
+    """Two folds of EmoDB as EmoBox deals them: by clips, not by speakers."""
+    tests: dict[int, list[str]] = {1: [], 2: []}
+    for speaker in ("03", "08", "09", "10"):
+        for letter, emotion in (("W", "angry"), ("F", "happy"), ("T", "sad")):
+            for take in (1, 2):
+                wav = f"downloads/emodb/wav/{speaker}a0{take}{letter}a.wav"
+                speak(folder / wav, len(tests[1]) + 100 * take)
+                entry = {"key": Path(wav).stem, "dataset": "emodb", "wav": wav, "sample_rate": 16000}
+                tests[take].append(json.dumps({**entry, "num_frame": 2400, "length": 0.15, "emo": emotion}))
+    for fold in (1, 2):
+        lists = folder / "data" / "emodb" / f"fold_{fold}"
+        lists.mkdir(parents=True)
+        (lists / f"emodb_test_fold_{fold}.jsonl").write_text("\n".join(tests[fold]) + "\n")
+        (lists / f"emodb_train_fold_{fold}.jsonl").write_text("\n".join(tests[3 - fold]) + "\n")
+
+
+def test_emobox_lists_train_once_their_leak_is_accepted(config, tmp_path: Path, capsys):
+    emobox(tmp_path)
+    arguments = ("dataset=emobox", "dataset.corpus=emodb", f"dataset.lists={tmp_path / 'data'}", *QUICK)
+    arguments += (f"output_dir={tmp_path / 'outputs'}",)
+    with pytest.raises(SeenetError, match=r"fold 0 leaks: 3 speaker\(s\) in both"):
+        train(config(*arguments))
+    train(config(*arguments, "protocol=paper", "protocol.allow_leaks=[speaker]"))
+    assert "the audit found leaks that protocol.allow_leaks accepts" in capsys.readouterr().out
+    found = result(tmp_path)
+    assert (found["dataset"], found["test_part"]) == ("emobox-emodb", "fold_1")
+    assert (found["n_train"], found["n_test"]) == (12, 12)
+    assert found["audit"]["verdict"] == "leaks allowed"
+
+
+def test_folders_without_speakers(config, tmp_path: Path, capsys):
+    for k in range(30):
+        speak(tmp_path / "clips" / ("angry", "sad")[k % 2] / f"{k}.wav", k)
+    arguments = ("dataset=folder", f"dataset.root={tmp_path / 'clips'}", *QUICK, f"output_dir={tmp_path / 'outputs'}")
+    with pytest.raises(SeenetError, match="needs to know the speaker"):
+        train(config(*arguments))
+    train(config(*arguments, "dataset.folds=clips5", "protocol=paper"))
+    assert "speaker independence is not proved" in capsys.readouterr().out
+    assert result(tmp_path)["audit"]["verdict"] == "speakers unknown"
+
+
+@pytest.mark.parametrize("count", [1, 16])
+def test_folds_of_clips_need_as_many_clips_of_each_class(config, tmp_path: Path, count: int):
+    for k in range(30):
+        speak(tmp_path / ("angry", "sad")[k % 2] / f"{k}.wav", k)
+    cfg = config("dataset=folder", f"dataset.root={tmp_path}", "dataset.folds=clips5")
+    manifest, _, indices = load_corpus(cfg)
+    tests = [split.test for split in scheme_of(cfg).splits(manifest, indices)]
+    assert sorted(np.concatenate(tests).tolist()) == list(range(30))
+    assert {len(test) for test in tests} == {6}
+    cfg.dataset.schemes.clips5.count = count
+    with pytest.raises(SeenetError, match=f"{count} folds cannot be made of 15 clips of a class"):
+        scheme_of(cfg).splits(manifest, indices)
