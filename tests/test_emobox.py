@@ -273,13 +273,14 @@ def test_folds_that_are_none(data: Path):
         read("cremad", str(data))
 
 
-def test_clips_within_longer_files_are_an_error(data: Path):
+def test_clips_within_longer_files(data: Path):
     """The published PAVOQUE lists are of this kind."""
-    write_list(
-        data, "pavoque", "test", 1, [("m0010c", "pavoque.flac", "angry")], start_time=12951.04, end_time=12956.18
-    )
-    with pytest.raises(SeenetError, match="pavoque_test_fold_1.jsonl' line 1: a part of a longer file"):
-        read("pavoque", str(data))
+    for part, start in (("train", 12951.04), ("test", 13000.0)):
+        clip = (f"m{part}", "pavoque.flac", "angry")
+        write_list(data, "pavoque", part, 1, [clip], start_time=start, end_time=start + 5)
+    found = {row.split: (row.path, row.start, row.end) for row in read("pavoque", str(data))}
+    assert found["train"] == ("downloads/pavoque/pavoque.flac", 12951.04, 12956.04)
+    assert found["test"][1:] == (13000.0, 13005.0)
 
 
 def test_lines_and_labels_that_are_none(data: Path):

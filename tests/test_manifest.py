@@ -35,7 +35,7 @@ def test_rows_survive_csv(tmp_path: Path):
     write_manifest(table_of(rows), tmp_path / "m.csv")
     back = Manifest("x", tmp_path, read_table(tmp_path / "m.csv"))
     pd.testing.assert_frame_equal(back.table, Manifest("x", tmp_path, rows).table)
-    assert [astuple(row)[:-3] for row in back] == [astuple(row)[:-3] for row in rows]
+    assert [astuple(row)[:-5] for row in back] == [astuple(row)[:-5] for row in rows]
     assert back[0].valence == 2.5
     assert np.isnan(back[1].valence)
     (tmp_path / "m.csv").write_text("path,emotion\n")

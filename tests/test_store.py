@@ -125,9 +125,9 @@ def _names(folder: Path) -> Manifest:
 def _prepare_slowly(folder: Path) -> None:
     decoded = seenet.store._decoded
 
-    def slowly(path: str, max_seconds: float):
+    def slowly(*arguments: object):
         time.sleep(0.002)
-        return decoded(path, max_seconds)
+        return decoded(*arguments)
 
     seenet.store._decoded = slowly
     prepare(_names(folder), 6.0)
@@ -214,3 +214,19 @@ def test_clips_are_read_in_order_from_threads(tmp_path: Path):
     for k in (0, 255, 256, 299):
         wave, _ = soundfile.read(tmp_path / "order" / f"{k}.wav", dtype="float32")
         np.testing.assert_allclose(store.waveform(k), wave, atol=1e-6)
+
+
+def test_clips_cut_from_a_long_file(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    wave = rng.integers(-9000, 9000, 32000).astype(np.int16)
+    soundfile.write(tmp_path / "long.flac", wave, 16000)
+    stretches = {"a": (0.5, 1.0), "b": (1.0, float("nan")), "c": (float("nan"), 0.25), "d": (1.5, 2.1), "e": (1.0, 1.0)}
+    rows = [Utterance(n, "long.flac", "sad", start=start, end=end) for n, (start, end) in stretches.items()]
+    store = prepare(Manifest("cut", tmp_path, rows), 0.75)
+    for row, (first, last) in enumerate([(8000, 16000), (16000, 28000), (0, 4000)]):
+        assert (store.waveform(row) * 32768 == wave[first:last]).all()
+    assert store.index["seconds"][:3].tolist() == [0.5, 1.0, 0.25]
+    assert store.bad.keys() == {3, 4}
+    assert store.bad[3] == "no stretch from 1.5 to 2.1 s in a file of 2.00 s"
+    moved = [Utterance(r.utterance, r.path, r.emotion, start=r.start, end=1.9) for r in rows]
+    assert prepare(Manifest("cut", tmp_path, moved), 0.75).key != store.key

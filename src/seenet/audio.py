@@ -1,5 +1,6 @@
 """Reading one audio file as 16 kHz mono, and saying what is wrong with one that cannot be used."""
 
+import math
 import os
 import stat
 import struct
@@ -32,7 +33,7 @@ class Recording:
         waveform: what is kept of it, 16 kHz mono, full scale at 1. Shape (samples,).
         rate: of the file, in Hz.
         channels: of the file.
-        seconds: of the whole file.
+        seconds: of the whole file, or of the stretch.
         clipped: share of the kept samples at or above full scale.
     """
 
@@ -82,17 +83,20 @@ def _what_it_is(path: Path) -> str:
     return "text, not audio" if printable > 0.95 * len(head) else "no audio format that libsndfile knows, or damaged"
 
 
-def read_audio(path: Path, max_seconds: float) -> Recording:
-    """The first `max_seconds` of a file, as 16 kHz mono.
+def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: float = math.nan) -> Recording:
+    """The first `max_seconds` of a file, or of a stretch of it, as 16 kHz mono.
 
     Channels are averaged; resampling is soxr's (high quality).
 
     Args:
         path: any file that soundfile reads, at any rate and channel count.
         max_seconds: how much to keep, in seconds.
+        start: where the stretch begins, in seconds; NaN is the file's beginning.
+        end: where it ends, in seconds; NaN is the file's end.
 
     Raises:
-        BadAudio: missing, unreadable, truncated, empty, or holding values that are not finite.
+        BadAudio: missing, unreadable, truncated, empty, holding values that are not finite, or shorter than the
+            stretch.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
@@ -104,8 +108,15 @@ def read_audio(path: Path, max_seconds: float) -> Recording:
             rate, channels, frames = file.samplerate, file.channels, file.frames
             if not RATES[0] <= rate <= RATES[1]:
                 raise BadAudio(f"damaged header: a sampling rate of {rate} Hz")
+            first = 0 if math.isnan(start) else round(start * rate)
+            last = frames if math.isnan(end) else round(end * rate)
+            if (first, last) != (0, frames):
+                if not 0 <= first < last <= frames:
+                    raise BadAudio(f"no stretch from {start} to {end} s in a file of {frames / rate:.2f} s")
+                file.seek(first)
+            frames = last - first
             # A tenth of a second more than is kept, so that the crop does not reach the resampler's edge.
-            wanted = int((max_seconds + 0.1) * rate)
+            wanted = min(frames, int((max_seconds + 0.1) * rate))
             waveform = file.read(wanted, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         what = _what_it_is(path)
@@ -115,8 +126,8 @@ def read_audio(path: Path, max_seconds: float) -> Recording:
         raise BadAudio(str(error.strerror)) from error
     if len(waveform) == 0:
         raise BadAudio("empty: no samples")
-    if len(waveform) < min(wanted, frames):
-        raise BadAudio(f"truncated: {frames} frames promised, {len(waveform)} readable")
+    if len(waveform) < wanted:
+        raise BadAudio(f"truncated: {wanted} frames promised, {len(waveform)} readable")
     mono = waveform[:, 0] if channels == 1 else waveform.mean(axis=1)
     peak = max(mono.max(), -mono.min())  # NaN where any sample is
     if not np.isfinite(peak):
@@ -127,5 +138,5 @@ def read_audio(path: Path, max_seconds: float) -> Recording:
     if len(mono) == 0:
         raise BadAudio("empty: shorter than one sample at 16 kHz")
     full = 1 - 2**-15
-    clipped = float((np.abs(waveform[:wanted]) >= full).mean()) if peak >= full or channels > 1 else 0.0
+    clipped = float((np.abs(waveform) >= full).mean()) if peak >= full or channels > 1 else 0.0
     return Recording(mono, rate, channels, frames / rate, clipped)

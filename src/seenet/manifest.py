@@ -34,6 +34,8 @@ class Utterance:
         valence: on the corpus' own scale, as are the next two.
         arousal: also called activation.
         dominance: how much in control the speaker sounds.
+        start: where the clip begins in its file, in seconds; NaN is the file's beginning.
+        end: where it ends, in seconds; NaN is the file's end.
     """
 
     utterance: str
@@ -49,11 +51,13 @@ class Utterance:
     valence: float = float("nan")
     arousal: float = float("nan")
     dominance: float = float("nan")
+    start: float = float("nan")
+    end: float = float("nan")
 
 
 COLUMNS = tuple(field.name for field in fields(Utterance))
 CATEGORIES = ("emotion", "speaker", "gender", "session", "language", "split")
-NUMBERS = ("valence", "arousal", "dominance")
+NUMBERS = ("valence", "arousal", "dominance", "start", "end")
 
 
 def _dtype(column: str) -> str:
@@ -119,7 +123,7 @@ class Manifest:
         return (Utterance(*values) for values in zip(*map(self.column, COLUMNS), strict=True))
 
     def column(self, name: str) -> NDArray[Any]:
-        """One field of every utterance. Shape (clips,), str objects (float64 for valence, arousal, dominance)."""
+        """One field of every utterance. Shape (clips,), str objects (float64 for `NUMBERS`)."""
         return self.table[name].to_numpy()
 
     def codes(self, name: str) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,23 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
-def _decoded(path: str, max_seconds: float) -> tuple[bytes, list[object]]:
+@lru_cache(maxsize=256)
+def _content(path: str, size: int, changed: int) -> str:
+    """A hash of a file's bytes, once for all the clips that are cut from it."""
+    return file_digest(Path(path))
+
+
+Stretch = tuple[str, float, float]
+"""A file, and where a clip starts and ends in it, in seconds; NaN is the file's beginning or end."""
+
+
+def _decoded(stretch: Stretch, max_seconds: float) -> tuple[bytes, list[object]]:
     """A clip's samples as bytes, and its line of the journal; for a bad file no samples, and why."""
+    path, start, end = stretch
     try:
-        recording = read_audio(Path(path), max_seconds)
-        content = file_digest(Path(path))
+        recording = read_audio(Path(path), max_seconds, start, end)
+        status = os.stat(path)  # noqa: PTH116
+        content = _content(path, status.st_size, status.st_mtime_ns)
     except BadAudio as error:
         return b"", [str(error)]
     except OSError as error:
@@ -129,13 +141,13 @@ def _decoded(path: str, max_seconds: float) -> tuple[bytes, list[object]]:
     return samples, [len(wave), float(scale), digest, content, *facts]
 
 
-def _in_order(paths: Iterator[str], max_seconds: float) -> Iterator[tuple[bytes, list[object]]]:
+def _in_order(stretches: Iterator[Stretch], max_seconds: float) -> Iterator[tuple[bytes, list[object]]]:
     """Decode on all cores, in order, never far ahead: memory does not grow with the corpus."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resampling release the interpreter's lock
         ahead: deque[Future[tuple[bytes, list[object]]]] = deque()
         try:
-            for path in paths:
-                ahead.append(pool.submit(_decoded, path, max_seconds))
+            for stretch in stretches:
+                ahead.append(pool.submit(_decoded, stretch, max_seconds))
                 if len(ahead) >= _BLOCK:
                     yield ahead.popleft().result()
             while ahead:
@@ -173,9 +185,10 @@ def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
     done, count = _resume(folder), len(manifest)
     if done:
         say(f"going on with a preparation of {manifest.name} that was interrupted: {done} of {count} clips are there")
-    root = str(manifest.root)
-    paths = (os.path.join(root, path) for path in itertools.islice(manifest.column("path"), done, None))  # noqa: PTH118
-    clips = progress(_in_order(paths, max_seconds), count, f"preparing {manifest.name}", done)
+    paths = (os.path.join(manifest.root, path) for path in manifest.column("path"))  # noqa: PTH118
+    stretches = zip(paths, manifest.column("start").tolist(), manifest.column("end").tolist(), strict=True)
+    clips = _in_order(itertools.islice(stretches, done, None), max_seconds)
+    clips = progress(clips, count, f"preparing {manifest.name}", done)
     with (folder / "audio.i16").open("ab") as audio, (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
         while block := list(itertools.islice(clips, _BLOCK)):
             audio.writelines(samples for samples, _ in block)
@@ -190,18 +203,24 @@ def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
     offset = 0
     with (folder / "journal.jsonl").open("rb") as journal:
-        for row, (name, line) in enumerate(zip(manifest.column("utterance"), journal, strict=True)):
+        for row, (clip, line) in enumerate(zip(_clips(manifest), journal, strict=True)):
             facts = json.loads(line)
             if len(facts) == 1:
                 bad[row] = facts[0]
             else:
                 index[row] = (offset, *facts)
                 offset += _samples(facts)
-            state.update(f"{name}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
+            state.update(f"{clip}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
     np.save(folder / "index.npy", index)
     write_bad_files(folder / BAD_FILES, manifest, bad)
     (folder / "journal.jsonl").unlink()
     return state.hexdigest()
+
+
+def _clips(manifest: Manifest) -> Iterator[str]:
+    """A clip's name and where in its file it lies."""
+    columns = (manifest.column(name).tolist() for name in ("utterance", "start", "end"))
+    return (f"{name}\x1f{start}\x1f{end}" for name, start, end in zip(*columns, strict=True))
 
 
 def write_bad_files(path: Path, manifest: Manifest, bad: Mapping[int, str]) -> None:
@@ -216,13 +235,13 @@ def write_bad_files(path: Path, manifest: Manifest, bad: Mapping[int, str]) -> N
 def _signature(manifest: Manifest, max_seconds: float) -> str:
     """A hash of the files' names, sizes and times of change: what tells without reading that nothing moved."""
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds, str(manifest.root)]).encode(), digest_size=8)
-    for name, path in zip(manifest.column("utterance"), manifest.column("path"), strict=True):
+    for clip, path in zip(_clips(manifest), manifest.column("path"), strict=True):
         try:
             status = os.stat(os.path.join(manifest.root, path))  # noqa: PTH116, PTH118
             moved = f"{status.st_size}-{status.st_mtime_ns}"
         except OSError as error:
             moved = str(error.strerror)
-        state.update(f"{name}\x1f{path}\x1f{moved}\x1e".encode())
+        state.update(f"{clip}\x1f{path}\x1f{moved}\x1e".encode())
     return state.hexdigest()
 
 

@@ -76,8 +76,8 @@ def read(
         labels: meanings of labels, before the corpus' `label_map.json`; null leaves the clips out.
 
     Raises:
-        SeenetError: no such folder, corpus or list, a line that is none, a label of unknown meaning, clips that are
-            parts of longer files, or folds that do not test each clip once and train on the rest.
+        SeenetError: no such folder, corpus or list, a line that is none, a label of unknown meaning, or folds that do
+            not test each clip once and train on the rest.
     """
     if lists is None or not Path(lists).expanduser().is_dir():
         raise SeenetError(f"dataset=emobox needs dataset.lists=FOLDER, the folder data of EmoBox, not '{lists}'")
@@ -120,15 +120,12 @@ def _read_list(path: Path) -> pd.DataFrame:
         try:
             entry = json.loads(line)
             # Older lists say audio and label.
-            rows.append((entry["key"], entry.get("wav") or entry["audio"], entry.get("emo") or entry["label"]))
+            clip = (entry["key"], entry.get("wav") or entry["audio"], entry.get("emo") or entry["label"])
+            rows.append((*clip, entry.get("start_time"), entry.get("end_time")))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise SeenetError(f"'{path}' line {number}: no entry of key, wav and emo ({reason(error)})") from error
-        if entry.get("start_time") is not None or entry.get("end_time") is not None:
-            raise SeenetError(
-                f"'{path}' line {number}: a part of a longer file (start_time, end_time), which seenet does not cut; "
-                "cut the files, and describe them with dataset=csv"
-            )
-    return pd.DataFrame(rows, columns=["utterance", "path", "emotion"])
+    table = pd.DataFrame(rows, columns=["utterance", "path", "emotion", "start", "end"])
+    return table.astype({"start": "float64", "end": "float64"})
 
 
 def _parts(folds: Mapping[int, Mapping[str, pd.DataFrame]], folder: Path) -> dict[str, pd.DataFrame]:
