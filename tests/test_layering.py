@@ -15,6 +15,7 @@ ROOMS = [
         "build",
         "emotions",
         "manifest",
+        "video",
         "audio",
         "corpora",
         "store",

@@ -3,16 +3,18 @@
 import multiprocessing
 import os
 import struct
+import sys
 import threading
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 
 import seenet.store
-from seenet.audio import read_audio
+from seenet.audio import BadAudio, read_audio
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 from seenet.store import prepare
@@ -230,3 +232,33 @@ def test_clips_cut_from_a_long_file(tmp_path: Path):
     assert store.bad[3] == "no stretch from 1.5 to 2.1 s in a file of 2.00 s"
     moved = [Utterance(r.utterance, r.path, r.emotion, start=r.start, end=1.9) for r in rows]
     assert prepare(Manifest("cut", tmp_path, moved), 0.75).key != store.key
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Two seconds of a 440 Hz tone, stereo, as AAC in an mp4 file."""
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(88200) / 44100)).astype(np.float32)
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.stack([tone, tone]), format="fltp", layout="stereo")
+        frame.rate = 44100
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return tmp_path / "clip.mp4"
+
+
+def test_the_sound_track_of_a_video(video: Path):
+    whole = read_audio(video, 6.0)
+    assert (whole.rate, whole.channels) == (44100, 2)
+    assert whole.seconds == pytest.approx(2.0, abs=0.05)
+    assert strongest_hertz(whole.waveform) == pytest.approx(440, abs=1)
+    assert len(read_audio(video, 0.5).waveform) == 8000
+    cut = read_audio(video, 6.0, start=0.5, end=1.0)
+    assert len(cut.waveform) == 8000
+    assert cut.seconds == 0.5
+
+
+def test_a_video_without_pyav_says_what_to_install(video: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(BadAudio, match=r"pip install 'seenet\[video\]'"):
+        read_audio(video, 6.0)

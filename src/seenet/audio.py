@@ -18,6 +18,7 @@ RATE = 16000
 RATES = (1000, 768000)
 """The lowest and highest sampling rate that a header may name, in Hz; another is a damaged header."""
 
+VIDEO = "a video or AAC file"
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # written by encoders that stream and never come back to the header
 
 
@@ -78,26 +79,13 @@ def _what_it_is(path: Path) -> str:
     if head.startswith((b"RIFF", b"fLaC", b"OggS")):
         return "an audio file, damaged"
     if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):
-        return "a video or AAC file, which libsndfile does not read: convert it to WAV, e.g. with ffmpeg"
+        return VIDEO
     printable = sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in head)
     return "text, not audio" if printable > 0.95 * len(head) else "no audio format that libsndfile knows, or damaged"
 
 
-def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: float = math.nan) -> Recording:
-    """The first `max_seconds` of a file, or of a stretch of it, as 16 kHz mono.
-
-    Channels are averaged; resampling is soxr's (high quality).
-
-    Args:
-        path: any file that soundfile reads, at any rate and channel count.
-        max_seconds: how much to keep, in seconds.
-        start: where the stretch begins, in seconds; NaN is the file's beginning.
-        end: where it ends, in seconds; NaN is the file's end.
-
-    Raises:
-        BadAudio: missing, unreadable, truncated, empty, holding values that are not finite, or shorter than the
-            stretch.
-    """
+def _decode(path: Path, most: float, start: float, end: float) -> tuple[NDArray[np.float32], int, float]:
+    """At most `most` seconds of a stretch, shape (frames, channels), at the file's own rate; the rate; its seconds."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
             raise BadAudio("not a file")
@@ -105,7 +93,7 @@ def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: flo
         if missing:
             raise BadAudio(f"truncated: {missing} bytes of samples are missing")
         with soundfile.SoundFile(path) as file:
-            rate, channels, frames = file.samplerate, file.channels, file.frames
+            rate, frames = file.samplerate, file.frames
             if not RATES[0] <= rate <= RATES[1]:
                 raise BadAudio(f"damaged header: a sampling rate of {rate} Hz")
             first = 0 if math.isnan(start) else round(start * rate)
@@ -114,21 +102,55 @@ def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: flo
                 if not 0 <= first < last <= frames:
                     raise BadAudio(f"no stretch from {start} to {end} s in a file of {frames / rate:.2f} s")
                 file.seek(first)
-            frames = last - first
-            # A tenth of a second more than is kept, so that the crop does not reach the resampler's edge.
-            wanted = min(frames, int((max_seconds + 0.1) * rate))
+            wanted = min(last - first, int(most * rate))
             waveform = file.read(wanted, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         what = _what_it_is(path)
+        if what == VIDEO:
+            return _sound_track(path, most, start, end)
         said = str(error).rsplit(": ", 1)[-1].rstrip(".")
         raise BadAudio(f"{what} ({said})" if what.endswith("damaged") else what) from error
     except OSError as error:
         raise BadAudio(str(error.strerror)) from error
-    if len(waveform) == 0:
-        raise BadAudio("empty: no samples")
     if len(waveform) < wanted:
         raise BadAudio(f"truncated: {wanted} frames promised, {len(waveform)} readable")
-    mono = waveform[:, 0] if channels == 1 else waveform.mean(axis=1)
+    return waveform, rate, (last - first) / rate
+
+
+def _sound_track(path: Path, most: float, start: float, end: float) -> tuple[NDArray[np.float32], int, float]:
+    """As `_decode`, of a video."""
+    from seenet.video import read_sound
+
+    first = 0.0 if math.isnan(start) else start
+    try:
+        waveform, rate, whole = read_sound(path, first, most if math.isnan(end) else min(most, end - first))
+    except ModuleNotFoundError as error:
+        raise BadAudio(f"{VIDEO}: pip install 'seenet[video]', or convert it to WAV") from error
+    except ValueError as error:
+        raise BadAudio(f"{VIDEO}: {error}") from error
+    return waveform, rate, (whole if math.isnan(end) else end) - first
+
+
+def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: float = math.nan) -> Recording:
+    """The first `max_seconds` of a file, or of a stretch of it, as 16 kHz mono.
+
+    Channels are averaged; resampling is soxr's (high quality).
+
+    Args:
+        path: any file that soundfile reads, at any rate and channel count; a video where PyAV is installed.
+        max_seconds: how much to keep, in seconds.
+        start: where the stretch begins, in seconds; NaN is the file's beginning.
+        end: where it ends, in seconds; NaN is the file's end.
+
+    Raises:
+        BadAudio: missing, unreadable, truncated, empty, holding values that are not finite, or shorter than the
+            stretch.
+    """
+    # A tenth of a second more than is kept, so that the crop does not reach the resampler's edge.
+    waveform, rate, seconds = _decode(path, max_seconds + 0.1, start, end)
+    if len(waveform) == 0:
+        raise BadAudio("empty: no samples")
+    mono = waveform[:, 0] if waveform.shape[1] == 1 else waveform.mean(axis=1)
     peak = max(mono.max(), -mono.min())  # NaN where any sample is
     if not np.isfinite(peak):
         raise BadAudio("holds NaN or infinite samples")
@@ -138,5 +160,5 @@ def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: flo
     if len(mono) == 0:
         raise BadAudio("empty: shorter than one sample at 16 kHz")
     full = 1 - 2**-15
-    clipped = float((np.abs(waveform) >= full).mean()) if peak >= full or channels > 1 else 0.0
-    return Recording(mono, rate, channels, frames / rate, clipped)
+    clipped = float((np.abs(waveform) >= full).mean()) if peak >= full or waveform.shape[1] > 1 else 0.0
+    return Recording(mono, rate, waveform.shape[1], seconds, clipped)
