@@ -103,6 +103,7 @@ def test_bash_completes_groups_and_choices(tmp_path: Path):
     assert set(run.stdout.split()) >= {"aug=ebm", "aug=mixup", "aug=none"}, run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_progress_on_a_terminal_does_not_break(tmp_path: Path):
     """A real pseudo-terminal: the bars are drawn, the table is printed."""
     main, side = pty.openpty()

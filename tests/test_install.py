@@ -61,6 +61,7 @@ def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Pat
     assert "0 of 3" in run.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(seenet_train, tmp_path: Path):
     """trainer=ddp over two CPU processes: every test clip once, and one set of files."""
     run = seenet_train(

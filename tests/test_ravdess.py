@@ -85,7 +85,7 @@ def test_it_trains(full: Path, config, tmp_path: Path, capsys):
     printed = capsys.readouterr().out
     assert "ravdess: 1440 clips, 24 speakers" in printed
     assert "neutral 96" in printed
-    assert "test folds of 300, 300, 300, 300, 240 clips" in printed
+    assert "test folds: 300, 300, 300, 300, 240 clips" in printed
     result = json.loads((folder / "result.json").read_text())
     assert (result["n_test"], result["n_train"] + result["n_dev"]) == (240, 1200)
     assert len(result["classes"]) == 8

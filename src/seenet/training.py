@@ -5,9 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.backbone.weights import find_weights
@@ -49,7 +47,7 @@ def train(cfg: DictConfig) -> list[Path]:
     for number in chosen:
         _require_clips(manifest, folds[number], classes)
     audits = {number: audit(manifest, store.digests, folds[number], protocol) for number in chosen}
-    _announce(manifest, indices, classes, folds, protocol, {str(found["verdict"]) for found in audits.values()})
+    _announce(manifest, classes, folds, protocol, {str(found["verdict"]) for found in audits.values()})
 
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     learned = {
@@ -131,18 +129,17 @@ def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> 
 
 def _announce(
     manifest: Manifest,
-    indices: NDArray[np.int64],
     classes: tuple[str, ...],
     folds: list[Fold],
     protocol: Protocol,
     verdicts: set[str],
 ) -> None:
-    speakers = len(set(manifest.column("speaker")[indices]) - {""})
-    say(f"{len(indices)} clips, {speakers} speakers, classes {', '.join(classes)}")
     for corpus in manifest.parts or (manifest,):
         kept, counts = _kept(corpus, classes), corpus.counts()
+        used = corpus.table[corpus.table["emotion"].isin(classes)]
         say(
-            f"{'SYNTHETIC corpus' if corpus.synthetic else 'corpus'} {corpus.name}: "
+            f"{'SYNTHETIC corpus' if corpus.synthetic else 'corpus'} {corpus.name}: {len(used)} clips, "
+            f"{len(set(used['speaker']) - {''})} speakers, "
             + ", ".join(f"{c} {counts[c]}" for c in classes if c in counts)
             + "".join(f"; {old} counted as {new}" for old, new in kept["merged"].items())
             + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
