@@ -116,7 +116,7 @@ def test_show_writes_a_card(seenet_data, ravdess: Path, tmp_path: Path):
         assert data == (folder / f"{name}.png").read_bytes()
         assert min(struct.unpack(">II", data[16:24])) > 200, "width and height in pixels"
     assert "http" not in page.replace("http-equiv", ""), "nothing is fetched"
-    assert "<th>test fold 1</th>" in page
+    assert "<th>test fold 1: 2</th>" in page
 
 
 def test_a_card_says_that_a_corpus_is_synthetic_and_why_there_are_no_folds(seenet_data, tmp_path: Path):

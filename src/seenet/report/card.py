@@ -101,6 +101,8 @@ def describe(manifest: Manifest, store: Store, classes: tuple[str, ...], folds: 
         "channels": ", ".join(f"{number} ({count})" for number, count in channels.items()),
         "silent clips": str(int(index["silent"].sum())),
     }
+    if manifest.merge:
+        facts["merged"] = ", ".join(f"{old} counted as {new}" for old, new in manifest.merge.items())
     labels = pd.DataFrame({"clips": manifest.counts()})
     labels["share"] = [f"{100 * count / len(manifest):.1f} %" for count in labels["clips"]]
     labels["class"] = ["yes" if label in classes else "left out" for label in labels.index]
@@ -112,7 +114,10 @@ def describe(manifest: Manifest, store: Store, classes: tuple[str, ...], folds: 
         tables["By speaker"] = _counted(manifest, rows, "speaker", classes)
     if folds:
         emotions = manifest.column("emotion")
-        tests = {f"test fold {fold.number}": pd.Series(emotions[fold.test]).value_counts() for fold in folds}
+        tests = {
+            f"test fold {fold.number}: {fold.name}".removesuffix(": "): pd.Series(emotions[fold.test]).value_counts()
+            for fold in folds
+        }
         counts = pd.DataFrame(tests).T.reindex(columns=list(classes)).fillna(0).astype(int)
         counts["all"] = counts.sum(axis=1)
         voices = manifest.column("speaker")
