@@ -48,8 +48,9 @@ def main(path: Path) -> dict[str, float]:
         seconds[name] = time.perf_counter() - start
         print(f"{name:10s} after {seconds[name]:6.2f} s", flush=True)
 
-    from seenet.folds import SpeakerFolds, Strict, audit, make_folds
+    from seenet.folds import Strict, audit, make_folds
     from seenet.manifest import Manifest, read_table
+    from seenet.schemes import SpeakerFolds
 
     manifest = Manifest("big", path.parent, read_table(path))
     manifest.digest()

@@ -11,9 +11,10 @@ from seenet.backbone.weights import find_weights
 from seenet.build import build
 from seenet.cli.app import GROUPS, choices
 from seenet.errors import SeenetError
-from seenet.folds import Protocol, Scheme
+from seenet.folds import Protocol
 from seenet.noise.base import Noise
 from seenet.paths import conf_dir
+from seenet.schemes import Scheme
 from seenet.trainer import TrainerPlan
 
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]

@@ -8,19 +8,9 @@ import pytest
 
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
-from seenet.folds import (
-    Fold,
-    GivenSplit,
-    LeaveOneOut,
-    Paper,
-    SpeakerFolds,
-    SpeakerLists,
-    Strict,
-    audit,
-    choose_folds,
-    make_folds,
-)
+from seenet.folds import Fold, Paper, Strict, audit, choose_folds, make_folds
 from seenet.manifest import Manifest, Utterance
+from seenet.schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 
 
 @pytest.fixture
@@ -231,7 +221,7 @@ def test_given_splits():
 
 def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
     """Whole speakers all the same, every clip dealt once, classes about balanced."""
-    monkeypatch.setattr("seenet.folds._JUDGED", 20)
+    monkeypatch.setattr("seenet.schemes._JUDGED", 20)
     tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
     assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
     speakers = [{manifest[i].speaker for i in test} for test in tests]

@@ -19,6 +19,7 @@ ROOMS = [
         "audio",
         "corpora",
         "store",
+        "schemes",
         "folds",
         "corpus",
         "checks",

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from seenet.build import build
 from seenet.emotions import resolve_classes
 from seenet.errors import SeenetError
-from seenet.folds import GivenSplit, Scheme
 from seenet.manifest import Manifest, join
 from seenet.paths import conf_dir
+from seenet.schemes import GivenSplit, Scheme
 
 DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file")
 """Keys of a dataset's YAML that are not its parser's."""

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from seenet.data.batch import Batch
 from seenet.data.sampler import Item
-from seenet.folds import Indices
 from seenet.manifest import Manifest
+from seenet.schemes import Indices
 from seenet.store import Store
 
 GENDERS = {"female": 0, "male": 1}
