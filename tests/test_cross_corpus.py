@@ -122,6 +122,8 @@ def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
             "is the training corpus itself",
         ),
         (["test_dataset=[ravdess,ravdess]"], "SEENET_DATA"),
+        (["test_dataset=[]"], "expected at least one corpus"),
+        (["classes=null"], "=None: expected"),
         (["dataset=joined"], "dataset.corpora=.*two or more"),
         (["dataset=joined", f"dataset.corpora=[{SYNTHETIC},{SYNTHETIC}]"], "named twice"),
         (["dataset=joined", f"dataset.corpora=[{SYNTHETIC},7]"], "dataset.corpora=7"),
@@ -130,3 +132,47 @@ def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
 def test_mistakes(config, overrides: list[str], words: str):
     with pytest.raises(SeenetError, match=words):
         load_corpus(config(*SMALL[:2], *overrides) if "dataset=joined" not in overrides else config(*overrides))
+
+
+def table(path: Path, emotions: str, seed: int) -> Path:
+    """A table and six speakers' clips of some emotions."""
+    rng, lines = np.random.default_rng(seed), ["path,emotion,speaker"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for speaker in range(6):
+        for emotion in emotions.split():
+            name = f"{path.stem}-{speaker}-{emotion}.wav"
+            soundfile.write(path.parent / name, rng.normal(0, 0.1, 1600), 16000)
+            lines.append(f"{name},{emotion},s{speaker}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_tables_are_told_apart_by_names_of_ones_own(config, tmp_path: Path):
+    """Tables of one stem, called train; a corpus that lacks a class takes it from all; merges reach the parts."""
+    paths = [
+        table(tmp_path / f"{k}" / "train.csv", e, k) for k, e in enumerate(["happy sad angry calm", "happy sad calm"])
+    ]
+    corpora = ",".join(
+        f"{{name: csv, as: {name}, table: {path}}}" for name, path in zip(("train", "test"), paths, strict=True)
+    )
+    cfg = config("dataset=joined", f"dataset.corpora=[{corpora}]", "classes=all", "dataset.merge={calm: neutral}")
+    manifest, classes, indices = load_corpus(cfg)
+    assert classes == ("happy", "neutral", "sad"), "angry is not in both"
+    assert [part.merge for part in manifest.parts] == [{"calm": "neutral"}] * 2
+    assert [part.counts()["neutral"] for part in manifest.parts] == [6, 6]
+    folds = make_folds(manifest, indices, scheme_of(cfg), Paper())
+    assert [(fold.name, len(fold.train), len(fold.test)) for fold in folds] == [("test", 18, 18), ("train", 18, 18)]
+    called = config("dataset=csv", f"dataset.table={paths[0]}", "dataset.name=mine")
+    assert load_corpus(called)[0].name == "mine"
+
+
+def test_where_a_test_corpus_lies_does_not_train_again(config, tmp_path: Path, capsys):
+    first = table(tmp_path / "a" / "other.csv", "happy sad angry neutral", 0)
+    (tmp_path / "a").rename(tmp_path / "b")
+    second = tmp_path / "b" / "other.csv"
+    output = f"output_dir={tmp_path / 'out'}"
+    train(config(*SMALL, f"test_dataset={{name: csv, table: {second}}}", output))
+    capsys.readouterr()
+    (tmp_path / "b").rename(tmp_path / "a")
+    train(config(*SMALL, f"test_dataset=[{{name: csv, table: {first}, root: {first.parent}}}]", output))
+    assert "epoch 1/" not in capsys.readouterr().out

@@ -226,3 +226,17 @@ def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypat
     assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
     speakers = [{manifest[i].speaker for i in test} for test in tests]
     assert sum(map(len, speakers)) == 12
+
+
+def test_silent_clips_are_no_leak(manifest):
+    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    numbers = np.arange(1, len(manifest) + 1)
+    numbers[[fold.train[0], fold.test[0]]] = 0
+    assert audit(manifest, numbers, fold, Strict())["verdict"] == "clean"
+    assert audit(manifest, numbers, fold, Strict())["waveform"] == 0
+
+
+def test_too_few_clips_for_balanced_parts():
+    rows = [Utterance(str(k), f"{k}.wav", ("sad", "happy")[k % 2], str(k)) for k in range(6)]
+    with pytest.raises(SeenetError, match="5 balanced parts cannot be made of 6 clips, of a class 3 at most"):
+        SpeakerFolds(5).splits(Manifest("tiny", Path("/x"), rows), np.arange(6))

@@ -130,9 +130,15 @@ def test_no_speech_clip_is_an_error(tmp_path: Path):
         read(str(tmp_path))
 
 
+def test_a_file_that_is_no_clip_is_told(tmp_path: Path):
+    for name in ("03-01-03-01-01-01-01", "03-02-03-01-01-01-01", "stray"):
+        (tmp_path / f"{name}.wav").touch()
+    assert read(str(tmp_path)).unlabelled == ("stray.wav",), "a song file is known, and passed over"
+
+
 def test_a_name_with_an_unknown_emotion_is_an_error(tmp_path: Path, write_tone):
     write_tone(tmp_path / "03-01-09-01-01-01-01.wav")
-    with pytest.raises(SeenetError, match="emotion 01-08"):
+    with pytest.raises(SeenetError, match="no emotion .09.; expected one of 01, 02"):
         read(str(tmp_path))
 
 

@@ -262,3 +262,73 @@ def test_a_video_without_pyav_says_what_to_install(video: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BadAudio, match=r"pip install 'seenet\[video\]'"):
         read_audio(video, 6.0)
+
+
+def test_a_file_that_can_be_read_by_now_is(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing of the file changed: what it needed was installed, or its rights were mended."""
+    soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 16000)
+    manifest = Manifest("films", tmp_path, [Utterance("a", "a.wav", "sad"), Utterance("b", video.name, "happy")])
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "av", None)
+        assert prepare(manifest, 6.0).bad.keys() == {1}
+        assert prepare(manifest, 6.0).bad.keys() == {1}
+    assert prepare(manifest, 6.0).bad == {}
+
+
+@pytest.mark.parametrize("moment", ["finished", "linked", "renamed"])
+def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+    manifest = corpus(tmp_path / "late", 5)
+    expected = whole_store(prepare(manifest, 6.0).folder)
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+    function = {"finished": "write_whole", "linked": "FileLock", "renamed": "_tidy"}[moment]
+    original, calls = getattr(seenet.store, function), []
+
+    def killed(*arguments: object):
+        calls.append(arguments)
+        if moment == "linked" and len(calls) == 1:  # the first lock is that of the preparation
+            return original(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seenet.store, function, killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(manifest, 6.0)
+
+    def never(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(seenet.store, "_decoded", never)
+    assert whole_store(prepare(manifest, 6.0).folder) == expected
+
+
+def test_headers_of_streams_and_names_without_any(write_tone, tmp_path: Path):
+    data = write_tone(tmp_path / "a.wav").read_bytes()
+    (tmp_path / "sox.wav").write_bytes(data[:40] + struct.pack("<I", 0x7FFFF000) + data[44:])
+    assert len(read_audio(tmp_path / "sox.wav", 6.0).waveform) == 16000
+    (tmp_path / "a.raw").write_bytes(data)
+    with pytest.raises(BadAudio, match="without a header"):
+        read_audio(tmp_path / "a.raw", 6.0)
+    assert len(read_audio(tmp_path / "a.wav", 6.0, start=0.5, end=1.004).waveform) == 8000, "a table rounds"
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1.0, 1.0), (0.5, 60.0), (1.0, 0.5), (5.0, 6.0)])
+def test_stretches_that_a_video_does_not_have(video: Path, start: float, end: float):
+    with pytest.raises(BadAudio, match="no stretch|no samples"):
+        read_audio(video, 6.0, start=start, end=end)
+
+
+def test_a_stretch_of_a_video_is_where_it_should_be(tmp_path: Path):
+    """Four tones of a second each; the third is sought, not decoded from the beginning."""
+    tones = [0.3 * np.sin(2 * np.pi * hertz * np.arange(44100) / 44100) for hertz in (300, 500, 700, 900)]
+    wave = np.concatenate(tones).astype(np.float32)
+    with av.open(str(tmp_path / "tones.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+        frame.rate = 44100
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    cut = read_audio(tmp_path / "tones.mp4", 6.0, start=2.05, end=2.95).waveform
+    assert len(cut) == 14400
+    assert strongest_hertz(cut) == pytest.approx(700, abs=2)
+    spectrum = np.abs(np.fft.rfft(cut * np.hanning(len(cut))))
+    assert spectrum[np.abs(np.fft.rfftfreq(len(cut), 1 / 16000) - 700) > 30].max() < 0.02 * spectrum.max()

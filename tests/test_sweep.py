@@ -49,6 +49,7 @@ def result(**changes: object) -> dict:
         "n_folds": 5,
         "fold": 0,
         "test_part": "",
+        "config": {"dataset": {"_target_": "seenet.corpora.ravdess.read", "folds": "luna5"}},
         "seed": 0,
         "n_test": 10,
     }

@@ -132,6 +132,16 @@ def test_spellings_lead_to_the_vocabulary():
     ]
 
 
+def test_clips_of_one_file_and_trailing_delimiters(tmp_path: Path):
+    text = "path,emotion,speaker,start,end\nlong.wav,sad,s1,0,1.5,\nlong.wav,happy,s1,1.5,3,\n"
+    manifest = csv.read(str(write(tmp_path / "t.csv", text)))
+    assert [row.utterance for row in manifest] == ["long-0-1.5", "long-1.5-3"]
+    assert [(row.emotion, row.speaker, row.start, row.end) for row in manifest] == [
+        ("sad", "s1", 0.0, 1.5),
+        ("happy", "s1", 1.5, 3.0),
+    ]
+
+
 def test_rows_without_a_label_are_told(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,sad\n,\nb.wav,\n\n")
     manifest = csv.read(str(table))

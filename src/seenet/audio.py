@@ -1,5 +1,6 @@
 """Reading one audio file as 16 kHz mono, and saying what is wrong with one that cannot be used."""
 
+import errno
 import math
 import os
 import stat
@@ -18,8 +19,17 @@ RATE = 16000
 RATES = (1000, 768000)
 """The lowest and highest sampling rate that a header may name, in Hz; another is a damaged header."""
 
+ROUNDED = 0.01
+"""Seconds by which a stretch may end behind its file: tables round."""
+
 VIDEO = "a video or AAC file"
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # written by encoders that stream and never come back to the header
+_LASTING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
+_UNKNOWN_SIZES = (
+    0,
+    0xFFFFFFFF,
+    0x7FFFFFFF,
+    0x7FFFF000,
+)  # written by encoders that stream and never come back to the header
 
 
 class BadAudio(Exception):
@@ -98,6 +108,8 @@ def _decode(path: Path, most: float, start: float, end: float) -> tuple[NDArray[
                 raise BadAudio(f"damaged header: a sampling rate of {rate} Hz")
             first = 0 if math.isnan(start) else round(start * rate)
             last = frames if math.isnan(end) else round(end * rate)
+            if frames < last <= frames + ROUNDED * rate:
+                last = frames
             if (first, last) != (0, frames):
                 if not 0 <= first < last <= frames:
                     raise BadAudio(f"no stretch from {start} to {end} s in a file of {frames / rate:.2f} s")
@@ -110,7 +122,11 @@ def _decode(path: Path, most: float, start: float, end: float) -> tuple[NDArray[
             return _sound_track(path, most, start, end)
         said = str(error).rsplit(": ", 1)[-1].rstrip(".")
         raise BadAudio(f"{what} ({said})" if what.endswith("damaged") else what) from error
+    except TypeError as error:  # soundfile's, for names that end in .raw
+        raise BadAudio("samples without a header, of a rate that nobody knows") from error
     except OSError as error:
+        if error.errno not in _LASTING:
+            raise  # a disk or network that fails says nothing about the file
         raise BadAudio(str(error.strerror)) from error
     if len(waveform) < wanted:
         raise BadAudio(f"truncated: {wanted} frames promised, {len(waveform)} readable")
@@ -128,7 +144,10 @@ def _sound_track(path: Path, most: float, start: float, end: float) -> tuple[NDA
         raise BadAudio(f"{VIDEO}: pip install 'seenet[video]', or convert it to WAV") from error
     except ValueError as error:
         raise BadAudio(f"{VIDEO}: {error}") from error
-    return waveform, rate, (whole if math.isnan(end) else end) - first
+    last = whole if math.isnan(end) else end
+    if not 0 <= first < last <= whole + 0.1:  # what a container says of its length is not exact
+        raise BadAudio(f"no stretch from {start} to {end} s in a file of {whole:.2f} s")
+    return waveform, rate, last - first
 
 
 def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: float = math.nan) -> Recording:

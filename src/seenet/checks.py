@@ -68,7 +68,7 @@ def _files(manifest: Manifest, store: Store) -> Iterator[Finding]:
         yield Finding("missing" if missing else "bad file", True, paths[row], detail)
     good = index["length"] > 0
     for row in np.flatnonzero(good & index["silent"]):
-        yield Finding("silent", False, paths[row], "every sample is zero")
+        yield Finding("silent", False, paths[row], "every kept sample is zero")
     for row in np.flatnonzero(good & (index["clipped"] >= CLIPPED)):
         yield Finding("clipped", False, paths[row], f"{100 * index['clipped'][row]:.1f} % of samples at full scale")
     for row in np.flatnonzero(good & (index["length"] < SHORTEST)):

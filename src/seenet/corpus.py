@@ -26,14 +26,17 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
     Raises:
         SeenetError: the corpus is not there, or is not what its parser expects.
     """
-    return build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
+    manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
+    if cfg.dataset.name != cfg.dataset._target_.split(".")[-2]:  # a name of the user's own
+        manifest.name = cfg.dataset.name
+    return manifest
 
 
 def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
     """The corpus that a configuration names, with its merges of emotions and its classes.
 
-    With `test_dataset` it is joined with the corpora to test on, whose `split` is then `test_<name>`; the classes are
-    those of the wanted ones that every corpus has.
+    With `test_dataset` it is joined with the corpora to test on, whose `split` is then `test_<name>`. Of joined corpora
+    the classes are those of the wanted ones that every one has.
 
     Args:
         cfg: the composed configuration.
@@ -52,11 +55,11 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
         tests = _named_corpora(cfg.test_dataset, "test_dataset", classes)
         if manifest.name in {test.name for test in tests}:
             raise SeenetError(f"test_dataset={manifest.name} is the training corpus itself; leave test_dataset out")
-        parts = (manifest, *tests)
-        classes = resolve_classes([c for c in classes if all(c in part.counts() for part in parts)])
         name = f"{manifest.name}_to_{'_'.join(test.name for test in tests)}"
         manifest = join(name, {"train": manifest, **{f"test_{test.name}": test for test in tests}})
         counts = manifest.counts()
+    if manifest.parts:
+        classes = resolve_classes([c for c in classes if all(c in part.counts() for part in manifest.parts)])
     missing = [c for c in classes if c not in counts]
     if missing:
         present = ", ".join(f"{emotion} {count}" for emotion, count in counts.items())
@@ -68,20 +71,21 @@ def read_joined(corpora: list[str | dict[str, Any]], emotions: str | list[str] =
     """Several corpora as one, each a part of its own (`split`), for leaving one corpus out.
 
     Args:
-        corpora: names of conf/dataset, or settings that go before those of the file, e.g. `{name: esd, root: /x}`.
+        corpora: names of conf/dataset, or settings that go before those of the file, e.g. `{name: esd, root: /x}`;
+            `as` gives a corpus another name.
         emotions: what a corpus that is made to order shall hold.
 
     Raises:
         SeenetError: fewer than two corpora, or one that is not there.
     """
-    parts = _named_corpora(corpora, "dataset.corpora", emotions)
-    if len(parts) < 2:
+    if len(corpora) < 2:
         raise SeenetError(f"dataset.corpora={corpora}: expected two or more, e.g. dataset.corpora=[iemocap,msp_improv]")
+    parts = _named_corpora(corpora, "dataset.corpora", emotions)
     return join("_".join(part.name for part in parts), {part.name: part for part in parts})
 
 
 def _merged(cfg: DictConfig) -> Manifest:
-    merge = cfg.dataset.merge
+    merge = cfg.dataset.get("merge")
     if merge is not None and not OmegaConf.is_dict(merge):
         raise SeenetError(f"dataset.merge={merge}: expected e.g. {{calm: neutral}}, or null")
     return parse_corpus(cfg).merged(merge or {})
@@ -93,14 +97,23 @@ def _named_corpora(named: Any, where: str, classes: str | Sequence[str]) -> list
     manifests = []
     for item in named if isinstance(named, list) else [named]:
         settings = {"name": item} if isinstance(item, str) else dict(item) if isinstance(item, dict) else {}
+        called = settings.pop("as", settings.get("name"))
         files = {path.stem: path for folder in _folders() for path in sorted(folder.glob("dataset/*.yaml"))}
         if settings.get("name") not in files:
             raise SeenetError(f"{where}={item}: expected some of {', '.join(sorted(files))}, or {{name: …, root: …}}")
-        node = OmegaConf.merge(OmegaConf.load(files[settings["name"]]), settings)
+        node = OmegaConf.merge(OmegaConf.load(files[settings["name"]]), settings, {"name": called})
+        if "defaults" in node:
+            raise SeenetError(
+                f"{where}={item}: '{files[settings['name']]}' has a defaults list, which does not go here"
+            )
         manifests.append(_merged(OmegaConf.create({"classes": classes, "dataset": node})))
     names = [manifest.name for manifest in manifests]
+    if not names:
+        raise SeenetError(f"{where}=[]: expected at least one corpus")
     if len(set(names)) < len(names):
-        raise SeenetError(f"{where}={named}: a corpus is named twice")
+        raise SeenetError(
+            f"{where}={named}: a corpus is named twice; {{name: csv, as: mine, …}} tells two tables apart"
+        )
     return manifests
 
 
@@ -119,6 +132,6 @@ def scheme_of(cfg: DictConfig) -> Scheme:
     if cfg.test_dataset is not None:
         return GivenSplit()
     schemes = cfg.dataset.schemes
-    if cfg.dataset.folds not in schemes:
-        raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes)}")
+    if not OmegaConf.is_dict(schemes) or cfg.dataset.folds not in schemes:
+        raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes or [])}")
     return build(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")

@@ -47,6 +47,8 @@ def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMO
                 f"classes='{classes}': expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of emotions"
             )
         classes = CLASS_SETS.get(classes) or tuple(set(available) - {NO_AGREEMENT})
+    if not isinstance(classes, list | tuple):
+        raise SeenetError(f"classes={classes}: expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of emotions")
     unknown = [c for c in classes if c not in EMOTIONS]
     if unknown:
         raise SeenetError(f"classes: unknown emotion '{unknown[0]}'; expected some of {', '.join(EMOTIONS)}")

@@ -4,6 +4,7 @@ A scheme divides the utterances into training and test parts. A protocol makes o
 holds out development speakers of the training part; `Paper` selects on the test fold, as the original does.
 """
 
+import hashlib
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -96,8 +97,10 @@ class Strict(Protocol):
         groups = _inseparable(manifest, train)
         count = int(present(groups).sum())
         if count < 2:
+            speakers = len(set(manifest.column("speaker")[train]))
+            why = "trains on one speaker only" if speakers < 2 else f"trains on {speakers} speakers that share sessions"
             raise SeenetError(
-                f"fold {number} trains on one speaker only, so protocol=strict has none to hold out; "
+                f"fold {number} {why}, so protocol=strict has none to hold out; "
                 "choose protocol=paper or another dataset.folds"
             )
         parts = min(max(2, round(1 / self.dev_share)), count)
@@ -126,16 +129,18 @@ class Paper(Protocol):
 
     def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
         """All that is not tested trains, a scheme's own development part too; the test group selects."""
-        return Fold(number, np.union1d(split.train, split.dev), split.test, split.test, split.name)
+        train = np.union1d(split.train, split.dev) if len(split.dev) else split.train
+        return Fold(number, train, split.test, split.test, split.name)
 
 
 def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: Protocol) -> list[Fold]:
     """Every fold over the utterances that `indices` keeps."""
     folds: list[Fold] = []
+    trainings: dict[bytes, int] = {}
     for number, split in enumerate(scheme.splits(manifest, indices)):
         fold = protocol.fold(number, manifest, split)
-        same = (f for f in folds if np.array_equal(f.train, fold.train) and np.array_equal(f.dev, fold.dev))
-        folds.append(replace(fold, training=next((f.number for f in same), number)))
+        key = hashlib.blake2b(fold.train.tobytes() + b"-" + fold.dev.tobytes()).digest()
+        folds.append(replace(fold, training=trainings.setdefault(key, number)))
     return folds
 
 
@@ -151,7 +156,7 @@ def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
     """
     if wanted == "all":
         return list(range(count))
-    chosen = [wanted] if isinstance(wanted, int | str) else list(wanted)
+    chosen = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     for fold in chosen:
         if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < count:
             raise SeenetError(f"fold={fold}: expected all, or some of 0 to {count - 1}")
@@ -163,7 +168,7 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
 
     Args:
         manifest: the corpus.
-        digests: a hash of each utterance's samples. Shape (clips,).
+        digests: a hash of each utterance's samples, 0 for a silent one. Shape (clips,).
         fold: the fold; where the protocol selects on the test fold, dev and test are one part.
         protocol: tells what the user allows.
 
@@ -186,7 +191,8 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
         shared = {(a, b): both for a, b in itertools.combinations(parts, 2) if (both := known[a] & known[b]).any()}
         verdict[kind] = int(sum(both.sum() for both in shared.values()))
         if not shared:
-            if any((codes[part] < 0).any() for part in parts.values()):  # what is known is disjoint: that is no proof
+            # What is known is disjoint, and that is no proof; a silent clip has no waveform to share.
+            if kind != "waveform" and any((codes[part] < 0).any() for part in parts.values()):
                 verdict[kind] = "unknown"
             continue
         if kind not in protocol.allow_leaks:
@@ -206,5 +212,5 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
 def _codes(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
     """A number for each distinct value of what may leak; -1 where unknown. Shape (clips,)."""
     if kind == "waveform":
-        return pd.factorize(np.asarray(digests))[0]
+        return np.where(np.asarray(digests) == 0, -1, pd.factorize(np.asarray(digests))[0])  # silence is no leak
     return manifest.codes("path" if kind == "file" else kind)

@@ -35,8 +35,10 @@ def check(cfg: DictConfig) -> bool:
     """
     manifest = parse_corpus(cfg)
     store = make_store(manifest, cfg.max_seconds)
-    known = cfg.dataset.get("known")
-    findings = find(manifest, store, None if known is None else OmegaConf.to_container(known))
+    known = OmegaConf.to_container(cfg.dataset).get("known")
+    if not (known is None or isinstance(known, dict)) or not isinstance((known or {}).get("emotions", {}), dict):
+        raise SeenetError(f"dataset.known={known}: expected e.g. {{clips: 10, emotions: {{sad: 5}}}}, or null")
+    findings = find(manifest, store, known)
     path = _folder(cfg, manifest) / "findings.csv"
     with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -79,12 +81,13 @@ def show(cfg: DictConfig) -> bool:
     """Print and write the data card."""
     manifest, classes, indices = load_corpus(cfg)
     store = make_store(manifest, cfg.max_seconds)
+    scheme = scheme_of(cfg)
+    dealt = str(cfg.dataset.folds) if cfg.test_dataset is None else "trained on one corpus, tested on others"
     try:
-        folds = [f.without(store.bad) for f in make_folds(manifest, indices, scheme_of(cfg), Paper())]
-        without_folds = ""
+        folds = [fold.without(store.bad) for fold in make_folds(manifest, indices, scheme, Paper())]
     except SeenetError as error:  # a card is of use without folds too, and says why it has none
-        folds, without_folds = [], str(error)
-    card = describe(manifest, store, classes, folds, without_folds or str(cfg.dataset.folds))
+        folds, dealt = [], str(error)
+    card = describe(manifest, store, classes, folds, dealt)
     folder = _folder(cfg, manifest)
     write_card(card, folder)
     say(card.text())

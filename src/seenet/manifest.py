@@ -167,9 +167,10 @@ class Manifest:
         unknown = [e for pair in merge.items() for e in pair if e not in EMOTIONS]
         if unknown:
             raise SeenetError(f"dataset.merge: unknown emotion '{unknown[0]}'; expected {', '.join(EMOTIONS)}")
-        emotions = self.table["emotion"].astype(object).replace(dict(merge))
-        table = self.table.assign(emotion=emotions)
-        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled, self.parts, merge)
+        table = self.table.assign(emotion=self.table["emotion"].astype(object).replace(dict(merge)))
+        parts = [part.merged(merge) for part in self.parts]
+        merged = {**self.merge, **merge}
+        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled, parts, merged)
 
 
 def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:

@@ -20,8 +20,8 @@ from seenet.paths import conf_dir, whole, write_whole
 SCHEMA = 2
 """Version of result.json and predictions.csv; docs/results.md describes it."""
 
-UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes")
-"""Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes)."""
+UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes", "test_dataset")
+"""Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes, tests)."""
 
 RECORDED = (
     *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
@@ -72,7 +72,7 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
     kept = {key: value for key, value in config.items() if key not in UNLEARNED}
     kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
     dataset = kept["dataset"]
-    kept["dataset"] = {"name": dataset["name"], "scheme": dataset["schemes"].get(dataset["folds"])}
+    kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}
     kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k != "path"}
     return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
 

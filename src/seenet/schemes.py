@@ -145,6 +145,9 @@ def stratified_groups(parts: int, seed: int, labels: Indices, groups: Indices) -
     """
     from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
 
+    most = int(np.bincount(labels).max())
+    if parts > most:
+        raise SeenetError(f"{parts} balanced parts cannot be made of {len(labels)} clips, of a class {most} at most")
     seen = np.arange(len(groups))
     if len(groups) > _JUDGED:
         chosen = np.random.default_rng(seed).choice(len(groups), _JUDGED, replace=False)
@@ -213,8 +216,10 @@ class GivenSplit(Scheme):
         known_codes(manifest, indices, "split", "a scheme of given splits")
         values = manifest.column("split")[indices]
         present = sorted(set(values))
-        if "train" not in present:
+        if "train" not in set(manifest.column("split")):
             return LeaveOneOut("split").splits(manifest, indices)
+        if "train" not in present:
+            raise SeenetError(f"no clip of the classes is in the training part of {manifest.name}")
         tests = [value for value in present if value.startswith("test")]
         unknown = [value for value in present if value not in ("train", "dev", *tests)]
         if unknown or not tests:

@@ -85,8 +85,8 @@ class Store:
 
     @property
     def digests(self) -> NDArray[np.uint64]:
-        """A hash of each clip's samples. Shape (clips,)."""
-        return self.index["samples"]
+        """A hash of each clip's samples; 0 where all are zero, for one silence is like another. Shape (clips,)."""
+        return np.where(self.index["silent"], np.uint64(0), self.index["samples"])
 
     def waveform(self, index: int) -> NDArray[np.float32]:
         """One clip at 16 kHz, shape (samples,), full scale at 1."""
@@ -130,8 +130,6 @@ def _decoded(stretch: Stretch, max_seconds: float) -> tuple[bytes, list[object]]
         content = _content(path, status.st_size, status.st_mtime_ns)
     except BadAudio as error:
         return b"", [str(error)]
-    except OSError as error:
-        return b"", [str(error.strerror)]
     wave = recording.waveform
     peak = float(np.abs(wave).max())
     scale = np.float32(max(peak, 1.0))
@@ -182,11 +180,12 @@ def _samples(facts: list[Any]) -> int:
 def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
     """Decode what is not yet in a half-made store."""
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*.tmp-*"):  # by a kill in the middle of writing
+        left.unlink()
     done, count = _resume(folder), len(manifest)
     if done:
         say(f"going on with a preparation of {manifest.name} that was interrupted: {done} of {count} clips are there")
-    paths = (os.path.join(manifest.root, path) for path in manifest.column("path"))  # noqa: PTH118
-    stretches = zip(paths, manifest.column("start").tolist(), manifest.column("end").tolist(), strict=True)
+    stretches = _stretches(manifest)
     clips = _in_order(itertools.islice(stretches, done, None), max_seconds)
     clips = progress(clips, count, f"preparing {manifest.name}", done)
     with (folder / "audio.i16").open("ab") as audio, (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
@@ -195,6 +194,12 @@ def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
             audio.flush()  # the samples first: the journal never names what is not there
             journal.writelines(json.dumps(line) + "\n" for _, line in block)
             journal.flush()
+
+
+def _stretches(manifest: Manifest) -> Iterator[Stretch]:
+    """Where each clip lies."""
+    paths = (os.path.join(manifest.root, path) for path in manifest.column("path"))  # noqa: PTH118
+    return zip(paths, manifest.column("start").tolist(), manifest.column("end").tolist(), strict=True)
 
 
 def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
@@ -213,7 +218,6 @@ def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
             state.update(f"{clip}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
     np.save(folder / "index.npy", index)
     write_bad_files(folder / BAD_FILES, manifest, bad)
-    (folder / "journal.jsonl").unlink()
     return state.hexdigest()
 
 
@@ -245,22 +249,38 @@ def _signature(manifest: Manifest, max_seconds: float) -> str:
     return state.hexdigest()
 
 
+def _bad_files(folder: Path) -> dict[int, str]:
+    """The rows of a finished store whose files could not be used, and why."""
+    with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
+        return {int(line["row"]): line["why"] for line in csv.DictReader(file)}
+
+
+def _mended(folder: Path, manifest: Manifest, max_seconds: float) -> bool:
+    """Whether a file that could not be used can be now: by a change of rights, say, or a library installed since."""
+    bad = _bad_files(folder)
+    stretches = (stretch for row, stretch in enumerate(_stretches(manifest)) if row in bad)
+    return bool(bad) and any(samples for samples, _ in _in_order(stretches, max_seconds))
+
+
 def _made(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
     """The folder of a manifest's store, which is made where it does not exist."""
     link = stores / f"{manifest.name}-{_signature(manifest, max_seconds)}.link"
     growing = link.with_suffix(".part")
     with FileLock(f"{growing}.lock"):
         if link.is_file() and (folder := stores / link.read_text(encoding="utf-8")).is_dir():
-            return folder
+            (folder / "journal.jsonl").unlink(missing_ok=True)  # left by a kill after the renaming
+            if not _mended(folder, manifest, max_seconds):
+                return folder
         say(f"decoding {len(manifest)} clips of {manifest.name} into {stores} (once)")
         _fill(growing, manifest, max_seconds)
         folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
+        write_whole(link, folder.name)  # before the renaming: a kill between the two costs nothing
         with FileLock(f"{folder}.lock"):
             if folder.is_dir():  # the same content from another place
                 shutil.rmtree(growing)
             else:
                 growing.replace(folder)
-        write_whole(link, folder.name)
+        (folder / "journal.jsonl").unlink(missing_ok=True)
     _tidy(stores, manifest.name)
     return folder
 
@@ -289,13 +309,12 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
     Raises:
         SeenetError: `max_seconds` is not positive, or no file at all can be used.
     """
-    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or max_seconds <= 0:
+    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
         raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0")
     if manifest.parts:
         return _joined([prepare(part, max_seconds) for part in manifest.parts])
     folder = _made(cache_dir() / "stores", manifest, float(max_seconds))
-    with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
-        bad = {int(line["row"]): line["why"] for line in csv.DictReader(file)}
+    bad = _bad_files(folder)
     if len(bad) == len(manifest):
         row, why = next(iter(bad.items()))
         raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {why}")

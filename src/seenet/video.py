@@ -32,8 +32,13 @@ def read_sound(path: Path, start: float, seconds: float) -> tuple[NDArray[np.flo
             rate = track.rate
             resampler = av.AudioResampler(format="fltp", rate=rate)
             whole = math.nan if container.duration is None else container.duration / av.time_base
-            pieces, frames, wanted = [], 0, round((start + seconds) * rate)
+            if start > 1:  # a little before: what is sought is a key frame near by
+                container.seek(round((start - 1) * av.time_base))
+            pieces, frames, first, wanted = [], 0, 0, math.inf
             for frame in container.decode(track):
+                if not pieces:
+                    first = max(0, round((start - (frame.time or 0.0)) * rate))
+                    wanted = first + round(seconds * rate)
                 for piece in resampler.resample(frame):
                     pieces.append(piece.to_ndarray())
                     frames += piece.samples
@@ -43,5 +48,4 @@ def read_sound(path: Path, start: float, seconds: float) -> tuple[NDArray[np.flo
         raise ValueError(f"cannot be decoded ({error.strerror or error})") from error
     if not pieces:
         raise ValueError("empty: no samples")
-    samples = np.concatenate(pieces, axis=1).T[round(start * rate) : wanted]
-    return samples, rate, whole
+    return np.concatenate(pieces, axis=1).T[first : int(wanted)], rate, whole

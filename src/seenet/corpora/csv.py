@@ -52,6 +52,9 @@ def read(
     rows["path"] = rows["path"].str.replace("\\", "/", regex=False)
     if "utterance" not in rows:
         rows["utterance"] = rows["path"].str.replace(r"\.[^./]+$", "", regex=True)
+        for name in ("start", "end"):  # several clips of one file
+            if name in rows:
+                rows["utterance"] += "-" + rows[name]
     rows["path"] = as_on_disk(folder, rows["path"])
     labelled = rows["emotion"] != ""
     unlabelled, rows = rows["path"][~labelled], rows[labelled].copy()
@@ -74,9 +77,12 @@ def _table(path: Path, delimiter: str | None) -> tuple[pd.DataFrame, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SeenetError(f"dataset.table='{path}' cannot be read: {reason(error)}") from error
     header = text.lstrip().partition("\n")[0]
+    if delimiter is not None and len(delimiter) != 1:
+        raise SeenetError(f"dataset.delimiter='{delimiter}': expected one character, or null to find it out")
     mark = delimiter or max(",;\t", key=header.count)
     try:
-        table = pd.read_csv(io.StringIO(text), sep=mark, dtype=str, keep_default_na=False, skipinitialspace=True)
+        as_text = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
+        table = pd.read_csv(io.StringIO(text), sep=mark, **as_text)
     except ValueError as error:
         raise SeenetError(f"dataset.table='{path}' cannot be read: {reason(error)}") from error
     return table.rename(columns=str.strip), mark

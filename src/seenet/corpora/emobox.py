@@ -1,6 +1,7 @@
 """The lists of EmoBox: 32 corpora with published folds (Ma et al. 2024, github.com/emo-box/EmoBox, folder `data`)."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,7 +122,8 @@ def _read_list(path: Path) -> pd.DataFrame:
             entry = json.loads(line)
             # Older lists say audio and label.
             clip = (entry["key"], entry.get("wav") or entry["audio"], entry.get("emo") or entry["label"])
-            rows.append((*clip, entry.get("start_time"), entry.get("end_time")))
+            times = (math.nan if entry.get(name) is None else float(entry[name]) for name in ("start_time", "end_time"))
+            rows.append((*map(str, clip), *times))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise SeenetError(f"'{path}' line {number}: no entry of key, wav and emo ({reason(error)})") from error
     table = pd.DataFrame(rows, columns=["utterance", "path", "emotion", "start", "end"])

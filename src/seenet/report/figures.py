@@ -18,7 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 def selected_on(selection: str) -> str:
     """What the epoch was selected on, for a legend."""
-    return "test fold (selects the epoch)" if selection == "test" else "held-out speakers"
+    return "test fold (selects the epoch)" if selection == "test" else "development part"
 
 
 def _save(figure: Figure, path: Path) -> None:
