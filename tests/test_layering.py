@@ -18,6 +18,7 @@ ROOMS = [
         "video",
         "audio",
         "corpora",
+        "decoding",
         "store",
         "schemes",
         "folds",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-import seenet.store
+import seenet.decoding
 from seenet.audio import BadAudio, read_audio
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
@@ -125,13 +125,13 @@ def _names(folder: Path) -> Manifest:
 
 
 def _prepare_slowly(folder: Path) -> None:
-    decoded = seenet.store._decoded
+    decoded = seenet.decoding._decoded
 
     def slowly(*arguments: object):
         time.sleep(0.002)
         return decoded(*arguments)
 
-    seenet.store._decoded = slowly
+    seenet.decoding._decoded = slowly
     prepare(_names(folder), 6.0)
 
 
@@ -177,7 +177,7 @@ def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.store, "_finish", killed)
+        patch.setattr(seenet.decoding, "_finish", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(manifest, 6.0)
     part = next((tmp_path / "cache/stores").glob("*.part"))
@@ -281,7 +281,7 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
     expected = whole_store(prepare(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     function = {"finished": "write_whole", "linked": "FileLock", "renamed": "_tidy"}[moment]
-    original, calls = getattr(seenet.store, function), []
+    original, calls = getattr(seenet.decoding, function), []
 
     def killed(*arguments: object):
         calls.append(arguments)
@@ -290,14 +290,14 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.store, function, killed)
+        patch.setattr(seenet.decoding, function, killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(manifest, 6.0)
 
     def never(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(seenet.store, "_decoded", never)
+    monkeypatch.setattr(seenet.decoding, "_decoded", never)
     assert whole_store(prepare(manifest, 6.0).folder) == expected
 
 

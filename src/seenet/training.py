@@ -12,12 +12,13 @@ from seenet.backbone.weights import find_weights
 from seenet.build import build
 from seenet.console import is_main_process, say
 from seenet.corpus import load_corpus, scheme_of
+from seenet.decoding import BAD_FILES, write_bad_files
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol, audit, choose_folds, make_folds
 from seenet.manifest import Manifest
 from seenet.report.tables import print_run
 from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
-from seenet.store import BAD_FILES, prepare, refuse_bad_files, write_bad_files
+from seenet.store import prepare, refuse_bad_files
 from seenet.trainer import TrainerPlan
 
 

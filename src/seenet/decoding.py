@@ -1,0 +1,244 @@
+"""From audio files to a finished store, through kills at any moment.
+
+A store is a folder named after a hash of what it was made from: the bytes of every audio file, the rate and the crop.
+A changed file makes another store. It grows under another name, with a journal, so that a killed preparation goes on
+where it was; it is renamed when complete. Of two processes one makes it and the other waits.
+"""
+
+import csv
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from seenet.audio import RATE, BadAudio, read_audio
+from seenet.console import progress, say
+from seenet.manifest import Manifest
+from seenet.paths import whole, write_whole
+
+FORMAT = 2
+FULL_SCALE = 32768
+BAD_FILES = "bad_files.csv"
+"""The list, in a store's folder, of the files that could not be used: row of the manifest, file, why."""
+_ABANDONED = 7 * 24 * 3600.0  # seconds after which nobody goes on with a preparation
+_BLOCK = 64  # clips between two writes: what a kill can cost
+
+INDEX = np.dtype(
+    [
+        ("offset", "<i8"),
+        ("length", "<i8"),
+        ("scale", "<f4"),
+        ("samples", "<u8"),
+        ("content", "S32"),
+        ("rate", "<i4"),
+        ("channels", "<i2"),
+        ("seconds", "<f8"),
+        ("clipped", "<f4"),
+        ("silent", "?"),
+    ]
+)
+"""One row a clip: where its samples lie, what full scale stands for, hashes of its samples and of its file's bytes, and
+what the file was. A clip that could not be used has length 0."""
+
+
+def file_digest(path: Path) -> str:
+    """A hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+@lru_cache(maxsize=256)
+def _content(path: str, size: int, changed: int) -> str:
+    """A hash of a file's bytes, once for all the clips that are cut from it."""
+    return file_digest(Path(path))
+
+
+Stretch = tuple[str, float, float]
+"""A file, and where a clip starts and ends in it, in seconds; NaN is the file's beginning or end."""
+
+
+def _decoded(stretch: Stretch, max_seconds: float) -> tuple[bytes, list[object]]:
+    """A clip's samples as bytes, and its line of the journal; for a bad file no samples, and why."""
+    path, start, end = stretch
+    try:
+        recording = read_audio(Path(path), max_seconds, start, end)
+        status = os.stat(path)  # noqa: PTH116
+        content = _content(path, status.st_size, status.st_mtime_ns)
+    except BadAudio as error:
+        return b"", [str(error)]
+    wave = recording.waveform
+    peak = float(np.abs(wave).max())
+    scale = np.float32(max(peak, 1.0))
+    samples = np.clip(np.rint(wave * (FULL_SCALE / scale)), -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
+    digest = int.from_bytes(hashlib.blake2b(samples, digest_size=8).digest(), "little")
+    facts = [recording.rate, recording.channels, recording.seconds, recording.clipped, peak == 0]
+    return samples, [len(wave), float(scale), digest, content, *facts]
+
+
+def _in_order(stretches: Iterator[Stretch], max_seconds: float) -> Iterator[tuple[bytes, list[object]]]:
+    """Decode on all cores, in order, never far ahead: memory does not grow with the corpus."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and resampling release the interpreter's lock
+        ahead: deque[Future[tuple[bytes, list[object]]]] = deque()
+        try:
+            for stretch in stretches:
+                ahead.append(pool.submit(_decoded, stretch, max_seconds))
+                if len(ahead) >= _BLOCK:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _resume(folder: Path) -> int:
+    """Cut a half-made store back to its last whole clip, and say how many clips it holds."""
+    journal, audio = folder / "journal.jsonl", folder / "audio.i16"
+    journal.touch()
+    audio.touch()
+    clips, written, samples, limit = 0, 0, 0, audio.stat().st_size // 2
+    with journal.open("rb") as file:
+        for line in file:
+            facts = json.loads(line) if line.endswith(b"\n") else None
+            if facts is None or samples + _samples(facts) > limit:
+                break
+            clips, written, samples = clips + 1, written + len(line), samples + _samples(facts)
+    os.truncate(journal, written)
+    os.truncate(audio, 2 * samples)
+    return clips
+
+
+def _samples(facts: list[Any]) -> int:
+    """How many samples a line of the journal stands for: none where it only says why."""
+    return 0 if len(facts) == 1 else facts[0]
+
+
+def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
+    """Decode what is not yet in a half-made store."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*.tmp-*"):  # by a kill in the middle of writing
+        left.unlink()
+    done, count = _resume(folder), len(manifest)
+    if done:
+        say(f"going on with a preparation of {manifest.name} that was interrupted: {done} of {count} clips are there")
+    stretches = _stretches(manifest)
+    clips = _in_order(itertools.islice(stretches, done, None), max_seconds)
+    clips = progress(clips, count, f"preparing {manifest.name}", done)
+    with (folder / "audio.i16").open("ab") as audio, (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
+        while block := list(itertools.islice(clips, _BLOCK)):
+            audio.writelines(samples for samples, _ in block)
+            audio.flush()  # the samples first: the journal never names what is not there
+            journal.writelines(json.dumps(line) + "\n" for _, line in block)
+            journal.flush()
+
+
+def _stretches(manifest: Manifest) -> Iterator[Stretch]:
+    """Where each clip lies."""
+    paths = (os.path.join(manifest.root, path) for path in manifest.column("path"))  # noqa: PTH118
+    return zip(paths, manifest.column("start").tolist(), manifest.column("end").tolist(), strict=True)
+
+
+def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
+    """Turn the journal into the index, and give the key of the content."""
+    index, bad = np.zeros(len(manifest), INDEX), {}
+    state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
+    offset = 0
+    with (folder / "journal.jsonl").open("rb") as journal:
+        for row, (clip, line) in enumerate(zip(_clips(manifest), journal, strict=True)):
+            facts = json.loads(line)
+            if len(facts) == 1:
+                bad[row] = facts[0]
+            else:
+                index[row] = (offset, *facts)
+                offset += _samples(facts)
+            state.update(f"{clip}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
+    np.save(folder / "index.npy", index)
+    write_bad_files(folder / BAD_FILES, manifest, bad)
+    return state.hexdigest()
+
+
+def _clips(manifest: Manifest) -> Iterator[str]:
+    """A clip's name and where in its file it lies."""
+    columns = (manifest.column(name).tolist() for name in ("utterance", "start", "end"))
+    return (f"{name}\x1f{start}\x1f{end}" for name, start, end in zip(*columns, strict=True))
+
+
+def write_bad_files(path: Path, manifest: Manifest, bad: Mapping[int, str]) -> None:
+    """Write the list of files that could not be used: row of the manifest, file, why."""
+    paths = manifest.column("path")
+    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "file", "why"])
+        writer.writerows([row, paths[row], why] for row, why in bad.items())
+
+
+def _signature(manifest: Manifest, max_seconds: float) -> str:
+    """A hash of the files' names, sizes and times of change: what tells without reading that nothing moved."""
+    state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds, str(manifest.root)]).encode(), digest_size=8)
+    for clip, path in zip(_clips(manifest), manifest.column("path"), strict=True):
+        try:
+            status = os.stat(os.path.join(manifest.root, path))  # noqa: PTH116, PTH118
+            moved = f"{status.st_size}-{status.st_mtime_ns}"
+        except OSError as error:
+            moved = str(error.strerror)
+        state.update(f"{clip}\x1f{path}\x1f{moved}\x1e".encode())
+    return state.hexdigest()
+
+
+def read_bad_files(folder: Path) -> dict[int, str]:
+    """The rows of a finished store whose files could not be used, and why."""
+    with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
+        return {int(line["row"]): line["why"] for line in csv.DictReader(file)}
+
+
+def _mended(folder: Path, manifest: Manifest, max_seconds: float) -> bool:
+    """Whether a file that could not be used can be now: by a change of rights, say, or a library installed since."""
+    bad = read_bad_files(folder)
+    stretches = (stretch for row, stretch in enumerate(_stretches(manifest)) if row in bad)
+    return bool(bad) and any(samples for samples, _ in _in_order(stretches, max_seconds))
+
+
+def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
+    """The folder of a manifest's store, which is made where it does not exist."""
+    link = stores / f"{manifest.name}-{_signature(manifest, max_seconds)}.link"
+    growing = link.with_suffix(".part")
+    with FileLock(f"{growing}.lock"):
+        if link.is_file() and (folder := stores / link.read_text(encoding="utf-8")).is_dir():
+            (folder / "journal.jsonl").unlink(missing_ok=True)  # left by a kill after the renaming
+            if not _mended(folder, manifest, max_seconds):
+                return folder
+        say(f"decoding {len(manifest)} clips of {manifest.name} into {stores} (once)")
+        _fill(growing, manifest, max_seconds)
+        folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
+        write_whole(link, folder.name)  # before the renaming: a kill between the two costs nothing
+        with FileLock(f"{folder}.lock"):
+            if folder.is_dir():  # the same content from another place
+                shutil.rmtree(growing)
+            else:
+                growing.replace(folder)
+        (folder / "journal.jsonl").unlink(missing_ok=True)
+    _tidy(stores, manifest.name)
+    return folder
+
+
+def _tidy(stores: Path, name: str) -> None:
+    """Remove what a killed preparation left long ago, of a corpus that has changed since."""
+    for left in stores.glob(f"{name}-*.part"):
+        if time.time() - left.stat().st_mtime < _ABANDONED:
+            continue
+        try:
+            with FileLock(f"{left}.lock", timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except Timeout:  # another process is at work in it
+            continue
