@@ -169,6 +169,7 @@ def test_a_header_alone_is_an_error(tmp_path: Path):
         read(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_table_of_the_size_of_release_2(tmp_path: Path):
     """264705 clips with five votes each, numbered so that every value can be told from the row's number."""
     count = 264705

@@ -37,8 +37,8 @@ def train(cfg: DictConfig) -> list[Path]:
     if not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
     weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
-    plan: TrainerPlan = build(cfg.trainer, "trainer")
     manifest, classes, indices = load_corpus(cfg)
+    plan: TrainerPlan = build(cfg.trainer, "trainer")  # after the corpus, whose mistakes need not wait for torch
     protocol: Protocol = build(cfg.protocol, "protocol")
     folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
     chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
