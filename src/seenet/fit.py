@@ -207,7 +207,7 @@ class FoldRun:
         manifest = self.corpus.manifest
         corpus = f"{manifest.name}{' (SYNTHETIC)' if manifest.synthetic else ''}"
         names = (self.cfg.backbone.name, self.cfg.aug.name, self.cfg.aux_task.name, self.cfg.protocol.name)
-        return f"{corpus}, test fold {self.fold.number} {self.fold.name}: {', '.join(names)}"
+        return f"{corpus}, test fold {f'{self.fold.number} {self.fold.name}'.strip()}: {', '.join(names)}"
 
     def _run(self, step: Any, **options: Any) -> None:
         try:
