@@ -33,8 +33,8 @@ def read(root: str | None = None) -> Manifest:
     """Every labelled utterance but the two that nobody has.
 
     An utterance is named by split, dialogue and number (`dev_dia3_utt0`), since each split counts its dialogues from 0.
-    The published clips are mp4 videos, which must be converted: a wav or flac file of the same name in the same folder
-    is used instead. Speakers are roles, and one name may stand for several people (`All`, `Ross and Rachel`).
+    The published clips are mp4 videos, which the extra `video` reads; a wav or flac file of the same name in the same
+    folder is used instead. Speakers are roles, and one name may stand for several people (`All`, `Ross and Rachel`).
 
     Args:
         root: a folder that holds the three CSV files and the three folders of clips, wherever in it they lie; None
