@@ -151,7 +151,7 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
         process = multiprocessing.get_context("spawn").Process(target=_prepare_slowly, args=(tmp_path / "killed",))
         process.start()
         deadline = time.monotonic() + 60
-        while (size := sum(p.stat().st_size for p in (cache / "stores").glob("x-*.part/audio.i16"))) <= sizes[-1]:
+        while (size := sum(p.stat().st_size for p in (cache / "stores").glob("x-*.part/journal.jsonl"))) <= sizes[-1]:
             assert time.monotonic() < deadline
             assert process.is_alive()
             time.sleep(0.005)
