@@ -187,7 +187,7 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
         codes = _codes(manifest, kind, digests)
         known = {name: present(codes[part]) for name, part in parts.items()}
         size = max(map(len, known.values()))
-        known = {name: np.pad(present, (0, size - len(present))) for name, present in known.items()}
+        known = {name: np.pad(there, (0, size - len(there))) for name, there in known.items()}
         shared = {(a, b): both for a, b in itertools.combinations(parts, 2) if (both := known[a] & known[b]).any()}
         verdict[kind] = int(sum(both.sum() for both in shared.values()))
         if not shared:

@@ -27,7 +27,7 @@ class Split:
     name: str = ""
 
 
-_JUDGED = 100_000
+_JUDGED = 100_000  # clips on which the balance of a large corpus is judged
 NONE: Indices = np.array([], dtype=np.int64)
 
 
