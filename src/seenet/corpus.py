@@ -16,7 +16,7 @@ from seenet.manifest import Manifest, join
 from seenet.paths import conf_dir
 from seenet.schemes import GivenSplit, Scheme
 
-DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file")
+DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file", "partner")
 """Keys of a dataset's YAML that are not its parser's."""
 
 
@@ -53,7 +53,8 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
     classes = resolve_classes(wanted, counts)
     if cfg.test_dataset is not None:
         tests = _named_corpora(cfg.test_dataset, "test_dataset", classes)
-        if manifest.name in {test.name for test in tests}:
+        tests = [test for test in tests if test.name != manifest.name]  # a sweep over dataset= may name it in a list
+        if not tests:
             raise SeenetError(f"test_dataset={manifest.name} is the training corpus itself; leave test_dataset out")
         name = f"{manifest.name}_to_{'_'.join(test.name for test in tests)}"
         manifest = join(name, {"train": manifest, **{f"test_{test.name}": test for test in tests}})

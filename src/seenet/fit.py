@@ -6,31 +6,31 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
+import soundfile
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
-from seenet.backbone.weights import Weights
+from seenet.audio import RATE
 from seenet.build import build
 from seenet.callbacks import CURVES, History, checkpoints
 from seenet.console import is_main_process, say
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
-from seenet.folds import Fold, Protocol
-from seenet.manifest import Manifest
+from seenet.folds import Fold
+from seenet.job import Job
 from seenet.module import EmotionModel
+from seenet.noise.base import Noise
 from seenet.paths import whole
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
-from seenet.runs import write_json, write_predictions
+from seenet.runs import TRAINED, condition_of, names_of, write_json, write_predictions
 from seenet.seeds import INITIALISATION, mix
-from seenet.store import Store
-from seenet.trainer import TrainerPlan
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)
@@ -43,14 +43,8 @@ _NOISE = (
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
 )
 
-
-@dataclass(frozen=True)
-class Corpus:
-    """What is trained and tested on: the utterances, their samples and the classes in their order."""
-
-    manifest: Manifest
-    store: Store
-    classes: tuple[str, ...]
+MISTAKES = 8
+"""How many of the most confident mistakes of a fold leave their sound."""
 
 
 def _optimizer(node: DictConfig) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
@@ -68,45 +62,31 @@ class FoldRun:
     """A fold of a run, from a configuration to the files it leaves.
 
     Args:
-        cfg: the composed configuration.
-        corpus: the utterances.
+        job: what is trained and tested.
         fold: the fold.
-        weights: of the backbone.
-        plan: how to train.
-        folder: of the fold.
-        protocol: tells what selects the epoch.
+        folder: where to; None is the fold's place in the job's run.
     """
 
-    def __init__(
-        self,
-        cfg: DictConfig,
-        corpus: Corpus,
-        fold: Fold,
-        weights: Weights,
-        plan: TrainerPlan,
-        folder: Path,
-        protocol: Protocol,
-    ):
-        self.cfg, self.corpus, self.fold, self.plan, self.folder = cfg, corpus, fold, plan, folder
-        self.protocol = protocol
+    def __init__(self, job: Job, fold: Fold, folder: Path | None = None):
+        self.job, self.fold, cfg = job, fold, job.cfg
+        self.folder = folder or job.run.fold_folder(fold)
         for message in _NOISE:
             warnings.filterwarnings("ignore", message=message)
         lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.training) % 2**32, verbose=False)
-        classes = len(corpus.classes)
+        train, dev, test = (
+            Part(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)
+        )
         used_elsewhere = ("family", "checkpoint", "revision", "path", "recipe")
-        backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=weights)
+        backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=job.weights)
         self.model = EmotionModel(
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
-            auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=classes),
+            auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=len(job.classes), train=train),
             optimizer=_optimizer(cfg.optim),
-            classes=corpus.classes,
+            classes=job.classes,
             seed=cfg.seed,
         )
-        self.logger = build(cfg.logger, "logger", save_dir=str(folder))
-        train, dev, test = (
-            Part(corpus.manifest, corpus.store, part, corpus.classes) for part in (fold.train, fold.dev, fold.test)
-        )
+        self.logger = build(cfg.logger, "logger", save_dir=str(self.folder))
         self.data = build(
             cfg.data,
             "data",
@@ -114,8 +94,7 @@ class FoldRun:
             train=train,
             dev=dev,
             test=test,
-            augmentation=build(cfg.aug, "aug"),
-            noise=build(cfg.noise, "noise"),
+            augmentation=job.augmentation,
             seed=cfg.seed,
         )
 
@@ -143,8 +122,8 @@ class FoldRun:
         if last.is_file():
             say(f"{label} goes on from {last}")
         callbacks: list[Callback] = [history, *checkpoints(self.folder)]
-        trainer = self.plan.make(self.folder, self.logger, callbacks)
-        self._run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
+        trainer = self.job.plan.make(self.folder, self.logger, callbacks)
+        self.run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
             **made_with,
@@ -154,7 +133,7 @@ class FoldRun:
         }
         if trainer.is_global_zero:
             self._write_curves(history, label)
-            write_json(self.folder / "trained.json", trained)
+            write_json(self.folder / TRAINED, trained)
             last.unlink(missing_ok=True)
         return trained
 
@@ -165,16 +144,19 @@ class FoldRun:
             writer.writerows(history.rows)
         curves_figure(
             {label: history.rows},
-            selected_on(self.protocol.selection),
+            selected_on(self.job.protocol.selection),
             self._title(),
             self.folder / "curves.png",
         )
 
-    def test(self, folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Test the best epoch and leave predictions.csv, confusion.png and, last of all, result.json.
+    def test(self, folder: Path, condition: Noise, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Test the best epoch and leave predictions.csv, embeddings.npy, confusion.png and, last of all, result.json.
+
+        In clean conditions it leaves the sound of the worst mistakes too. The first test predicts the development part.
 
         Args:
             folder: of the test condition.
+            condition: what is done to the clips.
             facts: the fields of result.json that are known before the test.
 
         Returns:
@@ -183,33 +165,66 @@ class FoldRun:
         start = time.perf_counter()
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
-        trainer = self.plan.make(self.folder, False, [])
-        self._run(trainer.test, verbose=False)
-        values = self.model.test_figures
-        classes, manifest = self.corpus.classes, self.corpus.manifest
+        dev = self.folder / "dev_predictions.csv"
+        if self.job.protocol.selection == "dev" and not dev.is_file():
+            trainer = self.job.plan.make(self.folder, False, [])
+            self.run(trainer.predict, return_predictions=False)
+            if trainer.is_global_zero:
+                self._write_predictions(dev)
+        self.data.noise = condition
+        trainer = self.job.plan.make(self.folder, False, [])
+        self.run(trainer.test, verbose=False)
+        values, classes = self.model.test_figures, self.job.classes
         recall = {c: None if r != r else r for c, r in zip(classes, values["recall"].tolist(), strict=True)}
         metrics = {name: values[name].item() for name in ("ua", "wa", "macro_f1")}
         metrics |= {"recall": recall, "confusion": values["confusion"].tolist()}
         result = {**facts, "metrics": metrics, "seconds": facts["seconds"] + time.perf_counter() - start}
         if trainer.is_global_zero:
-            names, speakers, labels = (manifest.column(c) for c in ("utterance", "speaker", "emotion"))
-            rows = []
-            for prediction in self.model.predictions:
-                k, p = prediction.index, prediction.probabilities
-                rows.append([names[k], speakers[k], labels[k], classes[p.index(max(p))], *p])
-            write_predictions(folder / "predictions.csv", classes, rows)
-            title = f"{self._title()}\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
+            rows = self._write_predictions(folder / "predictions.csv")
+            with whole(folder / "embeddings.npy") as path, path.open("wb") as file:
+                np.save(file, np.stack([prediction.embedding for prediction in self.model.predictions]))
+            if not condition.settings:
+                self._write_mistakes(rows, folder / "mistakes")
+            title = f"{self._title()}, {condition_of(result)}"
+            title += f"\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
             confusion_figure(metrics["confusion"], classes, title, folder / "confusion.png")
             write_json(folder / "result.json", result)
         return result
 
-    def _title(self) -> str:
-        manifest = self.corpus.manifest
-        corpus = f"{manifest.name}{' (SYNTHETIC)' if manifest.synthetic else ''}"
-        names = (self.cfg.backbone.name, self.cfg.aug.name, self.cfg.aux_task.name, self.cfg.protocol.name)
-        return f"{corpus}, test fold {f'{self.fold.number} {self.fold.name}'.strip()}: {', '.join(names)}"
+    def _write_predictions(self, path: Path) -> list[list[Any]]:
+        """Write what the model last predicted; gives the rows."""
+        manifest, classes = self.job.manifest, self.job.classes
+        names, speakers, labels = (manifest.column(c) for c in ("utterance", "speaker", "emotion"))
+        rows = []
+        for prediction in self.model.predictions:
+            k, p = prediction.index, prediction.probabilities
+            rows.append([names[k], speakers[k], labels[k], classes[p.index(max(p))], *p])
+        write_predictions(path, classes, rows)
+        return rows
 
-    def _run(self, step: Any, **options: Any) -> None:
+    def _write_mistakes(self, rows: list[list[Any]], folder: Path) -> None:
+        """Write the sound of the most confident mistakes as MP3, named after their row in predictions.csv."""
+        wrong = [number for number, (_, _, label, predicted, *_) in enumerate(rows) if label != predicted]
+        wrong.sort(key=lambda number: -max(rows[number][4:]))
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():  # by a kill
+            left.unlink()
+        for number in wrong[:MISTAKES]:
+            clip = self.job.store.waveform(self.model.predictions[number].index)
+            soundfile.write(folder / f"{number}.mp3", np.clip(clip, -1, 1), RATE)
+
+    def _title(self) -> str:
+        manifest, names = self.job.manifest, names_of(self.job.config)
+        corpus = f"{manifest.name}{' (SYNTHETIC)' if manifest.synthetic else ''}"
+        chosen = ", ".join(names[group] for group in ("backbone", "aug", "aux_task", "protocol"))
+        return f"{corpus}, test fold {f'{self.fold.number} {self.fold.name}'.strip()}: {chosen}"
+
+    def run(self, step: Any, **options: Any) -> None:
+        """Let a Lightning trainer take a step (fit, test, predict); what the user can put right is one line.
+
+        Raises:
+            SeenetError: the GPU's memory is too small.
+        """
         try:
             step(self.model, datamodule=self.data, **options)
         except SIGTERMException as error:  # Lightning's own exit code is 0, which a scheduler takes for success
@@ -219,7 +234,7 @@ class FoldRun:
                 raise KeyboardInterrupt from error
             raise
         except torch.OutOfMemoryError as error:
-            size, steps = self.cfg.data.batch_size, self.plan.accumulate_grad_batches
+            size, steps = self.job.cfg.data.batch_size, self.job.plan.accumulate_grad_batches
             way = (
                 "shorten data.max_seconds or take a smaller backbone"
                 if size == 1

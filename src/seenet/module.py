@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
@@ -22,10 +24,17 @@ CHECK_EVERY = 50  # steps between looks at the loss: each look waits for the dev
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one clip: its row in the manifest and a probability for each class."""
+    """What a model says of one clip.
+
+    Attributes:
+        index: its row in the manifest.
+        probabilities: of each class.
+        embedding: its pooled vector, float16. Shape (dim,).
+    """
 
     index: int
     probabilities: list[float]
+    embedding: NDArray[np.float16]
 
 
 class EmotionModel(lightning.LightningModule):
@@ -40,7 +49,8 @@ class EmotionModel(lightning.LightningModule):
         seed: of the run.
 
     Attributes:
-        predictions: of the test fold, in the order of the manifest, once `trainer.test` has run.
+        predictions: of the test fold once `trainer.test` has run, or of the development part once `trainer.predict`
+            has, in the order of the manifest.
         test_figures: what `FoldMetrics` gives for the test fold, then too.
     """
 
@@ -69,7 +79,10 @@ class EmotionModel(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Class probabilities, shape (batch, classes)."""
-        pooled = self.pool(batch)
+        return self._classify(self.pool(batch))
+
+    def _classify(self, pooled: Tensor) -> Tensor:
+        """Class probabilities of pooled vectors, shape (batch, classes)."""
         return self.auxiliary.predict(self.head(pooled).float().softmax(dim=1), pooled)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -129,18 +142,39 @@ class EmotionModel(lightning.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Predict a batch of the test fold."""
-        probabilities = self(batch)
-        self.metrics["test"].update(probabilities, batch.labels)
-        rows = zip(batch.indices.tolist(), probabilities.double().tolist(), strict=True)
-        self.predictions += [Prediction(index, values) for index, values in rows]
+        self.metrics["test"].update(self._predict(batch), batch.labels)
+
+    def _predict(self, batch: Batch) -> Tensor:
+        """Probabilities of a batch, which are remembered; shape (batch, classes)."""
+        pooled = self.pool(batch)
+        probabilities = self._classify(pooled)
+        rows = zip(batch.indices.tolist(), probabilities.double().tolist(), pooled.half().cpu().numpy(), strict=True)
+        self.predictions += [Prediction(*row) for row in rows]
+        return probabilities
+
+    def on_predict_start(self) -> None:
+        """Forget earlier predictions."""
+        self.predictions = []
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        """Predict a batch of the development part."""
+        self._predict(batch)
+
+    def on_predict_epoch_end(self) -> None:
+        """Gather every process' predictions."""
+        self._gather_predictions()
 
     def on_test_epoch_end(self) -> None:
-        """Close the fold's figures and gather every process' predictions, in the order of the manifest.
+        """Close the fold's figures and gather every process' predictions.
 
         Here and not after `trainer.test`, which leaves the model on the CPU, where NCCL cannot gather.
         """
         self.test_figures = {name: value.cpu() for name, value in self.metrics["test"].compute().items()}
         self.metrics["test"].reset()
+        self._gather_predictions()
+
+    def _gather_predictions(self) -> None:
+        """The predictions of all processes, in the order of the manifest."""
         if self.trainer.world_size > 1:
             shares: list[list[Prediction]] = [[] for _ in range(self.trainer.world_size)]
             torch.distributed.all_gather_object(shares, self.predictions)

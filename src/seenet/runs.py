@@ -17,10 +17,13 @@ from typing import Any
 from seenet.folds import Fold
 from seenet.paths import conf_dir, whole, write_whole
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of result.json and predictions.csv; docs/results.md describes it."""
 
-UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes", "test_dataset")
+TRAINED = "trained.json"
+"""The file that says that a fold's training is finished."""
+
+UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes", "test_dataset", "sweep")
 """Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes, tests)."""
 
 RECORDED = (
@@ -67,14 +70,20 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
     Args:
         config: the resolved configuration.
         learned: what the configuration alone does not tell: the corpus' content, the classes, the weights, the
-            precision.
+            precision, and how partners are drawn where the augmentation asks for any.
     """
     kept = {key: value for key, value in config.items() if key not in UNLEARNED}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("num_workers", "partner")}
     dataset = kept["dataset"]
     kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}
     kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k != "path"}
     return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
+
+
+def names_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """What a run is called after: the choice of each group; augmentations are joined by `+`."""
+    groups = ("backbone", "pooling", "aux_task", "protocol")
+    return {"aug": "+".join(config["aug"]), **{group: config[group]["name"] for group in groups}}
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,9 @@ class Run:
     def of(cls, output_dir: Path, corpus: str, config: Mapping[str, Any], learned: Mapping[str, Any]) -> "Run":
         """The run that a resolved configuration describes."""
         base = identity(config, learned)
-        names = [config[group]["name"] for group in ("backbone", "aug", "aux_task", "protocol")]
-        return cls(output_dir / "-".join([corpus, *names, f"seed{config['seed']}", digest(base)]), base)
+        names = names_of(config)
+        chosen = [names[group] for group in ("backbone", "aug", "aux_task", "protocol")]
+        return cls(output_dir / "-".join([corpus, *chosen, f"seed{config['seed']}", digest(base)]), base)
 
     def run_id(self, fold: int) -> str:
         """The hash that names one fold's training."""
@@ -104,13 +114,24 @@ class Run:
         """Where a fold's training lies; folds with the same training share it."""
         return self.folder / f"fold{fold.training}"
 
-    def test_folder(self, fold: Fold, noise: Mapping[str, Any]) -> Path:
-        """Where the results of a fold under one test condition lie."""
-        settings = {k: v for k, v in noise.items() if k not in ("name", "_target_")}
-        condition = noise["name"] + (f"-{digest(settings)}" if settings else "")
+    def test_folder(self, fold: Fold, name: str, settings: Mapping[str, object]) -> Path:
+        """Where the results of a fold under one test condition lie.
+
+        Args:
+            fold: the fold.
+            name: of the condition.
+            settings: what tells it from others of that name.
+        """
+        condition = name + (f"-{digest(settings)}" if settings else "")
         return self.fold_folder(fold) / (
             condition if fold.number == fold.training else f"{condition}-fold{fold.number}"
         )
+
+
+def condition_of(result: Mapping[str, Any]) -> str:
+    """What the test condition of a result is called, e.g. `clean` or `snr5-babble`."""
+    source = result["condition"].get("source")
+    return f"{result['noise']}-{source}" if source else result["noise"]
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -118,8 +139,13 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     path = folder / "result.json"
     if not path.is_file():
         return None
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = read_json(path)
     return result if result.get("schema") == SCHEMA else None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -70,31 +70,32 @@ class TrainerPlan:
         name = torch.cuda.get_device_name() if self.accelerator == "gpu" else "cpu"
         return name if self.devices == 1 else f"{self.devices} x {name}"
 
-    def make(self, folder: Path, logger: Any, callbacks: Sequence[Any]) -> Any:
-        """A Lightning Trainer that writes below `folder`."""
+    def make(self, folder: Path, logger: Any, callbacks: Sequence[Any], **options: Any) -> Any:
+        """A Lightning Trainer that writes below `folder`; options go before its own."""
         import lightning
 
         from seenet.callbacks import WholeCheckpoints
 
-        return lightning.Trainer(
-            default_root_dir=folder,
-            accelerator=self.accelerator,
-            devices=self.devices,
-            precision=self.precision,
+        usual = {
+            "default_root_dir": folder,
+            "accelerator": self.accelerator,
+            "devices": self.devices,
+            "precision": self.precision,
             # layerdrop and masking leave parameters out of some steps, which plain ddp takes for an error
-            strategy="ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy,
-            max_epochs=self.max_epochs,
-            accumulate_grad_batches=self.accumulate_grad_batches,
-            gradient_clip_val=self.gradient_clip_val,
-            logger=logger,
-            callbacks=list(callbacks),
-            plugins=[WholeCheckpoints()],
-            use_distributed_sampler=False,  # our batch samplers know the processes
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            log_every_n_steps=1,
-        )
+            "strategy": "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy,
+            "max_epochs": self.max_epochs,
+            "accumulate_grad_batches": self.accumulate_grad_batches,
+            "gradient_clip_val": self.gradient_clip_val,
+            "logger": logger,
+            "callbacks": list(callbacks),
+            "plugins": [WholeCheckpoints()],
+            "use_distributed_sampler": False,  # our batch samplers know the processes
+            "num_sanity_val_steps": 0,
+            "enable_model_summary": False,
+            "enable_progress_bar": sys.stderr.isatty(),
+            "log_every_n_steps": 1,
+        }
+        return lightning.Trainer(**{**usual, **options})
 
 
 def no_logger(**_: object) -> Any:

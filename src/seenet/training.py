@@ -1,115 +1,112 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
-import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from seenet.backbone.weights import find_weights
-from seenet.build import build
 from seenet.console import is_main_process, say
-from seenet.corpus import load_corpus, scheme_of
 from seenet.decoding import BAD_FILES, write_bad_files
-from seenet.errors import SeenetError
-from seenet.folds import Fold, Protocol, audit, choose_folds, make_folds
+from seenet.folds import Fold, audit
+from seenet.job import Job
 from seenet.manifest import Manifest
 from seenet.report.tables import print_run
-from seenet.runs import SCHEMA, Run, git_commit, read_result, versions
-from seenet.store import prepare, refuse_bad_files
-from seenet.trainer import TrainerPlan
+from seenet.runs import SCHEMA, TRAINED, git_commit, names_of, read_json, read_result, versions
 
 
 def train(cfg: DictConfig) -> list[Path]:
-    """Train and test every fold that the configuration asks for; what is finished is reused.
+    """Train every fold that the configuration asks for, and test it under every condition; what is finished is reused.
 
     Args:
         cfg: the composed configuration (conf/train.yaml).
 
     Returns:
-        The folder with the result of each fold.
+        The folder with each result.
 
     Raises:
         SeenetError: anything the user can put right; finished folds stay finished.
     """
-    if not isinstance(cfg.seed, int) or cfg.seed < 0:
-        raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
-    weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
-    manifest, classes, indices = load_corpus(cfg)
-    plan: TrainerPlan = build(cfg.trainer, "trainer")  # after the corpus, whose mistakes need not wait for torch
-    protocol: Protocol = build(cfg.protocol, "protocol")
-    folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
-    chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
-    store = prepare(manifest, cfg.data.max_seconds)
-    refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
-    folds = [fold.without(store.bad) for fold in folds]
-    for number in chosen:
-        _require_clips(manifest, folds[number], classes)
-    audits = {number: audit(manifest, store.digests, folds[number], protocol) for number in chosen}
-    _announce(manifest, classes, folds, protocol, {str(found["verdict"]) for found in audits.values()})
-
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    learned = {
-        "corpus": manifest.digest(),
-        "classes": classes,
-        "audio": store.key,
-        "weights": weights.fingerprint,
-        "trainer": plan.learned(),
-    }
-    run = Run.of(Path(cfg.output_dir), manifest.name, config, learned)
+    job = Job.of(cfg)
+    audits = {n: audit(job.manifest, job.store.digests, job.folds[n], job.protocol) for n in job.chosen}
+    _announce(job, {str(found["verdict"]) for found in audits.values()})
+    run = job.run
     say(f"run {run.folder}")
-    if store.bad and is_main_process():
-        write_bad_files(run.folder / BAD_FILES, manifest, store.bad)
-    common = {
-        "schema": SCHEMA,
-        "dataset": manifest.name,
-        "synthetic": manifest.synthetic,
-        **{group: cfg[group].name for group in ("backbone", "aug", "aux_task", "noise", "protocol")},
-        "selection": protocol.selection,
-        "remark": protocol.remark,
-        "n_folds": len(folds),
-        "seed": cfg.seed,
-        "classes": list(classes),
-        "bad_files": {"count": len(store.bad), "list": BAD_FILES if store.bad else None},
-        "corpora": {part.name: _kept(part, classes) for part in manifest.parts or (manifest,)},
-        "config": config,
-    }
+    if job.store.bad and is_main_process():
+        write_bad_files(run.folder / BAD_FILES, job.manifest, job.store.bad)
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in job.conditions}
+    for position, number in enumerate(job.chosen, start=1):
+        fold = job.folds[number]
+        with _alone(run.fold_folder(fold)):
+            label = f"fold {number} ({position}/{len(job.chosen)})"
+            for result in _test_fold(job, fold, label, audits[number]):
+                results[result["noise"]].append(result)
+    if is_main_process():
+        from seenet.report.summary import draw_confusion, draw_curves
+
+        draw_curves(run.folder, next(iter(results.values())))
+        for of_condition in results.values():
+            draw_confusion(run.folder, of_condition)
+    for of_condition in results.values():
+        print_run(of_condition)
+    say(f"checkpoints, predictions and pictures: {run.folder}")
+    return [folder for _, _, folder in job.tests()]
+
+
+def _test_fold(job: Job, fold: Fold, label: str, audited: Mapping[str, object]) -> list[dict[str, Any]]:
+    """The results of one fold under every condition, after training it where that is still to be done."""
+    folders = {name: folder for each, name, folder in job.tests() if each.number == fold.number}
+    results = {name: read_result(folder) for name, folder in folders.items()}
+    if all(results.values()):
+        say(f"fold {fold.number}: finished before, reused")
+        return [result for result in results.values() if result]
+    from seenet.fit import FoldRun  # brings Lightning and transformers
+
+    fold_run = FoldRun(job, fold)
     made_with = {
         "versions": versions(),
         "git_commit": git_commit(),
-        "device": plan.device_name(),
-        "precision": plan.precision,
+        "device": job.plan.device_name(),
+        "precision": job.plan.precision,
     }
-    results, folders = [], []
-    for position, number in enumerate(chosen, start=1):
-        fold = folds[number]
-        folder, tested = run.fold_folder(fold), run.test_folder(fold, config["noise"])
-        with _alone(folder):
-            result = read_result(tested)
-            if result is None:
-                from seenet.fit import Corpus, FoldRun  # brings Lightning and transformers
+    done = job.run.fold_folder(fold) / TRAINED
+    trained = read_json(done) if done.is_file() else fold_run.train(label, made_with)
+    facts = {**_facts(job, fold), "audit": audited, **trained}
+    for name, folder in folders.items():
+        if results[name] is None:
+            condition = job.conditions[name]
+            config = {**job.config, "noise": job.config["noise"] | {"conditions": {}}}
+            config["noise"]["conditions"][name] = job.config["noise"]["conditions"][name]
+            about = {"noise": name, "condition": condition.settings, "config": config}
+            results[name] = fold_run.test(folder, condition, {**facts, **about})
+        else:
+            say(f"fold {fold.number}, {name}: tested before, reused")
+    return [result for result in results.values() if result]
 
-                label = f"fold {number} ({position}/{len(chosen)})"
-                fold_run = FoldRun(cfg, Corpus(manifest, store, classes), fold, weights, plan, folder, protocol)
-                done = folder / "trained.json"
-                trained = json.loads(done.read_text()) if done.is_file() else fold_run.train(label, made_with)
-                sizes = {f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")}
-                facts = {"run_id": run.run_id(number), "fold": number, "audit": audits[number], **sizes}
-                facts |= {"test_part": fold.name, "trained_fold": fold.training}
-                result = fold_run.test(tested, {**common, **facts, **trained})
-            else:
-                say(f"fold {number}: finished before, reused")
-        results.append(result)
-        folders.append(tested)
-    if is_main_process():
-        from seenet.report.summary import draw_run
 
-        draw_run(run.folder, results, folders[0].name)
-    print_run(results)
-    say(f"checkpoints, predictions and pictures: {run.folder}")
-    return folders
+def _facts(job: Job, fold: Fold) -> dict[str, Any]:
+    """What result.json says of a fold whatever was trained and tested."""
+    manifest, protocol = job.manifest, job.protocol
+    return {
+        "schema": SCHEMA,
+        "run_id": job.run.run_id(fold.number),
+        "dataset": manifest.name,
+        "synthetic": manifest.synthetic,
+        **names_of(job.config),
+        "selection": protocol.selection,
+        "remark": protocol.remark,
+        "fold": fold.number,
+        "test_part": fold.name,
+        "trained_fold": fold.training,
+        "n_folds": len(job.folds),
+        "seed": job.cfg.seed,
+        "classes": list(job.classes),
+        **{f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")},
+        "bad_files": {"count": len(job.store.bad), "list": BAD_FILES if job.store.bad else None},
+        "corpora": {part.name: _kept(part, job.classes) for part in manifest.parts or (manifest,)},
+    }
 
 
 def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -118,37 +115,21 @@ def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
     return {"clips": len(corpus), "merged": corpus.merge, "dropped": dropped}
 
 
-def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
-    for part in ("dev", "test"):
-        if len(getattr(fold, part)) == 0:
-            raise SeenetError(f"fold {fold.number} has no clip in its {part} part; choose other folds")
-    present = set(manifest.column("emotion")[fold.train])
-    absent = [c for c in classes if c not in present]
-    if absent:
-        raise SeenetError(f"fold {fold.number} has no clip of class '{absent[0]}' to train on; choose other folds")
-
-
-def _announce(
-    manifest: Manifest,
-    classes: tuple[str, ...],
-    folds: list[Fold],
-    protocol: Protocol,
-    verdicts: set[str],
-) -> None:
-    for corpus in manifest.parts or (manifest,):
-        kept, counts = _kept(corpus, classes), corpus.counts()
-        used = corpus.table[corpus.table["emotion"].isin(classes)]
+def _announce(job: Job, verdicts: set[str]) -> None:
+    for corpus in job.manifest.parts or (job.manifest,):
+        kept, counts = _kept(corpus, job.classes), corpus.counts()
+        used = corpus.table[corpus.table["emotion"].isin(job.classes)]
         say(
             f"{'SYNTHETIC corpus' if corpus.synthetic else 'corpus'} {corpus.name}: {len(used)} clips, "
             f"{len(set(used['speaker']) - {''})} speakers, "
-            + ", ".join(f"{c} {counts[c]}" for c in classes if c in counts)
+            + ", ".join(f"{c} {counts[c]}" for c in job.classes if c in counts)
             + "".join(f"; {old} counted as {new}" for old, new in kept["merged"].items())
             + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
         )
-    tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in folds)
+    tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in job.folds)
     say(f"test folds: {tests} clips; audit: {', '.join(sorted(verdicts))}")
-    if protocol.remark:
-        say(f"! {protocol.remark}")
+    if job.protocol.remark:
+        say(f"! {job.protocol.remark}")
 
 
 def _alone(folder: Path) -> AbstractContextManager[object]:

@@ -32,7 +32,7 @@ WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 def choices(group: str) -> str:
     """The shipped choices of a configuration group."""
-    return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+    return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml")))
 
 
 def _choices_in_help(group: str) -> str:

@@ -1,13 +1,16 @@
-"""Jobs of a sweep: each leaves a note of what it did, and the end compares them."""
+"""Sweeps: a plan before the first job, a note of what each job did, and a comparison and a report at the end."""
 
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -16,6 +19,8 @@ from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, one_line
 from seenet.errors import SeenetError
 
 NOTE = "arm.json"
+APART = ("fold", "seed", "noise")
+"""Settings that make no arm of their own: an arm is their mean, or is shown once for each test condition."""
 
 
 def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
@@ -25,13 +30,13 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
         cfg: the composed configuration.
         job: returns the folders of its results.
     """
-    hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode != RunMode.MULTIRUN:
         answer(cfg, job)
         return
-    overrides = list(hydra.overrides.task)
-    print(f"\n=== arm {hydra.job.num}: {' '.join(overrides)}", flush=True)
-    note: dict[str, Any] = {"number": hydra.job.num, "overrides": overrides, "results": [], "error": None}
+    overrides = list(hydra_config.overrides.task)
+    print(f"\n=== arm {hydra_config.job.num}: {' '.join(overrides)}", flush=True)
+    note: dict[str, Any] = {"number": hydra_config.job.num, "overrides": overrides, "results": [], "error": None}
     try:
         # Each process of a distributed run is this command again, and would start the whole sweep.
         if cfg.trainer.strategy == "ddp" or cfg.trainer.devices != 1:
@@ -40,29 +45,59 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     except EXPECTED as error:
         if WANTS_TRACEBACK:
             traceback.print_exc()
-        fail(error, hydra.job.config_name)
-        note["error"] = one_line(error, hydra.job.config_name)
+        fail(error, hydra_config.job.config_name)
+        note["error"] = one_line(error, hydra_config.job.config_name)
     except Exception as error:
         traceback.print_exc()
         note["error"] = f"{type(error).__name__}: {error}"
-    Path(hydra.runtime.output_dir, NOTE).write_text(json.dumps(note), encoding="utf-8")
+    Path(hydra_config.runtime.output_dir, NOTE).write_text(json.dumps(note), encoding="utf-8")
 
 
-def arm_names(overrides: list[list[str]]) -> list[str]:
-    """A name for each job: the overrides that not all jobs share, folds apart.
+def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """A name for each job: the overrides that not all jobs share, but for those that make no arm of their own.
 
     Args:
         overrides: of each job.
     """
     shared = set.intersection(*map(set, overrides))
-    return [" ".join(o for o in job if o not in shared and not o.startswith("fold=")) or "all" for job in overrides]
+    ways = [[o for o in job if o not in shared and o.partition("=")[0].lstrip("+") not in APART] for job in overrides]
+    return [" ".join(way) or "all" for way in ways]
 
 
-class CompareArms(Callback):
-    """Ends a sweep with one table of its arms, and with exit code 1 where one failed."""
+def _jobs(config: DictConfig) -> list[list[str]]:
+    """The overrides of each job of a sweep, as Hydra's own sweeper divides them."""
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
+    return [list(job) for job in BasicSweeper.split_arguments(overrides, None)[0]]
+
+
+class SweepCallback(Callback):
+    """Plans a sweep where asked to; ends it with a table and a report, and with exit code 1 where a job failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forget an earlier sweep's notes; look whether everything is there."""
+        for note in Path(config.hydra.sweep.dir).rglob(NOTE):
+            note.unlink()
+        if not (config.sweep.check or config.sweep.dry):
+            return
+        name = config.hydra.job.config_name
+        try:
+            jobs = _jobs(config)
+            cfgs = [hydra.compose(name, overrides=job) for job in jobs]
+            from seenet.plan import make_plan  # heavy
+
+            make_plan(dict(zip(map(" ".join, _told_apart(jobs)), cfgs, strict=True)))
+        except EXPECTED as error:
+            if WANTS_TRACEBACK:
+                raise
+            fail(error, name)
+            sys.exit(1)
+        if config.sweep.dry:
+            sys.exit(0)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Read the jobs' notes and compare."""
+        """Read the jobs' notes, compare and report."""
+        from seenet.report.page import write_report
         from seenet.report.tables import print_arms
 
         folder = Path(config.hydra.sweep.dir)
@@ -75,8 +110,16 @@ class CompareArms(Callback):
                 arms.setdefault(name, []).append(json.loads(text))
         if arms:
             print_arms(arms)
+            if config.sweep.report:
+                print(f"report: {write_report([folder], folder / 'report')}", flush=True)
         failed = [note for note in notes if note["error"]]
         for note in failed:
             print(f"failed: {' '.join(note['overrides'])}: {note['error']}", file=sys.stderr)
         if failed:
             sys.exit(1)
+
+
+def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The overrides of each job that not all jobs share; all of them where they share all."""
+    shared = set.intersection(*map(set, jobs))
+    return [[o for o in job if o not in shared] or list(job) for job in jobs]

@@ -26,12 +26,14 @@ class EmotionData(lightning.LightningDataModule):
         dev: what selects the epoch.
         test: the test part.
         augmentation: an `Augmentation`; training batches only.
-        noise: a `Noise`; test batches only.
         seed: of the run.
         batch_size: clips a batch and process.
         balanced: draw clips with weight 1 / class count, with replacement.
         partner: how partners are drawn: `uniform` over the training part, or `class_first`.
         num_workers: loader processes; 0 reads in the main one, which is fastest from a memory-mapped store.
+
+    Attributes:
+        noise: the test condition, a `Noise`; test batches only.
 
     Raises:
         SeenetError: a size that makes no batch.
@@ -43,7 +45,6 @@ class EmotionData(lightning.LightningDataModule):
         dev: Part,
         test: Part,
         augmentation: Callable[[Batch, torch.Generator], Batch],
-        noise: Callable[[Batch], Batch],
         seed: int,
         batch_size: int = 64,
         balanced: bool = True,
@@ -56,7 +57,8 @@ class EmotionData(lightning.LightningDataModule):
         if num_workers < 0:
             raise SeenetError(f"data.num_workers={num_workers}: expected 0 or more")
         self.parts = {"train": train, "dev": dev, "test": test}
-        self.augmentation, self.noise = augmentation, noise
+        self.augmentation = augmentation
+        self.noise: Callable[[Batch], Batch] = _as_is
         self.seed, self.batch_size, self.balanced = seed, batch_size, balanced
         self.partner = partner if augmentation.needs_partner else None
         self.num_workers = num_workers
@@ -98,6 +100,10 @@ class EmotionData(lightning.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         """Every clip of the test part once."""
         return self._evaluation("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        """Every clip of the development part once."""
+        return self._evaluation("dev")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Send a batch without waiting for it: it lies in pinned memory where the device is a GPU."""

@@ -1,13 +1,46 @@
 """The contract of a test condition."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
+from omegaconf import DictConfig
+
+from seenet.build import build
 from seenet.data.batch import Batch
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest
+from seenet.store import Store
 
 
 class Noise(ABC):
-    """A change to the clips of a test fold. It never touches training, so it never retrains."""
+    """A change to the clips of a test fold. It never touches training, so it never retrains.
+
+    Attributes:
+        settings: JSON values that tell one condition from another of the same name.
+    """
+
+    settings: Mapping[str, object]
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:
         """The batch as the model hears it; a function of each clip alone, the same in every run."""
+
+
+def build_conditions(node: DictConfig, manifest: Manifest, store: Store) -> dict[str, Noise]:
+    """Every test condition that `noise` names, in the order of the configuration.
+
+    Args:
+        node: its `conditions` hold one target each, by name.
+        manifest: the corpus that is tested.
+        store: its waveforms.
+
+    Raises:
+        SeenetError: no condition, or a setting that its target does not have.
+    """
+    conditions = node.get("conditions")
+    if not conditions:
+        raise SeenetError("noise names no condition; a YAML file of conf/noise holds some under 'conditions:'")
+    return {
+        name: build(each, f"noise.conditions.{name}", manifest=manifest, store=store)
+        for name, each in conditions.items()
+    }

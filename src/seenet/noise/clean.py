@@ -1,11 +1,23 @@
 """Clips as they were recorded."""
 
+from collections.abc import Mapping
+
 from seenet.data.batch import Batch
+from seenet.manifest import Manifest
 from seenet.noise.base import Noise
+from seenet.store import Store
 
 
 class Clean(Noise):
-    """Adds nothing."""
+    """Adds nothing.
+
+    Args:
+        manifest: the corpus that is tested.
+        store: its waveforms.
+    """
+
+    def __init__(self, manifest: Manifest, store: Store):
+        self.settings: Mapping[str, object] = {}
 
     def __call__(self, batch: Batch) -> Batch:
         """The same batch."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
+from seenet.runs import condition_of
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
@@ -16,24 +17,34 @@ def read_curves(path: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
-def draw_run(folder: Path, results: Sequence[Mapping[str, Any]], condition: str) -> None:
-    """Write confusion-<condition>.png (clips of these folds pooled) and curves.png into a run's folder.
+def _title(results: Sequence[Mapping[str, Any]]) -> str:
+    first = results[0]
+    corpus = f"{first['dataset']}{' (SYNTHETIC)' if first['synthetic'] else ''}"
+    names = ", ".join(first[group] for group in ("backbone", "aug", "aux_task", "protocol"))
+    return f"{corpus}, {len(results)} of {first['n_folds']} folds: {names}"
+
+
+def draw_confusion(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write confusion-<condition>.png, the clips of these folds pooled, into a run's folder.
+
+    Args:
+        folder: of the run.
+        results: one for each fold, of the same condition.
+    """
+    first, condition = results[0], condition_of(results[0])
+    pooled = np.sum([r["metrics"]["confusion"] for r in results], axis=0)
+    ua = np.mean([r["metrics"]["ua"] for r in results])
+    caption = f"{_title(results)}, {condition}\nmean UA over folds {100 * ua:.1f} %"
+    confusion_figure(pooled.tolist(), first["classes"], caption, folder / f"confusion-{condition}.png")
+
+
+def draw_curves(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write curves.png into a run's folder.
 
     Args:
         folder: of the run; its folds lie below.
         results: one for each fold.
-        condition: the test condition's folder name.
     """
-    first = results[0]
-    corpus = f"{first['dataset']}{' (SYNTHETIC)' if first['synthetic'] else ''}"
-    title = (
-        f"{corpus}, {len(results)} of {first['n_folds']} folds: "
-        f"{first['backbone']}, {first['aug']}, {first['aux_task']}, {first['protocol']}"
-    )
-    pooled = np.sum([r["metrics"]["confusion"] for r in results], axis=0)
-    ua = np.mean([r["metrics"]["ua"] for r in results])
-    caption = f"{title}\nmean UA over folds {100 * ua:.1f} %"
-    confusion_figure(pooled.tolist(), first["classes"], caption, folder / f"confusion-{condition}.png")
     trained = sorted({r["trained_fold"] for r in results})
     histories = {f"fold {k}": read_curves(folder / f"fold{k}" / "curves.csv") for k in trained}
-    curves_figure(histories, selected_on(first["selection"]), title, folder / "curves.png")
+    curves_figure(histories, selected_on(results[0]["selection"]), _title(results), folder / "curves.png")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from seenet.console import say, terminal
 from seenet.report.published import published
+from seenet.runs import condition_of
 
 Result = Mapping[str, Any]
 SCORES = {"ua": "UA %", "wa": "WA %", "macro_f1": "macro-F1 %"}
@@ -48,7 +49,7 @@ def print_run(results: Sequence[Result]) -> None:
     first = results[0]
     say(
         f"\n{first['dataset']} ({len(first['classes'])} classes), backbone={first['backbone']} aug={first['aug']} "
-        f"aux_task={first['aux_task']} noise={first['noise']} protocol={first['protocol']} seed={first['seed']}"
+        f"aux_task={first['aux_task']} noise={condition_of(first)} protocol={first['protocol']} seed={first['seed']}"
     )
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("test fold", *SCORES.values(), "test clips", "best epoch"):
@@ -69,15 +70,23 @@ def print_run(results: Sequence[Result]) -> None:
 
 
 def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
-    """One row an arm: what was overridden, and its mean ± std over the folds run."""
-    say("\ncomparison of arms (mean ± std over folds)")
+    """One row an arm and test condition: its mean ± std over the folds and seeds run."""
+    say("\ncomparison of arms (mean ± std over folds and seeds)")
     table = Table(box=box.SIMPLE_HEAD)
+    conditions = dict.fromkeys(condition_of(r) for results in arms.values() for r in results)
     table.add_column("arm")
-    for column in (*SCORES.values(), "folds", "test clips"):
+    if len(conditions) > 1:
+        table.add_column("noise")
+    for column in (*SCORES.values(), "folds", "seeds", "test clips"):
         table.add_column(column, justify="right")
     for name, results in arms.items():
-        clips = str(sum(r["n_test"] for r in results))
-        table.add_row(name, *_scores(results), str(len(results)), clips)
+        for condition in conditions:
+            here = [r for r in results if condition_of(r) == condition]
+            if here:
+                counts = (len(set(r[key] for r in here)) for key in ("fold", "seed"))
+                clips = sum(r["n_test"] for r in here)
+                shown = [condition] if len(conditions) > 1 else []
+                table.add_row(name, *shown, *_scores(here), *map(str, counts), str(clips))
     terminal().print(table)
     for remark in _remarks([r for results in arms.values() for r in results]):
         say(f"! {remark}")

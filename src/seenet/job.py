@@ -1,0 +1,129 @@
+"""One job: a composed configuration checked against what is on this machine, and the run that it stands for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from seenet.augment.base import Augmentation
+from seenet.augment.chain import build_augmentation
+from seenet.backbone.weights import Weights, find_weights
+from seenet.build import build
+from seenet.corpus import load_corpus, scheme_of
+from seenet.errors import SeenetError
+from seenet.folds import Fold, Protocol, choose_folds, make_folds
+from seenet.manifest import Manifest
+from seenet.noise.base import Noise, build_conditions
+from seenet.runs import TRAINED, Run, read_result
+from seenet.store import Store, prepare, refuse_bad_files
+from seenet.trainer import TrainerPlan
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained and tested, and where it goes.
+
+    Attributes:
+        cfg: the composed configuration (conf/train.yaml).
+        config: the same, resolved.
+        manifest: the utterances.
+        store: their samples.
+        classes: the emotions in their order.
+        protocol: tells what selects the epoch.
+        folds: all of the scheme, without files that cannot be used.
+        chosen: the numbers of those to run.
+        weights: of the backbone.
+        plan: how to train.
+        augmentation: of the training clips.
+        conditions: how to test, by name.
+        run: its identity and folder.
+    """
+
+    cfg: DictConfig
+    config: dict[str, Any]
+    manifest: Manifest
+    store: Store
+    classes: tuple[str, ...]
+    protocol: Protocol
+    folds: list[Fold]
+    chosen: list[int]
+    weights: Weights
+    plan: TrainerPlan
+    augmentation: Augmentation
+    conditions: dict[str, Noise]
+    run: Run
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> "Job":
+        """Check a configuration against the machine; audio that is not yet decoded is.
+
+        Raises:
+            SeenetError: anything the user can put right.
+        """
+        if not isinstance(cfg.seed, int) or cfg.seed < 0:
+            raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
+        weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
+        manifest, classes, indices = load_corpus(cfg)
+        # after the corpus, whose mistakes need not wait for torch
+        plan: TrainerPlan = build(cfg.trainer, "trainer")
+        augmentation = build_augmentation(cfg.aug)
+        protocol: Protocol = build(cfg.protocol, "protocol")
+        folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
+        chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
+        store = prepare(manifest, cfg.data.max_seconds)
+        refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
+        folds = [fold.without(store.bad) for fold in folds]
+        for number in chosen:
+            _require_clips(manifest, folds[number], classes)
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
+        learned = {
+            "corpus": manifest.digest(),
+            "classes": classes,
+            "audio": store.key,
+            "weights": weights.fingerprint,
+            "trainer": plan.learned(),
+            "partner": config["data"]["partner"] if augmentation.needs_partner else None,
+        }
+        return cls(
+            cfg=cfg,
+            config=config,
+            manifest=manifest,
+            store=store,
+            classes=classes,
+            protocol=protocol,
+            folds=folds,
+            chosen=chosen,
+            weights=weights,
+            plan=plan,
+            augmentation=augmentation,
+            conditions=build_conditions(cfg.noise, manifest, store),
+            run=Run.of(Path(cfg.output_dir), manifest.name, config, learned),
+        )
+
+    def tests(self) -> Iterator[tuple[Fold, str, Path]]:
+        """Every chosen fold under every condition, and the folder of its result."""
+        for number in self.chosen:
+            for name, condition in self.conditions.items():
+                fold = self.folds[number]
+                yield fold, name, self.run.test_folder(fold, name, condition.settings)
+
+    def untested(self) -> int:
+        """How many results are missing."""
+        return sum(read_result(folder) is None for _, _, folder in self.tests())
+
+    def untrained(self) -> list[Fold]:
+        """A fold for each training that is still to be done."""
+        waiting = {f.training: f for f, _, folder in self.tests() if read_result(folder) is None}
+        return [f for f in waiting.values() if not (self.run.fold_folder(f) / TRAINED).is_file()]
+
+
+def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
+    for part in ("dev", "test"):
+        if len(getattr(fold, part)) == 0:
+            raise SeenetError(f"fold {fold.number} has no clip in its {part} part; choose other folds")
+    present = set(manifest.column("emotion")[fold.train])
+    absent = [c for c in classes if c not in present]
+    if absent:
+        raise SeenetError(f"fold {fold.number} has no clip of class '{absent[0]}' to train on; choose other folds")

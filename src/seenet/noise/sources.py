@@ -1,0 +1,167 @@
+"""Where noise comes from: two kinds of random numbers, other speakers, or recordings in a folder."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seenet.console import say
+from seenet.corpora.files import files_below
+from seenet.corpora.folder import AUDIO
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest, Utterance
+from seenet.store import Store, prepare
+
+LONGEST = 600.0  # seconds that are kept of a recording
+TALKERS = 6
+TRIES = 100  # places in a recording that may be silent before the loudest one is taken
+
+Array = NDArray[np.float32]
+
+
+class Source(ABC):
+    """Noise of any length, never silent.
+
+    Attributes:
+        settings: JSON values that tell it from others.
+    """
+
+    settings: Mapping[str, object]
+
+    @abstractmethod
+    def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
+        """Noise for a clip, at any level.
+
+        Args:
+            index: the clip's row in the manifest.
+            length: in samples at 16 kHz.
+            rng: the only source of randomness.
+
+        Returns:
+            Shape (length,).
+        """
+
+
+class White(Source):
+    """Gaussian, of equal power at every frequency."""
+
+    def __init__(self):
+        self.settings = {"source": "white"}
+
+    def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
+        """Independent samples."""
+        return rng.standard_normal(length, dtype=np.float32)
+
+
+class Pink(Source):
+    """Gaussian, its power falling by 3 dB an octave, without a constant part."""
+
+    def __init__(self):
+        self.settings = {"source": "pink"}
+
+    def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
+        """White noise with its spectrum divided by the square root of the frequency."""
+        size = max(length, 2)
+        spectrum = np.fft.rfft(rng.standard_normal(size))
+        spectrum[0] = 0
+        spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
+        return np.fft.irfft(spectrum, size)[:length].astype(np.float32)
+
+
+class Recordings(Source):
+    """The recordings of a folder, each from a random place; a shorter one is repeated.
+
+    Args:
+        folder: DEMAND, MUSAN, NOISEX-92 or any; every audio file below it is used, but for silent ones.
+    """
+
+    def __init__(self, folder: Path):
+        files = [path.relative_to(folder).as_posix() for path in files_below(folder, AUDIO)]
+        if not files:
+            raise SeenetError(f"noise.source='{folder}' holds no audio file ({', '.join(AUDIO)})")
+        manifest = Manifest(f"noise-{folder.name}", folder, [Utterance(file, file, "other") for file in files])
+        self.store = prepare(manifest, LONGEST)
+        if self.store.bad:
+            row, why = next(iter(self.store.bad.items()))
+            say(f"! {len(self.store.bad)} noise files cannot be used and are left out, e.g. '{files[row]}': {why}")
+        self.rows = np.flatnonzero((self.store.lengths > 0) & ~self.store.index["silent"])
+        if not len(self.rows):
+            raise SeenetError(f"noise.source='{folder}': every recording is silent")
+        self.settings = {"source": folder.name, "recordings": self.store.key}
+
+    def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
+        """A stretch of one recording."""
+        return stretch(self.store, int(rng.choice(self.rows)), length, rng)
+
+
+class Babble(Source):
+    """Six clips of other speakers of the same corpus at once, equally loud.
+
+    Args:
+        manifest: the corpus that is tested, or several that were joined.
+        store: its waveforms.
+    """
+
+    def __init__(self, manifest: Manifest, store: Store):
+        self.settings = {"source": "babble"}
+        self.store, self.speakers = store, manifest.codes("speaker")
+        sizes = [len(part) for part in manifest.parts or (manifest,)]
+        self.corpora = np.repeat(np.arange(len(sizes)), sizes)
+        self.usable = (store.lengths > 0) & ~store.index["silent"] & (self.speakers >= 0)
+
+    def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
+        """The sum of six stretches."""
+        same_corpus = self.corpora == self.corpora[index]
+        others = np.flatnonzero(self.usable & same_corpus & (self.speakers != self.speakers[index]))
+        if not len(others):
+            raise SeenetError("noise.source=babble needs a corpus that names two speakers or more; take white or pink")
+        pieces = [stretch(self.store, int(row), length, rng) for row in rng.choice(others, TALKERS)]
+        return np.sum([piece / np.sqrt(np.square(piece).mean()) for piece in pieces], axis=0)
+
+
+def stretch(store: Store, row: int, length: int, rng: np.random.Generator) -> Array:
+    """A stretch of one clip from a random place, the clip repeated where it is shorter; never silent.
+
+    Args:
+        store: where the clip is.
+        row: which; it is not silent as a whole.
+        length: in samples.
+        rng: the only source of randomness.
+
+    Returns:
+        Shape (length,).
+    """
+    clip = store.waveform(row)
+    if len(clip) <= length:
+        return np.resize(np.roll(clip, -int(rng.integers(len(clip)))), length)
+    for _ in range(TRIES):
+        start = int(rng.integers(len(clip) - length + 1))
+        if (piece := clip[start : start + length]).any():
+            return piece
+    start = min(int(np.abs(clip).argmax()), len(clip) - length)
+    return clip[start : start + length]
+
+
+def find_source(name: str, manifest: Manifest, store: Store) -> Source:
+    """The source of a name.
+
+    Args:
+        name: `white`, `pink`, `babble` or a folder.
+        manifest: the corpus that is tested.
+        store: its waveforms.
+
+    Raises:
+        SeenetError: neither a name nor a folder.
+    """
+    if name == "white":
+        return White()
+    if name == "pink":
+        return Pink()
+    if name == "babble":
+        return Babble(manifest, store)
+    folder = Path(name).expanduser()
+    if not name or not folder.is_dir():
+        raise SeenetError(f"noise.source='{name}': expected white, pink, babble or a folder of recordings")
+    return Recordings(folder.resolve())
