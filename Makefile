@@ -4,13 +4,31 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format benchmark wheel clean
+.PHONY: help demo demo-all reproduce-all test test-slow lint format benchmark wheel clean
+
+EXPERIMENTS := main backbones augmentation auxiliary noise cross-corpus
+OPTIONS = $(if $(DRY),sweep.dry=true) $(ARGS)
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: .venv/installed  ## train SeeNet on the embedded synthetic corpus (minutes on 2 cores)
 	$(BIN)/seenet-train
+
+# The paper's experiments: make reproduce-augmentation DATA=/data; DRY=1 prints the plan, ARGS='seed=0,1,2' adds settings.
+$(EXPERIMENTS:%=reproduce-%): reproduce-%: .venv/installed
+	@test -n "$(DATA)$$SEENET_DATA" || { echo "say where the corpora are: make $@ DATA=FOLDER" >&2; exit 1; }
+	$(if $(DATA),SEENET_DATA="$(DATA)") $(BIN)/seenet-train experiment=$(subst -,_,$*) $(OPTIONS)
+
+$(EXPERIMENTS:%=demo-%): demo-%: .venv/installed
+	$(BIN)/seenet-train experiment=demo_$(subst -,_,$*) $(OPTIONS)
+
+reproduce-all:  ## every experiment of the paper (DATA=FOLDER of corpora); or reproduce-main, -backbones, ...; DRY=1: the plan
+	@there=0; for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory reproduce-$$each DRY=1 || there=1; done; exit $$there
+	$(if $(DRY),,@for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory reproduce-$$each || exit 1; done)
+
+demo-all:  ## the same on the embedded corpus; or demo-main, -backbones, -augmentation, -auxiliary, -noise, -cross-corpus
+	@for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory demo-$$each || exit 1; done
 
 test: lint  ## lint, then the fast tests
 	$(BIN)/python -m pytest -q

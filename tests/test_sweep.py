@@ -1,6 +1,13 @@
 """Multirun: one table at the end, failed arms listed, fold sweeps joined."""
 
 import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +15,7 @@ import pytest
 from conftest import SMALL
 from seenet.cli.sweep import arm_names
 from seenet.emotions import CLASS_SETS
+from seenet.plan import in_words
 from seenet.report.published import published
 from seenet.report.tables import mean_and_deviation, print_arms, print_run
 
@@ -42,7 +50,14 @@ def test_a_sweep_does_not_go_with_ddp(seenet_train):
 
 def result(**changes: object) -> dict:
     metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4}
-    names = {"dataset": "ravdess", "backbone": "wavlm", "aug": "ebm", "aux_task": "see", "noise": "clean"}
+    names = {
+        "dataset": "ravdess",
+        "backbone": "wavlm",
+        "aug": "ebm",
+        "aux_task": "see",
+        "noise": "clean",
+        "condition": {},
+    }
     base = {
         "protocol": "paper",
         "classes": CLASS_SETS["eight"],
@@ -54,6 +69,7 @@ def result(**changes: object) -> dict:
         "n_test": 10,
     }
     rest = {
+        "condition": {},
         "synthetic": False,
         "test_part": "",
         "remark": "",
@@ -69,7 +85,7 @@ def test_the_published_figure_stands_only_where_it_compares(capsys):
     assert published(result())["ua"] == "80.6"
     others = [CLASS_SETS["four"], ["bored", *CLASS_SETS["eight"][1:]]]
     differing = [{"protocol": "strict"}, {"n_folds": 6}, {"dataset": "synthetic"}, *({"classes": c} for c in others)]
-    for change in [*differing, {"noise": "white"}]:
+    for change in [*differing, {"noise": "snr5"}]:
         assert published(result(**change)) is None
     print_run([result(fold=k) for k in range(5)])
     assert "80.6 ± 0.5" in capsys.readouterr().out
@@ -91,3 +107,87 @@ def test_remarks_are_never_lost(capsys):
 @pytest.mark.parametrize(("values", "text"), [([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1")])
 def test_mean_and_sample_deviation(values: list[float], text: str):
     assert mean_and_deviation(values) == text
+
+
+TWELVE = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "sweep.report=false", "aug=none,ebm", "aux_task=none,see")
+
+
+def predictions(outputs: Path) -> dict[str, bytes]:
+    """The predictions of every finished run below a folder, by the run's name."""
+    found = [path for path in outputs.glob("*/fold0/clean/predictions.csv") if (path.parent / "result.json").is_file()]
+    return {path.parents[2].name: path.read_bytes() for path in found}
+
+
+@pytest.mark.slow
+def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train, tmp_path: Path):
+    whole = seenet_train(*TWELVE, "seed=0,1,2", "output_dir=whole")
+    assert whole.returncode == 0, whole.stderr
+    expected = predictions(tmp_path / "whole")
+    assert len(expected) == len(set(expected.values())) == 12
+    command = [str(Path(sys.executable).with_name("seenet-train")), *TWELVE, "seed=0,1,2", "output_dir=killed"]
+    rng, survived = random.Random(), []
+    for _ in range(3):
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+        before = len(predictions(tmp_path / "killed"))
+        while len(predictions(tmp_path / "killed")) <= before and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 4))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        survived.append(len(predictions(tmp_path / "killed")))
+    assert survived[0] < 12, "the first kill came too late to prove anything"
+    last = seenet_train(*TWELVE, "seed=0,1,2", "output_dir=killed")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout.count("finished before, reused") == survived[-1]
+    assert predictions(tmp_path / "killed") == expected
+
+    broken = next((tmp_path / "whole").glob("*-none-none-strict-seed1-*"))
+    (broken / "fold0/clean/result.json").unlink()
+    (broken / "fold0/best.ckpt").write_bytes(b"torn")  # what a failing disk leaves
+    again = seenet_train(*TWELVE, "seed=0,1,2", "output_dir=whole")
+    assert again.returncode == 1
+    assert len(predictions(tmp_path / "whole")) == 11
+    assert again.stderr.count("failed: ") == 1
+    assert "aug=none aux_task=none seed=1" in again.stderr.split("failed: ")[1]
+
+
+def test_arms_are_means_over_seeds(capsys):
+    results = [result(seed=seed, metrics={"ua": ua, "wa": ua, "macro_f1": ua}) for seed, ua in enumerate((0.5, 0.7))]
+    print_arms({"aug=ebm": results})
+    row = next(line for line in capsys.readouterr().out.splitlines() if "aug=ebm" in line)
+    assert row.split() == ["aug=ebm", *["60.0", "±", "14.1"] * 3, "1", "2", "20"]
+    assert arm_names([["aug=ebm", "seed=0"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
+    assert arm_names([["seed=0", "noise=clean"], ["seed=1", "noise=snr5"]]) == ["all", "all"]
+
+
+def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path):
+    arguments = ("-m", *SMALL, "trainer.max_epochs=1", "aug=none,ebm", "fold=0", "noise=[clean,snr5]")
+    seenet_train(*SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm")
+    plan = seenet_train(*arguments, "sweep.dry=true")
+    assert plan.returncode == 0, plan.stderr
+    rows = {line.split()[0]: line.split()[1:5] for line in plan.stdout.splitlines() if line.strip().startswith("aug=")}
+    assert rows == {"aug=none": ["1", "0", "2", "0"], "aug=ebm": ["1", "1", "2", "1"]}
+    assert re.search(r"about \d+ s on cpu", plan.stdout)
+    assert "GB free" in plan.stdout
+    assert len(list((tmp_path / "outputs").glob("synthetic-*"))) == 1, "a plan trains nothing"
+
+
+def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train, tmp_path: Path):
+    (tmp_path / "data/RAVDESS/Actor_01").mkdir(parents=True)
+    run = seenet_train(
+        *("experiment=main", "backbone.path=/nowhere", "backbone.checkpoint=null"),
+        SEENET_DATA=str(tmp_path / "data"),
+    )
+    assert run.returncode == 1
+    missing = [line for line in run.stdout.splitlines() if line.startswith("missing")]
+    words = ("backbone.path='/nowhere'", "iemocap", "msp", "RAVDESS", "trainer=cpu")
+    assert all(sum(word in line for line in missing) == 1 for word in words), run.stdout
+    assert "nothing was started" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list((tmp_path / "outputs").glob("*-*"))
+
+
+@pytest.mark.parametrize("seconds, words", [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")])
+def test_durations_are_said_as_people_say_them(seconds: float, words: str):
+    assert in_words(seconds) == words

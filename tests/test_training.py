@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
@@ -20,6 +21,7 @@ from conftest import SMALL
 from seenet.callbacks import WholeCheckpoints
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
+from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.training import train
 
@@ -140,21 +142,64 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
         return Run.of(tmp_path, "x", resolved, {"corpus": "a", "audio": "b", **learned}).run_id(0)
 
     same = [
-        *("fold=1", "noise=white", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"),
+        *(
+            "fold=1",
+            "noise=all",
+            "noise.source=babble",
+            "sweep.report=false",
+            "logger=csv",
+            "output_dir=/x",
+            "data.num_workers=3",
+            "trainer=cpu",
+        ),
         *("data.max_seconds=6", "classes=[sad,happy,angry,neutral]"),  # other ways of saying the same
     ]
     for override in same:
         assert name(override) == name(), override
     other = [
-        *("seed=1", "aug=mixup", "aug.ratio_db=[0,0]", "aux_task.weight=0.5", "protocol=paper"),
-        *("optim.lr=1", "data.batch_size=1", "data.partner=class_first", "backbone.final_dropout=0.5"),
+        *("seed=1", "aug=mixup", "aug=[ebm,mixup]", "aug.ebm.ratio_db=[0,0]", "aux_task.weight=0.5", "protocol=paper"),
+        *("optim.lr=1", "data.batch_size=1", "backbone.final_dropout=0.5"),
         "dataset.folds=leave_one_speaker_out",
     ]
     for override in other:
         assert name(override) != name(), override
-    for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}):
+    for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}, {"partner": "class_first"}):
         assert name(**learned) != name(), learned
     assert Run.of(tmp_path, "x", OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != name()
+
+
+def test_partners_matter_where_an_augmentation_asks_for_them(config):
+    def run_folder(*overrides: str) -> Path:
+        return Job.of(config(*SMALL, *overrides)).run.folder
+
+    assert run_folder("aug=none") == run_folder("aug=none", "data.partner=class_first")
+    assert run_folder("aug=ebm") != run_folder("aug=ebm", "data.partner=class_first")
+
+
+def test_a_fold_leaves_what_a_report_needs(shared):
+    """The development part's predictions are those of the selected epoch; vectors and sounds belong to the clips."""
+    folder = shared[0] / "fold0"
+    result = json.loads((folder / "clean/result.json").read_text())
+    dev, rows = read_csv(folder / "dev_predictions.csv"), read_csv(folder / "clean/predictions.csv")
+    assert len(dev) == result["n_dev"]
+    assert not {r["speaker"] for r in dev} & {r["speaker"] for r in rows}
+    best = read_csv(folder / "curves.csv")[result["best_epoch"] - 1]
+    ua = recall_score([r["label"] for r in dev], [r["prediction"] for r in dev], average="macro")
+    assert ua == pytest.approx(float(best["dev_ua"]), abs=1e-6)
+    embeddings = np.load(folder / "clean/embeddings.npy")
+    assert (embeddings.dtype, embeddings.shape) == (np.float16, (len(rows), 64))
+    assert len(np.unique(embeddings, axis=0)) > 1
+    wrong = {k: float(r[f"p_{r['prediction']}"]) for k, r in enumerate(rows) if r["label"] != r["prediction"]}
+    heard = sorted(int(path.stem) for path in (folder / "clean/mistakes").iterdir())
+    assert heard == sorted(sorted(wrong, key=lambda k: -wrong[k])[:8])
+    manifest = read(speakers=6, clips=2)
+    row = manifest.column("utterance").tolist().index(rows[heard[0]]["utterance"])
+    clip = soundfile.read(manifest.audio_path(row))[0]
+    sound, rate = soundfile.read(folder / f"clean/mistakes/{heard[0]}.mp3")
+    assert rate == 16000
+    assert len(sound) == pytest.approx(len(clip), rel=0.1)
+    size = min(len(sound), len(clip))
+    assert np.abs(np.correlate(sound[:size], clip[:size], "full")).max() > 0.8 * (clip**2).sum()
 
 
 def test_noise_tests_again_and_trains_nothing(run, capsys, monkeypatch: pytest.MonkeyPatch):
@@ -163,7 +208,7 @@ def test_noise_tests_again_and_trains_nothing(run, capsys, monkeypatch: pytest.M
     capsys.readouterr()
     with monkeypatch.context() as patch:  # a later test on another machine must not sign for the training
         patch.setattr("seenet.training.versions", lambda: {"torch": "another"})
-        noisy = run("fold=0", "noise=white", "noise.snr_db=-20")
+        noisy = run("fold=0", "noise=snr0")
     assert json.loads((noisy[0] / "result.json").read_text())["versions"]["torch"].startswith("2.")
     printed = capsys.readouterr().out
     assert "epoch 1/" not in printed
@@ -299,7 +344,7 @@ def test_paper_protocol_says_so_everywhere(run, capsys):
         (["data.max_seconds=long"], "max_seconds=long: expected a number"),
         (["optim.lr=-1"], "optim.lr=-1"),
         (["optim.lr=fast"], "optim.lr=fast"),
-        (["noise=white", "noise.snr_db=1000"], "noise.snr_db=1000"),
+        (["noise=snr0", "noise.source=violet"], "noise.source='violet'"),
         (["dataset.merge=calm"], "dataset.merge=calm"),
         (["backbone.checkpoint=a/b/c"], "backbone.checkpoint='a/b/c'"),
         (["backbone.path=123"], "backbone.path='123'"),

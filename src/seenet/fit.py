@@ -39,6 +39,8 @@ for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are n
 _NOISE = (
     ".*does not have many workers.*",
     ".*Checkpoint directory .* exists and is not empty.*",
+    ".*custom batch sampler .* for prediction.*",
+    ".*predict returned None.*",
     ".*mismatched key_padding_mask and attn_mask.*",
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
 )

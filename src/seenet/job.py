@@ -64,7 +64,7 @@ class Job:
         """
         if not isinstance(cfg.seed, int) or cfg.seed < 0:
             raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
-        weights = find_weights(cfg.backbone.family, cfg.backbone.checkpoint, cfg.backbone.revision, cfg.backbone.path)
+        weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
         # after the corpus, whose mistakes need not wait for torch
         plan: TrainerPlan = build(cfg.trainer, "trainer")
@@ -117,6 +117,22 @@ class Job:
         """A fold for each training that is still to be done."""
         waiting = {f.training: f for f, _, folder in self.tests() if read_result(folder) is None}
         return [f for f in waiting.values() if not (self.run.fold_folder(f) / TRAINED).is_file()]
+
+
+def problems(cfg: DictConfig) -> list[str]:
+    """What keeps a job from starting: weights, corpora and hardware that are not there; empty where nothing does."""
+    found = []
+    for look in (_weights, load_corpus, lambda cfg: build(cfg.trainer, "trainer")):
+        try:
+            look(cfg)
+        except SeenetError as error:
+            found.append(str(error))
+    return found
+
+
+def _weights(cfg: DictConfig) -> Weights:
+    backbone = cfg.backbone
+    return find_weights(backbone.family, backbone.checkpoint, backbone.revision, backbone.path)
 
 
 def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from seenet.console import say, terminal
 from seenet.errors import SeenetError
 from seenet.fit import FoldRun
 from seenet.folds import Fold
-from seenet.job import Job
+from seenet.job import Job, problems
 from seenet.runs import digest
 
 PROBE_STEPS = 4  # of each kind; the first warms up and does not count
@@ -111,11 +111,19 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
     jobs: dict[str, Job] = {}
     missing: dict[str, list[str]] = {}
     for name, cfg in cfgs.items():
-        try:
-            jobs[name] = Job.of(cfg)
-        except SeenetError as error:
-            missing.setdefault(str(error), []).append(name)
-    costs = {} if missing else _probe_all(jobs.values())
+        found = problems(cfg)
+        if not found:
+            try:
+                jobs[name] = Job.of(cfg)
+            except SeenetError as error:  # of its data: bad files, folds without clips
+                found = [str(error)]
+        for message in found:
+            missing.setdefault(message, []).append(name)
+    if missing:
+        for message, names in missing.items():
+            say(f"missing ({len(names)} of {len(cfgs)} jobs): {message}")
+        raise SeenetError("not everything is there, see above; nothing was started")
+    costs = _probe_all(jobs.values())
     say("\nplan")
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("job", "folds", "trained", "tests", "tested", "about"):
@@ -135,10 +143,6 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
         about = in_words(seconds) if cost else "?" if untested else "done"
         table.add_row(name, *map(str, counts), about)
     terminal().print(table)
-    for message, names in missing.items():
-        say(f"missing: {message} [{len(names)} of {len(cfgs)} jobs]")
-    if missing:
-        raise SeenetError(f"{len(missing)} things are missing, see above; nothing was started")
     _require_disk(jobs.values(), needed + max((cost.state for cost in costs.values()), default=0))
     if costs:
         devices = sorted({job.plan.device_name() for job in jobs.values()})

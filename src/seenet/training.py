@@ -13,7 +13,7 @@ from seenet.decoding import BAD_FILES, write_bad_files
 from seenet.folds import Fold, audit
 from seenet.job import Job
 from seenet.manifest import Manifest
-from seenet.report.tables import print_run
+from seenet.report.tables import print_conditions, print_run
 from seenet.runs import SCHEMA, TRAINED, git_commit, names_of, read_json, read_result, versions
 
 
@@ -49,8 +49,10 @@ def train(cfg: DictConfig) -> list[Path]:
         draw_curves(run.folder, next(iter(results.values())))
         for of_condition in results.values():
             draw_confusion(run.folder, of_condition)
-    for of_condition in results.values():
-        print_run(of_condition)
+    if len(results) == 1:
+        print_run(*results.values())
+    else:
+        print_conditions(list(results.values()))
     say(f"checkpoints, predictions and pictures: {run.folder}")
     return [folder for _, _, folder in job.tests()]
 

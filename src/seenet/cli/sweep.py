@@ -97,7 +97,16 @@ class SweepCallback(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the jobs' notes, compare and report."""
-        from seenet.report.page import write_report
+        try:
+            failed = self._compare(config)
+        except Exception:  # Hydra would make a warning of it and end well
+            traceback.print_exc()
+            sys.exit(1)
+        if failed:
+            sys.exit(1)
+
+    def _compare(self, config: DictConfig) -> bool:
+        """Print and write what the jobs found; whether any failed."""
         from seenet.report.tables import print_arms
 
         folder = Path(config.hydra.sweep.dir)
@@ -110,13 +119,14 @@ class SweepCallback(Callback):
                 arms.setdefault(name, []).append(json.loads(text))
         if arms:
             print_arms(arms)
-            if config.sweep.report:
-                print(f"report: {write_report([folder], folder / 'report')}", flush=True)
         failed = [note for note in notes if note["error"]]
         for note in failed:
             print(f"failed: {' '.join(note['overrides'])}: {note['error']}", file=sys.stderr)
-        if failed:
-            sys.exit(1)
+        if arms and config.sweep.report:
+            from seenet.report.page import write_report
+
+            print(f"report: {write_report([folder], folder / 'report')}", flush=True)
+        return bool(failed)
 
 
 def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:

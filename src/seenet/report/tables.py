@@ -44,13 +44,21 @@ def _remarks(results: Sequence[Result]) -> list[str]:
     return list(dict.fromkeys(remarks))
 
 
-def print_run(results: Sequence[Result]) -> None:
-    """One row a fold, then the mean and, where it compares, the published figure."""
-    first = results[0]
-    say(
+def _heading(first: Result, noise: str) -> str:
+    return (
         f"\n{first['dataset']} ({len(first['classes'])} classes), backbone={first['backbone']} aug={first['aug']} "
-        f"aux_task={first['aux_task']} noise={condition_of(first)} protocol={first['protocol']} seed={first['seed']}"
+        f"aux_task={first['aux_task']} noise={noise} protocol={first['protocol']} seed={first['seed']}"
     )
+
+
+def print_run(results: Sequence[Result]) -> None:
+    """One row a fold, then the mean and, where it compares, the published figure.
+
+    Args:
+        results: one for each fold, of the same test condition.
+    """
+    first = results[0]
+    say(_heading(first, condition_of(first)))
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("test fold", *SCORES.values(), "test clips", "best epoch"):
         table.add_column(column, justify="right")
@@ -66,6 +74,24 @@ def print_run(results: Sequence[Result]) -> None:
         table.add_row(f"SeeNet, paper ({row['backbone']})", *figures, "", "", "")
     terminal().print(table)
     for remark in _remarks(results):
+        say(f"! {remark}")
+
+
+def print_conditions(results: Sequence[Sequence[Result]]) -> None:
+    """One row a test condition: its mean ± std over the folds.
+
+    Args:
+        results: for each condition one for each fold.
+    """
+    say(_heading(results[0][0], "…"))
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("noise")
+    for column in (*SCORES.values(), "folds", "test clips"):
+        table.add_column(column, justify="right")
+    for here in results:
+        table.add_row(condition_of(here[0]), *_scores(here), str(len(here)), str(sum(r["n_test"] for r in here)))
+    terminal().print(table)
+    for remark in _remarks([r for here in results for r in here]):
         say(f"! {remark}")
 
 

@@ -1,0 +1,193 @@
+"""Test conditions: the ratio as stated, the same noise for every model, rerun, batch size and worker."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from omegaconf import OmegaConf
+
+from conftest import SMALL
+from seenet.augment.none import Identity
+from seenet.corpora.synthetic import read
+from seenet.data.datamodule import EmotionData
+from seenet.data.dataset import Part
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest, Utterance, join
+from seenet.noise.additive import AdditiveNoise
+from seenet.noise.base import build_conditions
+from seenet.noise.sources import Babble, Pink, find_source
+from seenet.store import Store, prepare
+
+CLASSES = ("happy", "neutral", "sad", "angry")
+
+
+@pytest.fixture(scope="module")
+def corpus() -> tuple[Manifest, Store]:
+    """200 clips of 10 speakers."""
+    manifest = read(speakers=10, clips=5)
+    return manifest, prepare(manifest, 6.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise recordings: 48 kHz stereo, one shorter than any clip, one silent, one silent for long stretches."""
+    root = tmp_path_factory.mktemp("noises") / "DEMAND"
+    rng = np.random.default_rng(0)
+    pauses = np.where(np.arange(10 * 16000) % (5 * 16000) < 1600, 1.0, 0.0)
+    waves = {
+        "kitchen/ch01": (rng.normal(0, 0.1, (48000 * 9, 2)), 48000),
+        "click": (rng.normal(0, 0.1, 900), 16000),
+        "silent": (np.zeros(32000), 16000),
+        "pauses": (pauses * rng.normal(0, 0.1, 160000), 16000),
+    }
+    for name, (wave, rate) in waves.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(root / f"{name}.wav", wave, rate)
+    return root
+
+
+def mixed(corpus: tuple[Manifest, Store], noise: AdditiveNoise, batch_size: int, workers: int = 0) -> list[tuple]:
+    """Every clip with its noise, cut to its length: (noisy, clean)."""
+    manifest, store = corpus
+    part = Part(manifest, store, np.arange(len(manifest)), CLASSES)
+    data = EmotionData(part, part, part, Identity(), seed=0, batch_size=batch_size, num_workers=workers)
+    clips = {}
+    for batch in data.test_dataloader():
+        noisy = noise(batch)
+        for row, (index, length) in enumerate(zip(batch.indices.tolist(), batch.lengths.tolist(), strict=True)):
+            assert not noisy.waveform[row, length:].any(), "the padding stays zero"
+            clips[index] = (noisy.waveform[row, :length], batch.waveform[row, :length])
+    return [clips[index] for index in range(len(manifest))]
+
+
+@pytest.mark.parametrize("source", ["white", "pink", "babble", "folder"])
+def test_the_ratio_is_as_stated_and_the_noise_is_the_same(corpus, folder: Path, source: str):
+    source = str(folder) if source == "folder" else source
+    first = mixed(corpus, AdditiveNoise(*corpus, 5, source), 16)
+    assert len(first) == 200
+    for noisy, clean in first:
+        added = (noisy - clean).double()
+        realised = 10 * math.log10(float(clean.double().square().mean() / added.square().mean()))
+        assert realised == pytest.approx(5.0, abs=0.05)
+    for batch_size, workers in ((1, 0), (64, 2)):
+        again = mixed(corpus, AdditiveNoise(*corpus, 5, source), batch_size, workers)
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+
+
+def test_levels_differ_in_loudness_only_and_seeds_in_everything(corpus):
+    clip = corpus[1].waveform(3)
+    loud, soft = (AdditiveNoise(*corpus, snr).noise(3, clip) for snr in (0, 20))
+    np.testing.assert_allclose(loud, 10 * soft, rtol=1e-5)
+    other_clip, other_seed = AdditiveNoise(*corpus, 0).noise(4, clip), AdditiveNoise(*corpus, 0, seed=1).noise(3, clip)
+    for other in (other_clip, other_seed):
+        assert abs(np.corrcoef(loud, other)[0, 1]) < 0.1
+
+
+def test_noise_follows_the_utterance_into_joined_corpora(corpus):
+    manifest, store = corpus
+    other = read(speakers=4, clips=2, seed=1)
+    other.name = "other"
+    both = join("both", {"train": other, "test": manifest})
+    joined = prepare(both, 6.0)
+    for source in ("white", "babble"):
+        alone = AdditiveNoise(manifest, store, 10, source).noise(7, store.waveform(7))
+        row = len(both.parts[0]) + 7
+        assert np.array_equal(AdditiveNoise(both, joined, 10, source).noise(row, joined.waveform(row)), alone)
+
+
+def test_pink_noise_falls_by_3_db_an_octave():
+    spectrum = np.square(np.abs(np.fft.rfft(Pink().draw(0, 2**18, np.random.default_rng(0)))))
+    octaves = [spectrum[2**k : 2 ** (k + 1)].mean() for k in range(8, 17)]
+    steps = 10 * np.diff(np.log10(octaves))
+    assert steps.mean() == pytest.approx(-3.01, abs=0.1)
+
+
+def test_babble_is_of_others(corpus):
+    """A corpus in which each speaker is one tone: no clip hears its own."""
+    manifest, store = corpus
+    speakers = manifest.codes("speaker")
+    tones = np.array(store.index)
+    tones["offset"], tones["length"] = 16000 * speakers, 16000
+    hertz = 500 + 100 * np.arange(10)
+    audio = np.sin(2 * np.pi * hertz[:, None] * np.arange(16000) / 16000) * 20000
+    fake = Store(store.key, store.folder, (audio.astype(np.int16).ravel(),), tones, {})
+    babble = Babble(manifest, fake)
+    heard = np.zeros(10)
+    for index in range(0, 200, 5):
+        spectrum = np.abs(np.fft.rfft(babble.draw(index, 16000, np.random.default_rng(index))))[hertz]
+        assert spectrum[speakers[index]] < 1e-2 * spectrum.max()
+        heard += spectrum > 0.1 * spectrum.max()
+    assert heard.min() > 0, "and everybody is heard by somebody"
+
+
+def test_short_and_silent_clips(corpus, folder: Path):
+    for source in ("white", "pink", "babble", str(folder)):
+        noise = AdditiveNoise(*corpus, 10, source)
+        for length in (1, 2, 500):
+            assert np.isfinite(noise.noise(0, np.full(length, 0.1, dtype=np.float32))).all()
+        assert not noise.noise(0, np.zeros(800, dtype=np.float32)).any()
+
+
+def test_a_moved_folder_is_the_same_noise_and_a_changed_one_is_not(corpus, folder: Path, tmp_path: Path):
+    settings = AdditiveNoise(*corpus, 5, str(folder)).settings
+    copy = tmp_path / "DEMAND"
+    for path in folder.rglob("*.wav"):
+        (copy / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path.relative_to(folder)).write_bytes(path.read_bytes())
+    assert AdditiveNoise(*corpus, 5, str(copy)).settings == settings
+    (copy / "click.wav").unlink()
+    assert AdditiveNoise(*corpus, 5, str(copy)).settings != settings
+
+
+def test_wrong_sources_are_named(corpus, tmp_path: Path):
+    with pytest.raises(SeenetError, match=r"noise.source='violet': expected white, pink, babble or a folder"):
+        find_source("violet", *corpus)
+    with pytest.raises(SeenetError, match="holds no audio file"):
+        find_source(str(tmp_path), *corpus)
+    soundfile.write(tmp_path / "quiet.wav", np.zeros(1000), 16000)
+    with pytest.raises(SeenetError, match="every recording is silent"):
+        find_source(str(tmp_path), *corpus)
+    nameless = Manifest("x", tmp_path, [Utterance("quiet", "quiet.wav", "sad")])
+    lonely = find_source("babble", nameless, prepare(nameless, 6.0))
+    with pytest.raises(SeenetError, match="two speakers or more"):
+        lonely.draw(0, 100, np.random.default_rng(0))
+    with pytest.raises(SeenetError, match="-100 to 100"):
+        AdditiveNoise(*corpus, 200)
+    with pytest.raises(SeenetError, match="names no condition"):
+        build_conditions(OmegaConf.create({"source": "white"}), *corpus)
+
+
+def test_every_level_of_all_is_one_of_the_shipped(config, corpus):
+    conditions = build_conditions(config("noise=all", "noise.source=pink").noise, *corpus)
+    assert list(conditions) == ["clean", "snr20", "snr15", "snr10", "snr5", "snr0"]
+    assert [c.settings.get("snr_db") for c in conditions.values()] == [None, 20, 15, 10, 5, 0]
+    for name, condition in conditions.items():
+        alone = build_conditions(config(f"noise={name}", "noise.source=pink").noise, *corpus)
+        assert {name: condition.settings} == {name: c.settings for name, c in alone.items()}
+
+
+@pytest.mark.slow
+def test_trained_once_tested_at_every_level_by_jobs_in_parallel(seenet_train, tmp_path: Path):
+    """The log shows one training; the results are those of `noise=all` in one job."""
+    once = (*SMALL, "trainer.max_epochs=1", "fold=0")
+    levels = ["clean", "snr20", "snr15", "snr10", "snr5", "snr0"]
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sweep.report=false")
+    sweep = seenet_train("-m", *once, *parallel, f"noise={','.join(levels)}")
+    assert sweep.returncode == 0, sweep.stderr
+    assert sweep.stdout.count("epoch 1/1") == 1
+    table = sweep.stdout.split("comparison of arms")[1]
+    assert all(f" {'clean' if level == 'clean' else f'{level}-white'} " in table for level in levels)
+    whole = seenet_train(*once, "noise=all", "output_dir=again")
+    assert whole.stdout.count("epoch 1/1") == 1
+    apart, together = (
+        {p.parent.name: pd.read_csv(p) for p in sorted(tmp_path.glob(f"{folder}/*/fold0/*/predictions.csv"))}
+        for folder in ("outputs", "again")
+    )
+    assert len(apart) == 6
+    assert apart.keys() == together.keys()
+    for name, table in apart.items():  # not to the bit: jobs in parallel have fewer threads each
+        pd.testing.assert_frame_equal(table, together[name], rtol=1e-5)
