@@ -58,7 +58,11 @@ def speaker_interval(
 ) -> Interval | None:
     """Confidence interval of a score over speakers, by Hesterberg's expanded percentile bootstrap.
 
-    Hesterberg, *What Teachers Should Know About the Bootstrap*, The American Statistician 69(4), 2015, section 5.3.
+    Hesterberg, *What Teachers Should Know About the Bootstrap*, The American Statistician 69(4), 2015. Measured on
+    simulated UA with logit-normal speaker effects (4 classes, 40 clips a speaker, 4000 experiments a setting), the 95 %
+    interval covers the truth in 95 % with 24 speakers where percentile and BCa do in 93 to 94 %, in 96 % with 50 and in
+    94 % with 8 or 12. It is short of its promise with very unequal numbers of clips (93 to 94 %), with a UA near 90 %
+    (93 %) and with 4 speakers (87 %).
 
     Args:
         confusions: counts by speaker, shape (speakers, classes, classes).

@@ -1,0 +1,69 @@
+"""Calibration of predictions whose labels are drawn from known probabilities."""
+
+import numpy as np
+import pytest
+
+from seenet.calibration import expected_calibration_error, fit_temperature, reliability, temper
+
+CLIPS, CLASSES = 20000, 4
+
+
+@pytest.fixture(scope="module")
+def calibrated() -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities, and labels drawn from them."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(CLASSES), CLIPS)
+    labels = (rng.random((CLIPS, 1)) > probabilities.cumsum(1)).sum(1).clip(max=CLASSES - 1)
+    return probabilities, labels
+
+
+def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+
+
+def test_calibrated_predictions_have_no_calibration_error(calibrated):
+    assert expected_calibration_error(*calibrated) < 0.015
+    assert fit_temperature(*calibrated) == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize("sharpened", [0.25, 0.5, 2.0])
+def test_a_known_temperature_is_recovered(calibrated, sharpened: float):
+    probabilities, labels = calibrated
+    said = temper(probabilities, sharpened)
+    found = fit_temperature(said, labels)
+    assert found == pytest.approx(1 / sharpened, rel=0.03)
+    assert (found > 1) == (sharpened < 1), "overconfident predictions are cooled"
+    assert nll(temper(said, found), labels) < nll(said, labels)
+    assert expected_calibration_error(temper(said, found), labels) < 0.02 < expected_calibration_error(said, labels)
+
+
+def test_tempering_keeps_the_prediction_and_sums_to_one(calibrated):
+    probabilities = calibrated[0]
+    np.testing.assert_allclose(temper(probabilities, 1.0), probabilities, atol=1e-8)
+    tempered = temper(probabilities, 3.0)
+    assert (tempered.argmax(1) == probabilities.argmax(1)).all()
+    np.testing.assert_allclose(tempered.sum(1), 1)
+
+
+def test_a_probability_of_zero_has_a_logarithm():
+    sure = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert np.isfinite(temper(sure, 2.0)).all()
+    assert fit_temperature(sure, np.array([0, 1, 1])) > 1
+
+
+def test_the_diagram_adds_up_to_the_error(calibrated):
+    probabilities, labels = calibrated
+    said = temper(probabilities, 0.4)
+    confidence, accuracy, count = reliability(said, labels, bins=10)
+    assert count.sum() == CLIPS
+    assert (np.diff(confidence) > 0).all()
+    assert (accuracy * count).sum() == pytest.approx((said.argmax(1) == labels).sum())
+    error = (np.abs(confidence - accuracy) * count).sum() / CLIPS
+    assert error == pytest.approx(expected_calibration_error(said, labels, bins=10), abs=1e-4)
+
+
+def test_bins_without_clips_are_left_out():
+    confidence, accuracy, count = reliability(np.array([[1.0, 0.0], [0.45, 0.55], [0.4, 0.6]]), np.array([0, 0, 1]), 5)
+    assert confidence.tolist() == pytest.approx([0.55, 0.6, 1.0])
+    assert accuracy.tolist() == [0, 1, 1]
+    assert count.tolist() == [1, 1, 1]
