@@ -1,16 +1,28 @@
-"""Shared fixtures: a cache of the test session's own, a composed configuration, and the console script."""
+"""Shared fixtures: a cache of the test session's own, a composed configuration, and the console scripts."""
 
+import contextlib
+import copy
+import importlib
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
+
+# Before torch is loaded, here and in the processes that tests start: the models are tiny, and on a busy machine several
+# threads wait for each other many times as long as they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
 from omegaconf import DictConfig
 
 from seenet.paths import conf_dir
@@ -44,7 +56,49 @@ def config() -> Callable[..., DictConfig]:
     return composed
 
 
-def _script(name: str, folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+Script = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a console script with the arguments given."""
+
+
+@contextlib.contextmanager
+def _fresh() -> Iterator[None]:
+    """The environment, Hydra and the warnings as a new process has them, and what they were again at the end."""
+    hydra = copy.deepcopy(Singleton.get_state())
+    GlobalHydra.instance().clear()
+    with mock.patch.dict(os.environ), warnings.catch_warnings():
+        warnings.resetwarnings()  # pytest's own filters; a warning is text on standard error, as it is to a user
+        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.showwarning = lambda *about: print(warnings.formatwarning(*about[:4]), file=sys.stderr)
+        try:
+            yield
+        finally:
+            Singleton.set_state(hydra)
+
+
+def script(name: str, folder: Path) -> Script:
+    """A console script's `main()` in this process, which has imported torch already."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        main = importlib.import_module(f"seenet.cli.{name.removeprefix('seenet-')}").main
+        command, out, err = [name, *arguments], io.StringIO(), io.StringIO()
+        with (
+            _fresh(),
+            contextlib.chdir(folder),
+            mock.patch.object(sys, "argv", list(command)),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+        return subprocess.CompletedProcess(command, end.value.code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+def process(name: str, folder: Path) -> Script:
+    """The installed console script, with environment variables of its own; seconds for the imports alone."""
+
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name(name)), *arguments]
         env = {**os.environ, **environment}
@@ -54,15 +108,27 @@ def _script(name: str, folder: Path) -> Callable[..., subprocess.CompletedProces
 
 
 @pytest.fixture
-def seenet_train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the installed console script in an empty folder, writing below it."""
-    return _script("seenet-train", tmp_path)
+def seenet_train(tmp_path: Path) -> Script:
+    """Run `seenet-train` in this process, in an empty folder and writing below it."""
+    return script("seenet-train", tmp_path)
 
 
 @pytest.fixture
-def seenet_data(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def seenet_train_process(tmp_path: Path) -> Script:
+    """As `seenet_train`, where a process of its own is what the test is about."""
+    return process("seenet-train", tmp_path)
+
+
+@pytest.fixture
+def seenet_data(tmp_path: Path) -> Script:
     """As `seenet_train`."""
-    return _script("seenet-data", tmp_path)
+    return script("seenet-data", tmp_path)
+
+
+@pytest.fixture
+def seenet_data_process(tmp_path: Path) -> Script:
+    """As `seenet_train_process`."""
+    return process("seenet-data", tmp_path)
 
 
 @pytest.fixture

@@ -29,13 +29,14 @@ def test_help_is_grouped_and_imports_nothing_heavy():
 
 
 def test_help_answers_quickly():
-    """The limit is 1.5 s; the best of three, for the machine is shared."""
-    times = []
-    for _ in range(3):
+    """The limit is 1.5 s, once in three tries, for the machine is shared."""
+
+    def seconds() -> float:
         start = time.perf_counter()
         subprocess.run([SCRIPT, "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.5
+        return time.perf_counter() - start
+
+    assert any(seconds() < 1.5 for _ in range(3))
 
 
 def test_cfg_job_is_yaml_with_the_choices_on_top(seenet_train):
@@ -68,16 +69,16 @@ def test_a_mistake_is_one_line(seenet_train, arguments: list[str], words: list[s
         assert word in lines[0]
 
 
-def test_a_traceback_for_who_asks(seenet_train):
-    run = seenet_train("dataset=ravdess", HYDRA_FULL_ERROR="1")
+def test_a_traceback_for_who_asks(seenet_train_process):
+    run = seenet_train_process("dataset=ravdess", HYDRA_FULL_ERROR="1")
     assert run.returncode != 0
     assert "Traceback" in run.stderr
 
 
-def test_missing_weights_are_one_line_within_seconds(seenet_train, tmp_path: Path):
+def test_missing_weights_are_one_line_within_seconds(seenet_train_process, tmp_path: Path):
     """Without the network, Python's start included."""
     start = time.perf_counter()
-    run = seenet_train("backbone=wavlm", HF_HOME=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
+    run = seenet_train_process("backbone=wavlm", HF_HOME=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
     seconds = time.perf_counter() - start
     assert run.returncode == 1
     assert len(run.stderr.strip().splitlines()) == 1, run.stderr
@@ -86,8 +87,8 @@ def test_missing_weights_are_one_line_within_seconds(seenet_train, tmp_path: Pat
     assert seconds < 5
 
 
-def test_a_weights_cache_without_network_is_one_line(seenet_train, tmp_path: Path):
-    run = seenet_train("backbone=hubert_base", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
+def test_a_weights_cache_without_network_is_one_line(seenet_train_process, tmp_path: Path):
+    run = seenet_train_process("backbone=hubert_base", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
     assert run.returncode == 1
     assert "HF_HUB_OFFLINE" in run.stderr
 

@@ -26,8 +26,8 @@ def findings(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_a_good_corpus_is_ok(seenet_data, tmp_path: Path):
-    run = seenet_data("check", *CORPUS)
+def test_a_good_corpus_is_ok(seenet_data_process, tmp_path: Path):
+    run = seenet_data_process("check", *CORPUS)
     assert run.returncode == 0, run.stderr
     assert "synthetic, 48 clips: OK (nothing found)" in run.stdout
     assert findings(tmp_path / "outputs/data/synthetic/findings.csv") == {}
@@ -154,11 +154,11 @@ def test_mistakes_are_one_line(seenet_data, arguments: list[str], words: str):
     assert words in lines[0]
 
 
-def test_help_names_the_commands_and_imports_nothing_heavy(seenet_data):
-    run = seenet_data("--help")
+def test_help_names_the_commands_and_imports_nothing_heavy(seenet_data_process):
+    run = seenet_data_process("--help")
     assert run.returncode == 0, run.stderr
     for word in ("check", "prepare", "show", "manifest", "ravdess", "SEENET_CACHE"):
         assert word in run.stdout
-    run = seenet_data("--cfg", "job", PYTHONPROFILEIMPORTTIME="1")
+    run = seenet_data_process("--cfg", "job", PYTHONPROFILEIMPORTTIME="1")
     assert "# dataset: " in run.stdout
     assert not re.search(r"\| +(torch|pandas|sklearn|matplotlib)$", run.stderr, re.MULTILINE)

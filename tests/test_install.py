@@ -30,9 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
     """The wheel itself in an environment of its own; its dependencies are lent by this one, seenet is not."""
-    venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env/bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True, capture_output=True)
+    venv.create(tmp_path / "env")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", wheel]
+    subprocess.run(pip, check=True, capture_output=True)
     (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
     (packages / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     where = subprocess.run(
@@ -62,9 +63,9 @@ def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(seenet_train, tmp_path: Path):
+def test_two_processes_train_one_model(seenet_train_process, tmp_path: Path):
     """trainer=ddp over two CPU processes: every test clip once, and one set of files."""
-    run = seenet_train(
+    run = seenet_train_process(
         *SMALL, "fold=[0,1]", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "backbone.layerdrop=0.5"
     )
     assert run.returncode == 0, run.stderr
@@ -79,7 +80,7 @@ def test_two_processes_train_one_model(seenet_train, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_large_configuration_trains_a_step(seenet_train, tmp_path: Path):
+def test_the_large_configuration_trains_a_step(seenet_train_process, tmp_path: Path):
     """backbone=wavlm from a folder that save_pretrained wrote, with the architecture of wavlm-large."""
     large = transformers.WavLMConfig(
         hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,
@@ -87,7 +88,7 @@ def test_the_large_configuration_trains_a_step(seenet_train, tmp_path: Path):
     )  # fmt: skip
     transformers.WavLMModel(large).save_pretrained(tmp_path / "wavlm-large")
     settings = ("dataset.speakers=3", "dataset.clips=1", "fold=0", "trainer.max_epochs=1", "data.batch_size=2")
-    run = seenet_train("backbone=wavlm", f"backbone.path={tmp_path / 'wavlm-large'}", *settings)
+    run = seenet_train_process("backbone=wavlm", f"backbone.path={tmp_path / 'wavlm-large'}", *settings)
     assert run.returncode == 0, run.stderr
     result = json.loads(next((tmp_path / "outputs").glob("*/fold0/clean/result.json")).read_text())
     assert result["backbone"] == "wavlm"

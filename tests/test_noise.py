@@ -171,17 +171,17 @@ def test_every_level_of_all_is_one_of_the_shipped(config, corpus):
 
 
 @pytest.mark.slow
-def test_trained_once_tested_at_every_level_by_jobs_in_parallel(seenet_train, tmp_path: Path):
+def test_trained_once_tested_at_every_level_by_jobs_in_parallel(seenet_train_process, tmp_path: Path):
     """The log shows one training; the results are those of `noise=all` in one job."""
     once = (*SMALL, "trainer.max_epochs=1", "fold=0")
     levels = ["clean", "snr20", "snr15", "snr10", "snr5", "snr0"]
     parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sweep.report=false")
-    sweep = seenet_train("-m", *once, *parallel, f"noise={','.join(levels)}")
+    sweep = seenet_train_process("-m", *once, *parallel, f"noise={','.join(levels)}")
     assert sweep.returncode == 0, sweep.stderr
     assert sweep.stdout.count("epoch 1/1") == 1
     table = sweep.stdout.split("comparison of arms")[1]
     assert all(f" {'clean' if level == 'clean' else f'{level}-white'} " in table for level in levels)
-    whole = seenet_train(*once, "noise=all", "output_dir=again")
+    whole = seenet_train_process(*once, "noise=all", "output_dir=again")
     assert whole.stdout.count("epoch 1/1") == 1
     apart, together = (
         {p.parent.name: pd.read_csv(p) for p in sorted(tmp_path.glob(f"{folder}/*/fold0/*/predictions.csv"))}

@@ -119,8 +119,8 @@ def predictions(outputs: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train, tmp_path: Path):
-    whole = seenet_train(*TWELVE, "seed=0,1,2", "output_dir=whole")
+def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train_process, tmp_path: Path):
+    whole = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
     assert whole.returncode == 0, whole.stderr
     expected = predictions(tmp_path / "whole")
     assert len(expected) == len(set(expected.values())) == 12
@@ -137,7 +137,7 @@ def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train, tmp_path: 
         process.wait()
         survived.append(len(predictions(tmp_path / "killed")))
     assert survived[0] < 12, "the first kill came too late to prove anything"
-    last = seenet_train(*TWELVE, "seed=0,1,2", "output_dir=killed")
+    last = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=killed")
     assert last.returncode == 0, last.stderr
     assert last.stdout.count("finished before, reused") == survived[-1]
     assert predictions(tmp_path / "killed") == expected
@@ -145,7 +145,7 @@ def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train, tmp_path: 
     broken = next((tmp_path / "whole").glob("*-none-none-strict-seed1-*"))
     (broken / "fold0/clean/result.json").unlink()
     (broken / "fold0/best.ckpt").write_bytes(b"torn")  # what a failing disk leaves
-    again = seenet_train(*TWELVE, "seed=0,1,2", "output_dir=whole")
+    again = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
     assert again.returncode == 1
     assert len(predictions(tmp_path / "whole")) == 11
     assert again.stderr.count("failed: ") == 1
@@ -173,9 +173,9 @@ def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path
     assert len(list((tmp_path / "outputs").glob("synthetic-*"))) == 1, "a plan trains nothing"
 
 
-def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train, tmp_path: Path):
+def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_process, tmp_path: Path):
     (tmp_path / "data/RAVDESS/Actor_01").mkdir(parents=True)
-    run = seenet_train(
+    run = seenet_train_process(
         *("experiment=main", "backbone.path=/nowhere", "backbone.checkpoint=null"),
         SEENET_DATA=str(tmp_path / "data"),
     )
