@@ -15,6 +15,7 @@ from unittest import mock
 # Before torch is loaded, here and in the processes that tests start: the models are tiny, and on a busy machine several
 # threads wait for each other many times as long as they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest
