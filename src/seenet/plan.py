@@ -140,7 +140,7 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
         total += seconds
         needed += len(new) * cost.checkpoint if cost else 0
         counts = (len(trainings), len(trainings) - len(left), tests, tests - untested)
-        about = in_words(seconds) if cost else "?" if untested else "done"
+        about = in_words(seconds) if untested else "done"
         table.add_row(name, *map(str, counts), about)
     terminal().print(table)
     _require_disk(jobs.values(), needed + max((cost.state for cost in costs.values()), default=0))
