@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -26,6 +27,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig
 
+from seenet.data.batch import Batch
 from seenet.paths import conf_dir
 
 SMALL = ("dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=2", "data.batch_size=8")
@@ -36,6 +38,17 @@ def pad(waveforms: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Zeros behind the shorter clips, and the lengths."""
     lengths = torch.tensor([len(w) for w in waveforms])
     return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
+
+
+def batch_of(clips: list[torch.Tensor], partners: list[torch.Tensor] | None = None) -> Batch:
+    """Clips as a padded batch; labels 0 to 3 in turn, one unknown speaker."""
+    count = len(clips)
+    unknown = torch.full((count,), -1)
+    batch = Batch(*pad(clips), torch.arange(count) % 4, unknown, unknown, torch.arange(count))
+    if partners is None:
+        return batch
+    partner, partner_lengths = pad(partners)
+    return replace(batch, partner=partner, partner_lengths=partner_lengths)
 
 
 @pytest.fixture(scope="session", autouse=True)

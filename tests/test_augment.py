@@ -1,31 +1,31 @@
 """Augmentation: exact values with frozen draws, physics, and what must stay as it was."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chisquare
+from omegaconf import OmegaConf
+from scipy.stats import chisquare, kstest
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import pad
-from seenet.augment import ebm, mixup
+from conftest import batch_of
+from seenet.augment import ebm, gaussian_snr, mixup, pitch, speed
 from seenet.augment.base import integers
+from seenet.augment.chain import Chain, build_augmentation
 from seenet.augment.none import Identity
-from seenet.data.batch import Batch
-from seenet.noise.clean import Clean
-from seenet.noise.white import White
+from seenet.data.batch import Batch, valid_mask
+from seenet.errors import SeenetError
+from seenet.paths import conf_dir
 
 
 def make_batch(lengths: list[int], partner_lengths: list[int], seed: int = 0, noise: float = 0.1) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     clips = [noise * torch.randn(n, generator=generator) for n in lengths]
     partners = [3 * noise * torch.randn(n, generator=generator) for n in partner_lengths]
-    waveform, sizes = pad(clips)
-    partner, partner_sizes = pad(partners)
-    zeros = torch.zeros(len(clips), dtype=torch.long)
-    labels = torch.arange(len(clips)) % 4
-    return Batch(waveform, sizes, labels, zeros, zeros, torch.arange(len(clips)), partner, partner_sizes)
+    return batch_of(clips, partners)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -123,17 +123,6 @@ def test_ebm_leaves_silence_alone():
     assert torch.equal(mixed[:2], waveform[:2])
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_ebm_is_safe_in_half_precision(dtype: torch.dtype):
-    batch = make_batch([48000] * 4, [48000] * 4)
-    augmentation = ebm.EnergyBasedMixup()
-    draws = augmentation.draw(batch, generator())
-    half = replace(batch, waveform=batch.waveform.to(dtype), partner=batch.partner.to(dtype))
-    mixed = augmentation.apply(half, draws).waveform
-    assert mixed.dtype == dtype
-    torch.testing.assert_close(mixed.float(), augmentation.apply(batch, draws).waveform, atol=0.02, rtol=0.02)
-
-
 def test_integers_reach_both_ends():
     drawn = integers(torch.full((6000,), 2), generator())
     assert chisquare(torch.bincount(drawn).numpy()).pvalue > 1e-3
@@ -163,28 +152,194 @@ def test_mixup_draws():
     assert draws.ratio[changed].mean().item() == pytest.approx(0.15, abs=0.005)
 
 
-@pytest.mark.parametrize("augmentation", [ebm.EnergyBasedMixup(), mixup.Mixup(), Identity()])
+def test_noise_has_the_drawn_ratio():
+    """Over each clip's valid samples, whatever its length, level and neighbours."""
+    lengths = [32000, 9000, 300, 16000, 20000]
+    batch = make_batch(lengths, lengths)
+    batch = replace(batch, waveform=batch.waveform * torch.tensor([1.0, 0.01, 3.0, 0.1, 1.0])[:, None])
+    snr = torch.tensor([0.0, 7.3, 20.0, 12.5, torch.inf])
+    noise = torch.randn(batch.waveform.shape, generator=generator())
+    noisy = gaussian_snr.GaussianSNR().apply(batch, gaussian_snr.Draws(snr, noise)).waveform
+    for i, length in enumerate(lengths[:4]):
+        added = (noisy - batch.waveform)[i, :length].double()
+        realised = 10 * math.log10(float(batch.waveform[i, :length].double().square().mean() / added.square().mean()))
+        assert realised == pytest.approx(float(snr[i]), abs=0.05)
+    assert torch.equal(noisy[4], batch.waveform[4])
+
+
+def test_noise_is_white_and_gaussian():
+    batch = make_batch([64000], [1])
+    draws = gaussian_snr.GaussianSNR(probability=1).draw(batch, generator())
+    added = (gaussian_snr.GaussianSNR().apply(batch, draws).waveform - batch.waveform)[0].double().numpy()
+    assert kstest(added / added.std(), "norm").pvalue > 1e-3
+    lagged = [np.corrcoef(added[:-k], added[k:])[0, 1] for k in (1, 2, 3, 10)]
+    assert np.abs(lagged).max() < 4 / math.sqrt(len(added))
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "field", "low", "high", "unchanged"),
+    [
+        (gaussian_snr.GaussianSNR(), "snr_db", 0, 20, math.inf),
+        (speed.Speed(), "rate", 0.9, 1.1, 1),
+        (pitch.Pitch(), "semitones", -4, 4, 0),
+    ],
+)
+def test_half_of_the_clips_draw_uniformly(augmentation, field: str, low: float, high: float, unchanged: float):
+    drawn = getattr(augmentation.draw(make_batch([10] * 4000, [1]), generator()), field)
+    changed = drawn[drawn != unchanged]
+    assert len(changed) / 4000 == pytest.approx(0.5, abs=0.03)
+    assert kstest((changed.numpy() - low) / (high - low), "uniform").pvalue > 1e-3
+
+
+EVERY = [
+    ebm.EnergyBasedMixup(),
+    mixup.Mixup(),
+    gaussian_snr.GaussianSNR(),
+    speed.Speed(),
+    pitch.Pitch(),
+    Chain([speed.Speed(), ebm.EnergyBasedMixup(), pitch.Pitch()]),
+    Identity(),
+]
+
+
+def test_every_augmentation_is_under_the_contract(config):
+    files = {path.stem for path in (conf_dir() / "aug").glob("*.yaml")}
+    assert {type(build_augmentation(config(f"aug={name}").aug)) for name in files} == {type(a) for a in EVERY} - {Chain}
+
+
+@pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
 def test_the_contract(augmentation):
-    """Same generator, same batch; partners are dropped; only Identity is the identity."""
+    """Same generator, same batch; labels stay, padding is zero, partners go; only Identity is the identity."""
     batch = make_batch(LENGTHS, PARTNERS)
     first, second = augmentation(batch, generator(3)), augmentation(batch, generator(3))
     assert torch.equal(first.waveform, second.waveform)
     assert first.partner is None
-    assert torch.equal(first.waveform, batch.waveform) == isinstance(augmentation, Identity)
+    assert first.labels is batch.labels
+    assert torch.isfinite(first.waveform).all()
+    assert not first.waveform[~valid_mask(first.lengths, first.waveform.shape[1])].any()
+    same = first.waveform.shape == batch.waveform.shape and torch.equal(first.waveform, batch.waveform)
+    assert same == isinstance(augmentation, Identity)
     assert torch.equal(batch.waveform, make_batch(LENGTHS, PARTNERS).waveform), "the batch given is not changed"
 
 
-@pytest.mark.parametrize("snr", [20.0, 0.0, -5.0])
-def test_white_noise_has_the_stated_ratio_whatever_the_batch(snr: float):
-    batch = make_batch([16000, 9000, 300], [1, 1, 1])
-    noisy = White(snr)(batch).waveform
-    for i, length in enumerate([16000, 9000, 300]):
-        noise = (noisy - batch.waveform)[i, :length]
-        realised = 10 * math.log10(float(batch.waveform[i, :length].square().mean() / noise.square().mean()))
-        assert realised == pytest.approx(snr, abs=0.01)
-        assert not noisy[i, length:].any()
-    alone = replace(batch, waveform=batch.waveform[1:2, :9000], lengths=batch.lengths[1:2], indices=batch.indices[1:2])
-    assert torch.equal(White(snr)(alone).waveform[0], noisy[1, :9000])
-    silent = replace(batch, waveform=torch.zeros_like(batch.waveform))
-    assert not White(snr)(silent).waveform.any()
-    assert Clean()(batch) is batch
+def cut(draws: Any, row: int, length: int) -> Any:
+    """The draws of one clip alone."""
+    values = {f.name: getattr(draws, f.name)[row : row + 1] for f in fields(draws)}
+    return type(draws)(**{name: value[..., :length] if value.dim() > 1 else value for name, value in values.items()})
+
+
+@pytest.mark.parametrize("augmentation", EVERY[:5], ids=lambda a: type(a).__name__)
+def test_a_clip_does_not_hear_its_neighbours(augmentation):
+    batch = make_batch(LENGTHS, PARTNERS)
+    draws = augmentation.draw(batch, generator(1))
+    together = augmentation.apply(batch, draws)
+    for i, (length, partner) in enumerate(zip(LENGTHS, PARTNERS, strict=True)):
+        single = batch_of([batch.waveform[i, :length]], [batch.partner[i, :partner]])
+        alone = augmentation.apply(single, cut(draws, i, length))
+        assert alone.lengths[0] == together.lengths[i]
+        size = int(alone.lengths[0])
+        torch.testing.assert_close(alone.waveform[0, :size], together.waveform[i, :size], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("augmentation", EVERY[2:5], ids=lambda a: type(a).__name__)
+def test_clips_that_draw_nothing_keep_every_bit(augmentation):
+    batch = make_batch(LENGTHS, PARTNERS)
+    changed = augmentation(batch, generator(4))
+    size = batch.waveform.shape[1]
+    kept = [torch.equal(old, new[:size]) for old, new in zip(batch.waveform, changed.waveform, strict=True)]
+    draws = augmentation.draw(batch, generator(4))
+    drawn = next(getattr(draws, f.name) for f in fields(draws))
+    unchanged = {"snr_db": math.inf, "rate": 1, "semitones": 0}[fields(draws)[0].name]
+    assert kept == (drawn == unchanged).tolist()
+    assert 0 < sum(kept) < len(kept)
+    never = type(augmentation)(probability=0)(batch, generator())
+    assert torch.equal(never.waveform[:, :size], batch.waveform)
+    assert torch.equal(never.lengths, batch.lengths)
+
+
+@pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(augmentation, dtype: torch.dtype):
+    batch = make_batch([20000] * 4, [20000] * 4)
+    half = replace(batch, waveform=batch.waveform.to(dtype), partner=batch.partner.to(dtype))
+    low, full = augmentation(half, generator()).waveform, augmentation(batch, generator()).waveform
+    assert low.dtype == dtype
+    torch.testing.assert_close(low.float(), full, atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
+def test_silence_stays_silence(augmentation):
+    batch = make_batch(LENGTHS, PARTNERS, noise=0)
+    assert not augmentation(batch, generator()).waveform.any(), "and no NaN, of which any() is true"
+
+
+WINDOW = torch.hann_window(64)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where a computation needs a value on the host, which on a GPU waits for all that was asked before."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        waits = ("_local_scalar_dense", "equal.", "nonzero", "masked_select", "_unique")
+        assert not any(f"aten.{name}" in str(func) for name in waits), func
+        if "aten.index" in str(func):
+            assert all(i is None or i.dtype != torch.bool for i in args[1]), "a mask as an index"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
+def test_nothing_waits_for_the_device(augmentation):
+    batch, random = make_batch(LENGTHS, PARTNERS), generator()
+    with NoWaiting():
+        augmentation(batch, random)
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        lambda x: x.sum().item(),
+        lambda x: bool((x > 0).any()),
+        lambda x: x[x > 0],
+        lambda x: torch.istft(torch.stft(x, 64, window=WINDOW, return_complex=True), 64, window=WINDOW),
+    ],
+)
+def test_the_watch_sees_waiting(waiting):
+    with pytest.raises(AssertionError), NoWaiting():
+        waiting(torch.randn(2, 4000))
+
+
+def test_a_chain_applies_its_steps_in_order():
+    """The second step draws for the lengths that the first one left: half of them."""
+    batch = make_batch([4000] * 50, [9000] * 50)
+    first, second = speed.Speed(rate=(2, 2), probability=1), ebm.EnergyBasedMixup()
+    chain = Chain([first, second])
+    assert chain.needs_partner
+    assert not Chain([first, pitch.Pitch()]).needs_partner
+    random = generator()
+    expected = second(first.change(batch, random), random)
+    done = chain(batch, generator())
+    assert torch.equal(done.waveform, expected.waveform)
+    assert done.lengths.tolist() == [2000] * 50
+    draws = chain.draw(batch, generator())
+    assert torch.equal(chain.apply(batch, draws).waveform, expected.waveform)
+    assert (draws[1].start + draws[1].length <= 2000).all()
+
+
+def test_hydra_composes_chains(config):
+    augmentation = build_augmentation(config("aug=[speed,ebm]", "aug.ebm.ratio_db=[3,3]").aug)
+    assert [type(step) for step in augmentation.steps] == [speed.Speed, ebm.EnergyBasedMixup]
+    assert augmentation.steps[1].low == 3
+    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch.Pitch), "a chain of one is that one"
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ({"_target_": "mine.Mine", "name": "mine"}, "conf/aug/mine.yaml nests its settings under .* 'mine:'"),
+        ({"mine": {"strength": 3}}, "aug.mine={'strength': 3}: expected an augmentation with its _target_"),
+        ({}, "aug=none"),
+    ],
+)
+def test_what_is_no_augmentation(node: dict, words: str):
+    with pytest.raises(SeenetError, match=words):
+        build_augmentation(OmegaConf.create(node))

@@ -1,23 +1,31 @@
 """Every shipped YAML composes, is named after its file, and builds what it says."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
 from seenet.augment.base import Augmentation
+from seenet.augment.chain import build_augmentation
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.backbone.weights import find_weights
 from seenet.build import build
 from seenet.cli.app import GROUPS, choices
+from seenet.cli.sweep import jobs
 from seenet.errors import SeenetError
+from seenet.fit import FoldRun
 from seenet.folds import Protocol
-from seenet.noise.base import Noise
+from seenet.job import Job
 from seenet.paths import conf_dir
 from seenet.schemes import Scheme
 from seenet.trainer import TrainerPlan
 
-CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]
 
 
 def of(group: str) -> list[str]:
@@ -28,8 +36,10 @@ def of(group: str) -> list[str]:
 def test_every_choice_composes_and_is_commented(config, group: str, choice: str):
     cfg = config(f"{group}={choice}")
     text = (conf_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
-    assert "# " in text.split("\n_target_")[0], "one line says what it is"
-    if "name:" in text:
+    assert "# " in re.split(r"\n *_target_", text)[0], "one line says what it is"
+    if group == "aug":
+        assert list(cfg.aug) == [choice]
+    elif text.startswith("name:") or "\nname:" in text:
         assert cfg[group].name == choice
 
 
@@ -39,7 +49,7 @@ def test_every_folder_is_a_group():
 
 @pytest.mark.parametrize(
     ("group", "kind"),
-    [("aug", Augmentation), ("noise", Noise), ("protocol", Protocol), ("trainer", TrainerPlan)],
+    [("protocol", Protocol), ("trainer", TrainerPlan)],
 )
 def test_simple_groups_build(config, group: str, kind: type):
     for choice in of(group):
@@ -47,9 +57,12 @@ def test_simple_groups_build(config, group: str, kind: type):
             assert isinstance(build(config(f"{group}={choice}")[group], group), kind)
 
 
-def test_gpu_without_one_is_an_error(config):
-    import torch
+@pytest.mark.parametrize("choice", of("aug"))
+def test_augmentations_build(config, choice: str):
+    assert isinstance(build_augmentation(config(f"aug={choice}").aug), Augmentation)
 
+
+def test_gpu_without_one_is_an_error(config):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(SeenetError, match="trainer=cpu"):
@@ -57,8 +70,9 @@ def test_gpu_without_one_is_an_error(config):
 
 
 def test_auxiliary_tasks_and_poolings_build(config):
+    train = SimpleNamespace(speakers=torch.tensor([3, 5]), genders=torch.tensor([0, 1]))
     for choice in of("aux_task"):
-        task = build(config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4)
+        task = build(config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4, train=train)
         assert isinstance(task, AuxiliaryTask)
     for choice in of("pooling"):
         assert build(config(f"pooling={choice}").pooling, "pooling", dim=8) is not None
@@ -66,8 +80,6 @@ def test_auxiliary_tasks_and_poolings_build(config):
 
 @pytest.mark.parametrize("choice", of("optim"))
 def test_optimisers_build(config, choice: str):
-    import torch
-
     cfg = config(f"optim={choice}", "backbone=wavlm")
     optimizer = build(cfg.optim, "optim")([torch.nn.Parameter(torch.zeros(1))])
     assert optimizer.defaults["lr"] == pytest.approx(1e-4)
@@ -103,34 +115,99 @@ def test_backbones_follow_the_paper(config, choice: str):
 
 def test_the_paper_experiment_is_the_papers(config):
     cfg = config("experiment=paper_ravdess")
-    names = [cfg[g].name for g in ("dataset", "backbone", "aug", "aux_task", "protocol")]
-    assert names == ["ravdess", "wavlm", "ebm", "see", "paper"]
+    names = [cfg[g].name for g in ("dataset", "backbone", "aux_task", "protocol")]
+    assert names == ["ravdess", "wavlm", "see", "paper"]
+    assert list(cfg.aug) == ["ebm"]
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("aug.ratio_db=5", "aug.ratio_db=5: expected a list"),
-        ("aug.ratio_db=[5,-5]", "lower one first"),
+        ("aug.ebm.ratio_db=5", "aug.ebm.ratio_db=5: expected a list"),
+        ("aug.ebm.ratio_db=[5,-5]", "aug.ebm.ratio_db=[5, -5]: .* lower one first"),
         ("aux_task.weight=much", "aux_task.weight=much: expected a number"),
         ("aux_task.weight=2", "expected 0 to 1"),
         ("protocol.dev_share=0.9", "at most 0.5"),
         ("protocol.allow_leaks=[gender]", "expected speaker, session, file, waveform"),
         ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5: expected a whole number"),
         ("trainer.max_epochs=0", "at least 1"),
-        ("+aug.ratio=3", "aug.ratio=3: there is no such setting; expected ratio_db"),
-        ("aug._target_=seenet.augment.nothing.X", "aug._target_=seenet.augment.nothing.X cannot be imported"),
+        ("+aug.ebm.ratio=3", "aug.ebm.ratio=3: there is no such setting; expected ratio_db"),
+        ("aug.ebm._target_=seenet.augment.nothing.X", "aug.ebm._target_=seenet.augment.nothing.X cannot be imported"),
         ("trainer.precision=64", "expected one of auto, 32-true, 16-mixed, bf16-mixed"),
     ],
 )
 def test_wrong_values_are_named(config, override: str, words: str):
     group = override.lstrip("+").split(".")[0]
+    node = config(override)[group]
+    runtime = {"dim": 8, "num_classes": 4, "train": None} if group == "aux_task" else {}
     with pytest.raises(SeenetError, match=words.replace("[", r"\[")):
-        build(config(override)[group], group, **({"dim": 8, "num_classes": 4} if group == "aux_task" else {}))
+        build_augmentation(node) if group == "aug" else build(node, group, **runtime)
 
 
 def test_help_has_no_stale_group():
     template = yaml.safe_load((conf_dir() / "hydra/help/seenet.yaml").read_text(encoding="utf-8"))["template"]
     for group in GROUPS:
         assert f"${{choices:{group}}}" in template
-    assert choices("aug") == "ebm, mixup, none"
+    assert choices("aug") == "ebm, gaussian_snr, mixup, none, pitch, speed"
+
+
+EXPERIMENTS = [choice for choice in of("experiment") if (conf_dir() / f"experiment/demo_{choice}.yaml").is_file()]
+
+
+def arms(config, experiment: str) -> list[DictConfig]:
+    """The configuration of each job of an experiment."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        root = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
+    assert root.hydra.mode.name == "MULTIRUN"
+    assert root.sweep.check
+    return [config(*job) for job in jobs(root)]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_arm_of_an_experiment_builds(config, experiment: str):
+    """Of the paper's all but the weights; of the twins, which have as many arms, a whole model and its data."""
+    papers, twins = arms(config, experiment), arms(config, f"demo_{experiment}")
+    several = {"main": (3, 2), "cross_corpus": (3, 2)}.get(experiment)
+    assert (len(papers), len(twins)) == (several or (len(papers), len(papers)))
+    train = SimpleNamespace(speakers=torch.tensor([3, 5]), genders=torch.tensor([0, 1]))
+    for cfg in papers:
+        assert cfg.protocol.name == "paper"
+        assert "large" in cfg.backbone.checkpoint
+        build_augmentation(cfg.aug)
+        build(cfg.aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        assert cfg.dataset.folds in cfg.dataset.schemes
+    folders = set()
+    for cfg in twins:
+        cfg.dataset.speakers, cfg.dataset.clips = 6, 2
+        job = Job.of(cfg)
+        FoldRun(job, job.folds[0])
+        folders |= {folder for _, _, folder in job.tests()}
+        assert len(job.conditions) == (6 if experiment == "noise" else 1)
+    assert len(folders) == sum(len(list(Job.of(cfg).tests())) for cfg in twins), "no two arms are the same"
+
+
+def test_the_experiments_are_the_papers(config):
+    """What seenet-method.md says of each: epochs, arms, partners."""
+
+    def values(experiment: str, *keys: str) -> list[tuple]:
+        return [tuple(OmegaConf.select(cfg, key) for key in keys) for cfg in arms(config, experiment)]
+
+    main = [("iemocap", "uniform"), ("msp_improv", "class_first"), ("ravdess", "uniform")]
+    assert values("main", "dataset.name", "data.partner") == main
+    assert values("main", "trainer.max_epochs", "aux_task.name", "optim.lr") == [(15, "see", 1e-4)] * 3
+    assert values("backbones", "backbone.name", "optim.lr", "aux_task.name") == [
+        *(("wav2vec2", 1e-4, "none"), ("hubert", 1e-4, "none"), ("wavlm", 1e-4, "none"), ("data2vec", 1e-5, "none"))
+    ]
+    augmentations = [list(cfg.aug) for cfg in arms(config, "augmentation")]
+    assert augmentations == [["none"], ["gaussian_snr"], ["speed"], ["pitch"], ["mixup"], ["ebm"]]
+    assert set(values("augmentation", "trainer.max_epochs", "aux_task.name")) == {(40, "none")}
+    assert values("auxiliary", "aux_task.name", "trainer.max_epochs") == [
+        *(("none", 30), ("gender", 30), ("speaker", 30), ("see", 30))
+    ]
+    assert [(next(iter(cfg.aug)), cfg.aux_task.name) for cfg in arms(config, "noise")] == [
+        *(("none", "none"), ("none", "see"), ("ebm", "none"), ("ebm", "see"))
+    ]
+    assert set(values("noise", "data.partner", "trainer.max_epochs")) == {("class_first", 15)}
+    assert values("cross_corpus", "dataset.name", "trainer.max_epochs", "classes") == [
+        *(("iemocap", 40, "four"), ("msp_improv", 40, "four"), ("ravdess", 40, "four"))
+    ]

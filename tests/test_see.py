@@ -11,11 +11,12 @@ from seenet.data.batch import Batch
 from seenet.errors import SeenetError
 
 CLASSES, DIM = 4, 6
+NO_PART = None  # these tasks take nothing from the training part
 
 
 def make(seed: int = 0, batch: int = 9, width: int = 5) -> tuple[SoftEmotionExperts, torch.Tensor, torch.Tensor]:
     torch.manual_seed(seed)
-    see = SoftEmotionExperts(DIM, CLASSES, weight=0.01, width=width)
+    see = SoftEmotionExperts(DIM, CLASSES, NO_PART, weight=0.01, width=width)
     return see, torch.randn(batch, DIM, requires_grad=True), torch.randint(0, CLASSES, (batch,))
 
 
@@ -121,7 +122,7 @@ def test_the_drawing_carries_no_gradient_and_the_drawn_embedding_does():
 
 
 def test_no_auxiliary_is_nothing():
-    task = NoAuxiliary(DIM, CLASSES)
+    task = NoAuxiliary(DIM, CLASSES, NO_PART)
     main, pooled = torch.tensor(1.0), torch.randn(3, DIM)
     loss, auxiliary = task.loss(main, pooled, as_batch(torch.tensor([0, 1, 2])), torch.Generator())
     assert loss is main
@@ -132,4 +133,4 @@ def test_no_auxiliary_is_nothing():
 
 def test_wrong_weight():
     with pytest.raises(SeenetError, match="aux_task.weight"):
-        SoftEmotionExperts(DIM, CLASSES, weight=1.5)
+        SoftEmotionExperts(DIM, CLASSES, NO_PART, weight=1.5)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.augment.base import Augmentation, integers
+from seenet.augment.base import Augmentation, integers, power
 from seenet.data.batch import Batch
 from seenet.errors import SeenetError
 
@@ -27,19 +27,6 @@ class Draws:
     partner_start: Tensor
 
 
-def power(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """Mean square over the valid samples, in float32.
-
-    Args:
-        waveform: zero in its padding. Shape (batch, samples).
-        lengths: shape (batch,).
-
-    Returns:
-        Shape (batch,).
-    """
-    return torch.linalg.vector_norm(waveform.float(), dim=1).square() / lengths
-
-
 class EnergyBasedMixup(Augmentation):
     """x[start : start+l] += s · x'[start' : start'+l], with s² = P(x) / (10^(r/10) · P(x')).
 
@@ -54,7 +41,7 @@ class EnergyBasedMixup(Augmentation):
 
     def __init__(self, ratio_db: tuple[int, int] = (-5, 5)):
         if len(ratio_db) != 2 or not all(isinstance(r, int) for r in ratio_db) or ratio_db[0] > ratio_db[1]:
-            raise SeenetError(f"aug.ratio_db={list(ratio_db)}: expected two whole numbers, the lower one first")
+            raise SeenetError(f"aug.ebm.ratio_db={list(ratio_db)}: expected two whole numbers, the lower one first")
         self.low, self.high = ratio_db
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:

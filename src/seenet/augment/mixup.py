@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.augment.base import Augmentation, uniform
+from seenet.augment.base import Augmentation, require_share, sometimes
 from seenet.data.batch import Batch, valid_mask
-from seenet.errors import SeenetError
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,13 @@ class Mixup(Augmentation):
     needs_partner = True
 
     def __init__(self, max_ratio: float = 0.3, probability: float = 0.5):
-        for name, value in (("max_ratio", max_ratio), ("probability", probability)):
-            if not 0 <= value <= 1:
-                raise SeenetError(f"aug.{name}={value}: expected 0 to 1")
+        require_share("aug.mixup.max_ratio", max_ratio)
+        require_share("aug.mixup.probability", probability)
         self.max_ratio, self.probability = max_ratio, probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         """Which clips are changed, and by how much."""
-        chosen = uniform(len(batch), generator) < self.probability
-        return Draws(torch.where(chosen, self.max_ratio * uniform(len(batch), generator), 0.0))
+        return Draws(sometimes(len(batch), self.probability, (0.0, self.max_ratio), 0.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Mix the valid samples."""

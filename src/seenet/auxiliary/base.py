@@ -9,7 +9,11 @@ from seenet.data.batch import Batch
 
 
 class AuxiliaryTask(nn.Module, ABC):
-    """A second task on the pooled vectors, with its own head, targets, loss and share of the prediction."""
+    """A second task on the pooled vectors, with its own head, targets, loss and share of the prediction.
+
+    Built with what is only known at run time: `dim`, the width of a pooled vector, `num_classes`, how many emotions
+    there are, and `train`, the training part (`seenet.data.dataset.Part`: its labels, speakers and genders).
+    """
 
     @abstractmethod
     def loss(

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.data.batch import Batch
+from seenet.data.dataset import Part
 
 
 class NoAuxiliary(AuxiliaryTask):
@@ -13,9 +14,10 @@ class NoAuxiliary(AuxiliaryTask):
     Args:
         dim: width of a pooled vector.
         num_classes: how many emotions.
+        train: the training part.
     """
 
-    def __init__(self, dim: int, num_classes: int):
+    def __init__(self, dim: int, num_classes: int, train: Part):
         super().__init__()
 
     def loss(

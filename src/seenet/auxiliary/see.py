@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.data.batch import Batch
+from seenet.data.dataset import Part
 from seenet.errors import SeenetError
 
 
@@ -17,11 +18,12 @@ class SoftEmotionExperts(AuxiliaryTask):
     Args:
         dim: width of a pooled vector.
         num_classes: how many emotions, and so experts.
+        train: the training part.
         weight: λ.
         width: of an expert's embedding.
     """
 
-    def __init__(self, dim: int, num_classes: int, weight: float = 0.01, width: int = 256):
+    def __init__(self, dim: int, num_classes: int, train: Part, weight: float = 0.01, width: int = 256):
         super().__init__()
         if not 0 <= weight <= 1:
             raise SeenetError(f"aux_task.weight={weight}: expected 0 to 1")

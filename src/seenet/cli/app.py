@@ -100,8 +100,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     Returns:
         The exit code: 0, 1 for an error, 130 for an interruption.
     """
-    # Before torch is loaded: threads that spin while they wait make a busy machine ten times as slow, a quiet one hardly
-    # faster.
+    # Before torch is loaded: threads that spin while they wait can make a busy machine ten times as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     OmegaConf.register_new_resolver("choices", _choices_in_help, replace=True)
     if any(word.partition("=")[0] in ("--cfg", "-c") for word in sys.argv):

@@ -64,7 +64,7 @@ def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
     return [" ".join(way) or "all" for way in ways]
 
 
-def _jobs(config: DictConfig) -> list[list[str]]:
+def jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of each job of a sweep, as Hydra's own sweeper divides them."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
@@ -82,11 +82,11 @@ class SweepCallback(Callback):
             return
         name = config.hydra.job.config_name
         try:
-            jobs = _jobs(config)
-            cfgs = [hydra.compose(name, overrides=job) for job in jobs]
+            overrides = jobs(config)
+            cfgs = [hydra.compose(name, overrides=job) for job in overrides]
             from seenet.plan import make_plan  # heavy
 
-            make_plan(dict(zip(map(" ".join, _told_apart(jobs)), cfgs, strict=True)))
+            make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
         except EXPECTED as error:
             if WANTS_TRACEBACK:
                 raise

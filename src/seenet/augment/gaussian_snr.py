@@ -1,0 +1,52 @@
+"""White noise at a drawn speech-to-noise ratio: a baseline of the paper's ablation (Li et al. 2025)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from seenet.augment.base import Augmentation, power, require_interval, require_share, sometimes
+from seenet.data.batch import Batch, valid_mask
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for each clip.
+
+    Attributes:
+        snr_db: power of the clip over power of the noise, in dB; inf where the clip is left alone. Shape (batch,).
+        noise: white, of any level. Shape (batch, samples).
+    """
+
+    snr_db: Tensor
+    noise: Tensor
+
+
+class GaussianSNR(Augmentation):
+    """Adds white Gaussian noise; both powers are means over the clip's valid samples, the noise's as realised.
+
+    A silent clip stays silent. `torchaudio.functional.add_noise` does the same, but makes NaN of silence.
+
+    Args:
+        snr_db: the lowest and the highest ratio, in dB; drawn uniformly between them.
+        probability: of changing a clip.
+    """
+
+    def __init__(self, snr_db: tuple[float, float] = (0.0, 20.0), probability: float = 0.5):
+        self.snr_db = require_interval("aug.gaussian_snr.snr_db", snr_db, -100, 100)
+        require_share("aug.gaussian_snr.probability", probability)
+        self.probability = probability
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+        """Which clips are changed, at which ratio, and the noise."""
+        snr_db = sometimes(len(batch), self.probability, self.snr_db, torch.inf, generator)
+        return Draws(snr_db, torch.randn(batch.waveform.shape, generator=generator, device=generator.device))
+
+    def apply(self, batch: Batch, draws: Draws) -> Batch:
+        """Add the noise to the valid samples."""
+        waveform, lengths = batch.waveform, batch.lengths
+        noise = draws.noise * valid_mask(lengths, waveform.shape[1])
+        ratio = power(waveform, lengths) / power(noise, lengths)
+        scale = ratio.sqrt() * 10.0 ** (-draws.snr_db.float() / 20)
+        noisy = (waveform.float() + scale[:, None] * noise).to(waveform.dtype)
+        return replace(batch, waveform=torch.where(draws.snr_db[:, None] < torch.inf, noisy, waveform))

@@ -1,0 +1,54 @@
+"""Pitch shift, duration kept: a baseline of the paper's ablation (Li et al. 2025)."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from seenet.augment import vocoder
+from seenet.augment.base import Augmentation, require_interval, require_share, sometimes
+from seenet.data.batch import Batch, valid_mask
+
+OVERSAMPLING = 2  # so that the cubic that reads between samples is true over the whole band
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How far each clip is shifted, 12 for an octave up; 0 where it is left alone. Shape (batch,), float."""
+
+    semitones: Tensor
+
+
+class Pitch(Augmentation):
+    """A time stretch by f = 2^(semitones / 12), then read f times as fast.
+
+    What the reading would fold back into the band is taken away first. The formants move with the pitch.
+
+    Args:
+        semitones: the lowest and the highest; drawn uniformly between them.
+        probability: of changing a clip.
+    """
+
+    def __init__(self, semitones: tuple[float, float] = (-4.0, 4.0), probability: float = 0.5):
+        self.semitones = require_interval("aug.pitch.semitones", semitones, -12, 12)
+        require_share("aug.pitch.probability", probability)
+        self.probability = probability
+
+    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+        """Which clips are changed, and how far."""
+        return Draws(sometimes(len(batch), self.probability, self.semitones, 0.0, generator))
+
+    def apply(self, batch: Batch, draws: Draws) -> Batch:
+        """Shift the valid samples."""
+        waveform, size = batch.waveform, batch.waveform.shape[1]
+        factor = 2.0 ** (draws.semitones / 12)
+        longest = math.ceil(size * 2 ** (self.semitones[1] / 12))
+        spectra = vocoder.stretch(vocoder.analyse(waveform), 1 / factor, vocoder.frames_for(longest))
+        bins = torch.arange(spectra.shape[2], device=factor.device)
+        kept = bins < (spectra.shape[2] - 1) / factor.clamp(min=1)[:, None]  # (batch, bins)
+        stretched = vocoder.synthesise(spectra * kept[:, None], longest, OVERSAMPLING)
+        times = torch.arange(size, device=factor.device) * factor[:, None]
+        shifted = vocoder.read_at(stretched, OVERSAMPLING * times).to(waveform.dtype)
+        changed = (draws.semitones != 0)[:, None] & valid_mask(batch.lengths, size)
+        return replace(batch, waveform=torch.where(changed, shifted, waveform))
