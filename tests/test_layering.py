@@ -25,7 +25,8 @@ ROOMS = [
         "corpus",
         "checks",
     ),
-    *("data", "augment", "noise", "backbone", "pooling", "auxiliary", "metrics", "module", "runs", "report"),
+    *("data", "augment", "noise", "backbone", "pooling", "auxiliary", "scores", "metrics", "statistics", "calibration"),
+    *("module", "runs", "report"),
     *("callbacks", "trainer", "fit", "training", "inspection", "cli"),
 ]
 

@@ -1,11 +1,10 @@
-"""UA, WA, macro-F1, recall and confusion of a whole fold, never averaged over batches.
+"""UA, WA, macro-F1, recall and confusion of a whole fold, never averaged over batches."""
 
-UA (unweighted accuracy) is the mean recall over the classes that occur in the fold; WA (weighted accuracy)
-is plain accuracy.
-"""
-
+import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
+
+from seenet.scores import scores
 
 
 class FoldMetrics(MulticlassConfusionMatrix):
@@ -21,20 +20,14 @@ class FoldMetrics(MulticlassConfusionMatrix):
         super().__init__(num_classes, validate_args=False)
 
     def compute(self) -> dict[str, Tensor]:
-        """The figures.
+        """The figures, on the device of the counts.
 
         Returns:
-            `ua`, `wa`, `macro_f1` in [0, 1]; `recall`, shape (classes,), NaN for a class that does not occur;
-            `confusion`, counts, rows the true class, shape (classes, classes). Macro-F1 is over the classes that
-            occur or are predicted.
+            What `seenet.scores.scores` gives, and `confusion`: counts, rows the true class, shape (classes, classes).
         """
         confusion = super().compute()
-        hits, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-        recall = hits / true  # 0 / 0 is NaN, which the mean leaves out
+        figures = scores(confusion.cpu().numpy())
         return {
-            "recall": recall,
-            "ua": recall.nanmean(),
-            "wa": hits.sum() / true.sum(),
-            "macro_f1": (2 * hits / (true + predicted)).nanmean(),
+            **{name: torch.tensor(value, dtype=torch.float32).to(confusion.device) for name, value in figures.items()},
             "confusion": confusion,
         }
