@@ -1,0 +1,232 @@
+"""Results as studies and arms: what may be compared, and what each is called.
+
+A study is one corpus, its classes, folds and protocol. In it an arm is everything that was trained and tested in the
+same way; folds, seeds and test conditions apart.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seenet.errors import SeenetError
+from seenet.report.results import Found
+
+CHOICES = ("backbone", "pooling", "aug", "aux_task")
+APART = ("dataset", "classes", "protocol", "seed", "fold", "noise", "test_dataset", "output_dir", "logger", "sweep")
+"""Top-level settings that make no arm: they make the study, the part of an arm, or change no figure."""
+UNLEARNED = {
+    *("data.num_workers", "backbone.path", "trainer._target_", "trainer.name", "trainer.accelerator"),
+    *("trainer.strategy", "trainer.precision"),
+}
+UNSHOWN = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "table")
+"""Settings of a dataset that do not tell one study from another."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Results that differ in fold, seed and test condition only.
+
+    Attributes:
+        name: what sets it apart from the others, or its choices where it is alone.
+        choices: of the groups.
+        settings: everything that it was made with, flat.
+        results: all of them.
+    """
+
+    name: str
+    choices: Mapping[str, str]
+    settings: Mapping[str, Any]
+    results: Sequence[Found]
+
+    def under(self, condition: str) -> list[Found]:
+        """The results under a test condition, by seed and fold."""
+        return sorted((r for r in self.results if r.condition == condition), key=lambda r: r.part[::-1])
+
+
+@dataclass(frozen=True)
+class Study:
+    """What may stand in one table.
+
+    Attributes:
+        title: of the section.
+        arms: in the order of their names' first result.
+        condition: the test condition of all that is not about noise: `clean` where there is any.
+    """
+
+    title: str
+    arms: list[Arm]
+    condition: str
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """Facts that all results share, such as the classes."""
+        return self.arms[0].results[0].facts
+
+    @property
+    def classes(self) -> list[str]:
+        """Their order is that of every matrix."""
+        return list(self.first["classes"])
+
+    @property
+    def crossed(self) -> bool:
+        """Whether it tests on a corpus that it did not train on."""
+        return self.first["config"].get("test_dataset") is not None
+
+    def tested(self) -> list[Arm]:
+        """The arms with a result under the study's condition."""
+        return [arm for arm in self.arms if arm.under(self.condition)]
+
+    def parts(self) -> list[tuple[int, int]]:
+        """Every fold and seed that some arm has."""
+        return sorted({r.part for arm in self.arms for r in arm.results})
+
+    def baseline(self, name: str | None) -> Arm:
+        """The arm of a name; without one the arm with most choices `none`, of several the first."""
+        arms = self.tested()
+        named = [arm for arm in arms if arm.name == name]
+        return named[0] if named else max(arms, key=lambda arm: list(arm.choices.values()).count("none"))
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level: `optim.lr`. Lists stay whole, and an empty group is itself."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found
+
+
+def _key(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    config = {name: value for name, value in facts["config"].items() if name not in APART}
+    made = {"precision": facts["precision"], "seenet": facts["versions"]["seenet"]}
+    return {name: value for name, value in flat(config).items() if name not in UNLEARNED} | made
+
+
+def _choices(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {group: facts[group] for group in CHOICES} | {"optim": facts["config"]["optim"].get("name", "")}
+
+
+def _corpus(facts: Mapping[str, Any]) -> dict[str, Any]:
+    dataset = facts["config"]["dataset"]
+    shown = {name: value for name, value in flat(dataset).items() if name.partition(".")[0] not in UNSHOWN}
+    return shown | {"name": facts["dataset"], "protocol": facts["config"]["protocol"]}
+
+
+def _study_key(facts: Mapping[str, Any]) -> str:
+    crossed = facts["config"].get("test_dataset") is not None
+    folds = facts["test_part"] if crossed else facts["n_folds"]
+    return _key([_corpus(facts), facts["classes"], facts["protocol"], folds, crossed])
+
+
+def _title(facts: Mapping[str, Any]) -> str:
+    dataset, count = facts["dataset"], f"{len(facts['classes'])} classes"
+    protocol = f"protocol {facts['protocol']}"
+    if facts["config"].get("test_dataset") is not None:
+        trained = facts["config"]["dataset"].get("name", dataset)
+        return f"{trained} → {facts['test_part'].removeprefix('test_')}, {count}, {protocol}"
+    folds = f"{facts['n_folds']} folds ({facts['config']['dataset'].get('folds', 'unnamed')})"
+    return f"{dataset}, {count}, {protocol}, {folds}"
+
+
+def studies(results: Sequence[Found]) -> list[Study]:
+    """Divide results into studies, and each into its arms."""
+    groups: dict[str, list[Found]] = {}
+    for result in results:
+        groups.setdefault(_study_key(result.facts), []).append(result)
+    titles = [_title(group[0].facts) for group in groups.values()]
+    made = []
+    for title, group in zip(titles, groups.values(), strict=True):
+        alike = [g[0].facts for t, g in zip(titles, groups.values(), strict=True) if t == title]
+        if len(alike) > 1:  # the title tells them not apart: say what does
+            mine = _corpus(group[0].facts)
+            differing = [name for name in mine if len({_key(_corpus(facts).get(name)) for facts in alike}) > 1]
+            title += "".join(f", {name}={_shown(mine[name])}" for name in differing)
+        conditions = list(dict.fromkeys(r.condition for r in group))
+        made.append(Study(title, _arms(group), "clean" if "clean" in conditions else conditions[0]))
+    return sorted(made, key=lambda study: study.title)
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _arms(results: Sequence[Found]) -> list[Arm]:
+    groups: dict[str, list[Found]] = {}
+    for result in results:
+        groups.setdefault(_key(_settings(result.facts)), []).append(result)
+    apart: list[tuple[list[Found], str]] = []
+    for group in groups.values():
+        slots = {(r.part, r.condition) for r in group}
+        if len(slots) == len(group):
+            apart.append((group, ""))
+            continue
+        # The same settings trained on other labels, audio or weights: the runs are told apart by their own names.
+        runs: dict[str, list[Found]] = {}
+        for result in group:
+            runs.setdefault(result.folder.parents[1].name.rpartition("-")[2], []).append(result)
+        apart += [(run, f"run={name}") for name, run in runs.items()]
+    names = _names([group[0].facts for group, _ in apart])
+    return [
+        Arm(
+            name=" ".join(filter(None, (name, extra))) or "all",
+            choices=_choices(group[0].facts),
+            settings=_settings(group[0].facts),
+            results=group,
+        )
+        for name, (group, extra) in zip(names, apart, strict=True)
+    ]
+
+
+def _names(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What sets each arm apart: choices of groups first, then settings that differ among arms of equal choices.
+
+    Settings that follow from a choice, such as a backbone's learning rate, differ between choices only and stay away.
+    """
+    choices = [_choices(f) for f in facts]
+    settings = [_settings(f) for f in facts]
+    differing = [group for group in choices[0] if len({c[group] for c in choices}) > 1]
+    if not differing and len(facts) == 1:
+        differing = ["backbone", "aug", "aux_task"]
+    names = []
+    for mine, setting in zip(choices, settings, strict=True):
+        rivals = [s for c, s in zip(choices, settings, strict=True) if c == mine]
+        keys = [name for name in setting if len({_key(s.get(name)) for s in rivals}) > 1]
+        words = [f"{group}={mine[group]}" for group in differing]
+        names.append(" ".join(words + [f"{name}={_shown(setting[name])}" for name in keys]))
+    return names
+
+
+def differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:
+    """The settings in which arms differ, and each arm's value; `–` where an arm has no such setting."""
+    names = dict.fromkeys(name for arm in arms for name in arm.settings)
+    values = {name: [_shown(arm.settings[name]) if name in arm.settings else "–" for arm in arms] for name in names}
+    return {name: shown for name, shown in values.items() if len(set(shown)) > 1}
+
+
+def shared_settings(arms: Sequence[Arm]) -> dict[str, str]:
+    """The settings that all arms share."""
+    differing = differing_settings(arms)
+    return {name: _shown(value) for name, value in arms[0].settings.items() if name not in differing}
+
+
+def check_baseline(found: Sequence[Study], name: str | None) -> None:
+    """Refuse a baseline that no study has.
+
+    Raises:
+        SeenetError: naming the arms there are.
+    """
+    names = list(dict.fromkeys(arm.name for study in found for arm in study.tested()))
+    if name is not None and name not in names:
+        raise SeenetError(f"--baseline '{name}': no arm has this name; expected one of {', '.join(map(repr, names))}")
+
+
+def pooled_confusion(results: Sequence[Found]) -> np.ndarray:
+    """Counts of all test clips, rows the true class. Shape (classes, classes)."""
+    return np.sum([r.facts["metrics"]["confusion"] for r in results], axis=0)

@@ -1,0 +1,160 @@
+"""The results below some folders, and what sweeps noted there (docs/results.md)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seenet.errors import SeenetError
+from seenet.runs import SCHEMA
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result where it lies.
+
+    Attributes:
+        facts: what its result.json holds.
+        folder: of the test condition; the fold's folder is its parent.
+        where: the folder in words: from the folder that was asked for.
+    """
+
+    facts: Mapping[str, Any]
+    folder: Path
+    where: str
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Fold and seed."""
+        return self.facts["fold"], self.facts["seed"]
+
+    @property
+    def condition(self) -> str:
+        """What the test condition is called, e.g. `clean` or `snr5-babble`."""
+        source = self.facts["condition"].get("source")
+        return self.facts["noise"] + (f"-{Path(source).name}" if source else "")
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame | None:
+        """What predictions.csv holds, or None where there is none."""
+        return read_predictions(self.folder / "predictions.csv")
+
+    @cached_property
+    def dev_predictions(self) -> pd.DataFrame | None:
+        """The same of the development part."""
+        return read_predictions(self.folder.parent / "dev_predictions.csv")
+
+    @property
+    def curves(self) -> pd.DataFrame | None:
+        """Learning curves, one row an epoch."""
+        path = self.folder.parent / "curves.csv"
+        return pd.read_csv(path) if path.is_file() else None
+
+    @property
+    def embeddings(self) -> np.ndarray | None:
+        """One row for each of predictions.csv. Shape (clips, dim)."""
+        path = self.folder / "embeddings.npy"
+        return np.load(path).astype(np.float32) if path.is_file() else None
+
+    def sound(self, row: int) -> Path | None:
+        """The file with the sound of a row of predictions.csv, where the run left one."""
+        path = self.folder / "mistakes" / f"{row}.mp3"
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything below the folders.
+
+    Attributes:
+        results: in the order of their folders, each once.
+        failed: of each job of a sweep that failed its settings and what went wrong.
+        remarks: what was passed over, and why.
+    """
+
+    results: list[Found]
+    failed: list[tuple[str, str]]
+    remarks: list[str]
+
+
+def read_predictions(path: Path) -> pd.DataFrame | None:
+    """The rows of a predictions.csv, or None where there is no such file."""
+    if not path.is_file():
+        return None
+    names = dict.fromkeys(("utterance", "speaker", "label", "prediction"), str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False)  # a clip may be called "NA"
+
+
+def probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Shape (clips, classes)."""
+    return predictions[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
+
+
+def codes(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
+    """The numbers of class names. Shape (clips,)."""
+    return pd.Categorical(names, categories=list(classes)).codes.astype(int)
+
+
+def find(folders: Sequence[Path]) -> Findings:
+    """Read every result below some folders, and those that sweeps below them name.
+
+    Raises:
+        SeenetError: a folder does not exist, or there is no result of this version's schema.
+    """
+    found: dict[str, Found] = {}
+    old: list[tuple[str, Any]] = []
+    notes: dict[tuple[str, ...], dict[str, Any]] = {}
+    lost = 0
+    for folder in folders:
+        if not folder.is_dir():
+            raise SeenetError(f"'{folder}' is not a folder; give folders that seenet-train left, such as outputs/")
+        paths = {path: folder for path in sorted(folder.rglob("result.json"))}
+        for note_path in sorted(folder.rglob("arm.json")):
+            note = json.loads(note_path.read_text(encoding="utf-8"))
+            notes[tuple(note["overrides"])] = note  # a later sweep may have put right what failed in an earlier one
+            for named in note["results"]:
+                path = _result_of(note_path, named)
+                if path is None:
+                    lost += 1
+                else:
+                    paths.setdefault(path, path.parents[3])
+        for path, base in paths.items():
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            where = path.parent.resolve().relative_to(base.resolve().parent).as_posix()
+            if facts.get("schema") != SCHEMA:
+                old.append((where, facts.get("schema")))
+                continue
+            key = json.dumps([facts["run_id"], facts["fold"], facts["noise"], facts["condition"]], sort_keys=True)
+            found.setdefault(key, Found(facts, path.parent, where))
+    if old and not found:
+        where, schema = old[0]
+        raise SeenetError(
+            f"'{where}' holds a result of schema {schema}, and this version of seenet reads schema {SCHEMA}; "
+            "run the same seenet-train command again"
+        )
+    if not found:
+        raise SeenetError(f"no result below {', '.join(repr(str(f)) for f in folders)}; give folders of seenet-train")
+    remarks = []
+    if old:
+        remarks.append(
+            f"{len(old)} results of another schema are left out (run the same command again): {old[0][0]}"
+            + (" and others" if len(old) > 1 else "")
+        )
+    if lost:
+        remarks.append(f"{lost} results that a sweep names are not there any more")
+    failed = [(" ".join(words), note["error"]) for words, note in notes.items() if note["error"]]
+    return Findings(list(found.values()), failed, remarks)
+
+
+def _result_of(note: Path, named: str) -> Path | None:
+    """The result that a sweep's note names; its path may be relative to the folder the sweep was started in."""
+    for base in (Path(), *note.resolve().parents):
+        path = base / named / "result.json"
+        if path.is_file():
+            return path
+    return None
