@@ -70,11 +70,6 @@ class Study:
         """Their order is that of every matrix."""
         return list(self.first["classes"])
 
-    @property
-    def crossed(self) -> bool:
-        """Whether it tests on a corpus that it did not train on."""
-        return self.first["config"].get("test_dataset") is not None
-
     def tested(self) -> list[Arm]:
         """The arms with a result under the study's condition."""
         return [arm for arm in self.arms if arm.under(self.condition)]
@@ -116,21 +111,28 @@ def _choices(facts: Mapping[str, Any]) -> dict[str, str]:
 def _corpus(facts: Mapping[str, Any]) -> dict[str, Any]:
     dataset = facts["config"]["dataset"]
     shown = {name: value for name, value in flat(dataset).items() if name.partition(".")[0] not in UNSHOWN}
-    return shown | {"name": facts["dataset"], "protocol": facts["config"]["protocol"]}
+    return shown | {"name": _trained_on(facts), "protocol": facts["config"]["protocol"]}
+
+
+def crossed(facts: Mapping[str, Any]) -> bool:
+    """Whether a result tests on a corpus that it did not train on."""
+    return facts["config"].get("test_dataset") is not None
+
+
+def _trained_on(facts: Mapping[str, Any]) -> str:
+    return facts["dataset"].partition("_to_")[0] if crossed(facts) else facts["dataset"]
 
 
 def _study_key(facts: Mapping[str, Any]) -> str:
-    crossed = facts["config"].get("test_dataset") is not None
-    folds = facts["test_part"] if crossed else facts["n_folds"]
-    return _key([_corpus(facts), facts["classes"], facts["protocol"], folds, crossed])
+    tested = facts["test_part"] if crossed(facts) else facts["n_folds"]
+    return _key([_corpus(facts), facts["classes"], facts["protocol"], tested])
 
 
 def _title(facts: Mapping[str, Any]) -> str:
-    dataset, count = facts["dataset"], f"{len(facts['classes'])} classes"
+    dataset, count = _trained_on(facts), f"{len(facts['classes'])} classes"
     protocol = f"protocol {facts['protocol']}"
-    if facts["config"].get("test_dataset") is not None:
-        trained = facts["config"]["dataset"].get("name", dataset)
-        return f"{trained} → {facts['test_part'].removeprefix('test_')}, {count}, {protocol}"
+    if crossed(facts):
+        return f"{dataset} → {facts['test_part'].removeprefix('test_')}, {count}, {protocol}"
     folds = f"{facts['n_folds']} folds ({facts['config']['dataset'].get('folds', 'unnamed')})"
     return f"{dataset}, {count}, {protocol}, {folds}"
 

@@ -12,21 +12,46 @@ SCHEMES = ("luna5", "leave_one_session_out")
 FOLDS = 5  # of every protocol in the table
 
 
+def row_of(result: Mapping[str, Any]) -> dict[str, str] | None:
+    """SeeNet's published row of a result's corpus, or None where there is none."""
+    rows = methods_of(result)
+    return next((row for row in rows if row["method"] == "SeeNet"), None)
+
+
+def methods_of(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every published row of a result's corpus."""
+    dataset = result["config"]["dataset"]
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        # Not by the name alone, which users choose for tables of their own.
+        return [
+            row
+            for row in csv.DictReader(file)
+            if result["dataset"] == row["dataset"] and dataset["_target_"] == f"seenet.corpora.{row['dataset']}.read"
+        ]
+
+
+def mismatches(result: Mapping[str, Any], row: Mapping[str, str]) -> list[str]:
+    """What keeps a result from comparing with a published row, in words; the model and what trains it apart."""
+    found = []
+    if result["protocol"] != "paper":
+        found.append("epoch selected on held-out training speakers here, on the test fold there")
+    if result["n_folds"] != FOLDS:
+        found.append(f"{result['n_folds']} folds here, {FOLDS} there")
+    elif result["config"]["dataset"]["folds"] not in SCHEMES:
+        found.append(f"folds by {result['config']['dataset']['folds']} here, by {' or '.join(SCHEMES)} there")
+    if int(row["classes"]) != len(result["classes"]):
+        found.append(f"{len(result['classes'])} classes here, {row['classes']} there")
+    elif tuple(result["classes"]) not in CLASS_SETS.values():
+        found.append("other classes here than there")
+    if result["noise"] != "clean":
+        found.append(f"{result['noise']} here, clean speech there")
+    return found
+
+
 def published(result: Mapping[str, Any]) -> dict[str, str] | None:
     """SeeNet's published row for a result's dataset, protocol and classes, or None where one differs.
 
     The published epoch was selected on the evaluated fold, so only `protocol=paper` matches.
     """
-    if result["protocol"] != "paper" or result["n_folds"] != FOLDS or result["noise"] != "clean":
-        return None
-    with TABLE.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            dataset = result["config"]["dataset"]
-            # Not by the name, which users choose for tables of their own.
-            if row["method"] != "SeeNet" or dataset["_target_"] != f"seenet.corpora.{row['dataset']}.read":
-                continue
-            if dataset["folds"] not in SCHEMES or result["dataset"] != row["dataset"]:
-                continue
-            if int(row["classes"]) == len(result["classes"]) and tuple(result["classes"]) in CLASS_SETS.values():
-                return row
-    return None
+    row = row_of(result)
+    return row if row and not mismatches(result, row) else None

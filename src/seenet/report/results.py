@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seenet.errors import SeenetError
-from seenet.runs import SCHEMA
+from seenet.runs import SCHEMA, condition_of
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Found:
     @property
     def condition(self) -> str:
         """What the test condition is called, e.g. `clean` or `snr5-babble`."""
-        source = self.facts["condition"].get("source")
-        return self.facts["noise"] + (f"-{Path(source).name}" if source else "")
+        return condition_of(self.facts)
 
     @cached_property
     def predictions(self) -> pd.DataFrame | None:

@@ -25,23 +25,21 @@ def _scores(results: Sequence[Result]) -> list[str]:
     return [mean_and_deviation([r["metrics"][score] for r in results]) for score in SCORES]
 
 
-def _remarks(results: Sequence[Result]) -> list[str]:
+def remarks(results: Sequence[Result]) -> list[str]:
     """What every reader of these figures must know, each remark once."""
-    remarks = []
+    said = []
     for result in results:
         if result["synthetic"]:
-            remarks.append("SYNTHETIC corpus: a program spoke these clips; the figures say nothing about speech")
+            said.append("SYNTHETIC corpus: a program spoke these clips; the figures say nothing about speech")
         if result["remark"]:
-            remarks.append(result["remark"])
+            said.append(result["remark"])
         if result["bad_files"]["count"]:
-            remarks.append(
-                f"{result['bad_files']['count']} audio files could not be used ({result['bad_files']['list']})"
-            )
+            said.append(f"{result['bad_files']['count']} audio files could not be used ({result['bad_files']['list']})")
         if result["audit"]["verdict"] == "leaks allowed":
-            remarks.append("the audit found leaks that protocol.allow_leaks accepts: optimistic")
+            said.append("the audit found leaks that protocol.allow_leaks accepts: optimistic")
         if result["audit"]["verdict"] == "speakers unknown":
-            remarks.append("the corpus does not name all speakers: speaker independence is not proved")
-    return list(dict.fromkeys(remarks))
+            said.append("the corpus does not name all speakers: speaker independence is not proved")
+    return list(dict.fromkeys(said))
 
 
 def _heading(first: Result, noise: str) -> str:
@@ -73,7 +71,7 @@ def print_run(results: Sequence[Result]) -> None:
         figures = [f"{row[s]} ± {row[f'{s}_std']}" for s in ("ua", "wa")]
         table.add_row(f"SeeNet, paper ({row['backbone']})", *figures, "", "", "")
     terminal().print(table)
-    for remark in _remarks(results):
+    for remark in remarks(results):
         say(f"! {remark}")
 
 
@@ -91,7 +89,7 @@ def print_conditions(results: Sequence[Sequence[Result]]) -> None:
     for here in results:
         table.add_row(condition_of(here[0]), *_scores(here), str(len(here)), str(sum(r["n_test"] for r in here)))
     terminal().print(table)
-    for remark in _remarks([r for here in results for r in here]):
+    for remark in remarks([r for here in results for r in here]):
         say(f"! {remark}")
 
 
@@ -114,5 +112,5 @@ def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
                 shown = [condition] if len(conditions) > 1 else []
                 table.add_row(name, *shown, *_scores(here), *map(str, counts), str(clips))
     terminal().print(table)
-    for remark in _remarks([r for results in arms.values() for r in results]):
+    for remark in remarks([r for results in arms.values() for r in results]):
         say(f"! {remark}")

@@ -1,0 +1,62 @@
+"""Arms against a baseline: on the same clips, over speakers, adjusted for the number of arms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from seenet.report.measures import Measured, count
+from seenet.statistics import Comparison, compare, holm
+
+PAIR = ["fold", "seed", "utterance"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm minus the baseline.
+
+    Attributes:
+        arm: its name.
+        pairs: how many clips (of a fold and a seed) both have.
+        left_out: how many clips only one of them has.
+        found: UA difference, interval, p and effect; None where nothing can be said.
+        adjusted: p by Holm's method over all arms of the study.
+        why: there is nothing to say, in words.
+    """
+
+    arm: str
+    pairs: int = 0
+    left_out: int = 0
+    found: Comparison | None = None
+    adjusted: float | None = None
+    why: str = ""
+
+
+def _difference(arm: Measured, baseline: Measured) -> Difference:
+    name = arm.arm.name
+    if arm.clips is None or baseline.clips is None:
+        return Difference(name, why="a predictions.csv is missing")
+    both = pd.merge(arm.clips, baseline.clips, on=PAIR, suffixes=("", "_b"), validate="one_to_one")
+    left_out = len(arm.clips) + len(baseline.clips) - 2 * len(both)
+    made = Difference(name, len(both), left_out)
+    if both.empty:
+        return replace(made, why="no fold and seed in common")
+    if (both["label"] != both["label_b"]).any():
+        return replace(made, why="the clips have other labels")
+    if (both["speaker"] == "").any():
+        return replace(made, why="the corpus does not name all speakers")
+    speakers, names = pd.factorize(both["speaker"])
+    labels, k = both["label"].to_numpy(), len(arm.classes)
+    counts = [
+        count(labels, both[column].to_numpy(), speakers, len(names), k) for column in ("prediction", "prediction_b")
+    ]
+    found = compare(*counts, score="ua")
+    return replace(made, found=found, why="" if found else "there is only one speaker")
+
+
+def differences(arms: Sequence[Measured], baseline: Measured) -> list[Difference]:
+    """Compare every other arm with the baseline."""
+    made = [_difference(arm, baseline) for arm in arms if arm is not baseline]
+    told = [d.found.p for d in made if d.found]
+    adjusted = iter(holm(told))
+    return [replace(d, adjusted=next(adjusted)) if d.found else d for d in made]

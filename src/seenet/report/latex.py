@@ -1,0 +1,52 @@
+"""Tables as LaTeX, for a document that loads booktabs."""
+
+from pathlib import Path
+
+from seenet.paths import write_whole
+from seenet.report.table import Table
+
+SIGNS = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\rightarrow$",
+    "\N{MINUS SIGN}": "$-$",
+    "<": "$<$",
+    ">": "$>$",
+    "–": "--",
+    "…": r"\ldots{}",
+}
+"""How each sign of the report's tables is written."""
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it."""
+    return "".join(SIGNS.get(sign, sign) for sign in text)
+
+
+def to_latex(table: Table) -> str:
+    """A table environment with booktabs rules; the first column is flush left, the others flush right."""
+    shown = table.text.map(escape)
+    shown.columns = [escape(str(head)) for head in shown.columns]
+    # a row that begins with [ would be taken for the optional argument of the \\ before it
+    first = shown.columns[0]
+    shown[first] = [f"{{{text}}}" if text.startswith("[") else text for text in shown[first]]
+    return (
+        shown.style.hide(axis="index")
+        .to_latex(
+            hrules=True,
+            column_format="l" + "r" * (len(shown.columns) - 1),
+            caption=escape(table.caption),
+            label=f"tab:{table.name}",
+            position="htbp",
+            position_float="centering",
+        )
+    )  # fmt: skip
+
+
+def write_latex(table: Table, folder: Path) -> None:
+    """Write `<name>.tex`, to be taken in with LaTeX's input command."""
+    write_whole(folder / f"{table.name}.tex", to_latex(table))

@@ -1,0 +1,148 @@
+"""How good each arm is, what sets it apart from a baseline, and what was published."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from seenet.report import plots
+from seenet.report.arms import Study
+from seenet.report.comparison import Difference, differences
+from seenet.report.measures import Measured
+from seenet.report.published import FOLDS, methods_of, mismatches, row_of
+from seenet.report.section import Section
+from seenet.report.table import NONE, Table, duration, interval, p_value, percent, points
+from seenet.report.tables import SCORES, mean_and_deviation
+from seenet.statistics import Interval
+
+FEW = 8
+"""Speakers below which the interval is known to be too short."""
+
+
+def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, folder: Path, prefix: str) -> Section:
+    """The arms by UA, with intervals, beside their differences from the baseline."""
+    numbers, text = [], []
+    for arm in arms:
+        means = {score: statistics.mean(arm.each(score)) for score in SCORES}
+        stds = {f"{s}_std": statistics.stdev(arm.each(s)) if len(arm.results) > 1 else math.nan for s in SCORES}
+        clips, seconds = int(arm.confusion.sum()), sum(r.facts["seconds"] for r in arm.results)
+        folds, seeds = ({r.part[k] for r in arm.results} for k in (0, 1))
+        low, high = (arm.interval.low, arm.interval.high) if arm.interval else (math.nan, math.nan)
+        numbers.append(
+            {"arm": arm.arm.name, **means, **stds, "ua_pooled": arm.ua, "ua_low": low, "ua_high": high}
+            | {"folds": len(folds), "seeds": len(seeds), "test_clips": clips, "seconds": seconds}
+        )
+        text.append(
+            {"arm": arm.arm.name, **{label: mean_and_deviation(arm.each(s)) for s, label in SCORES.items()}}
+            | {"pooled UA %": percent(arm.ua), "95 % interval": interval(arm.interval)}
+            | {"folds × seeds": f"{len(folds)} × {len(seeds)}", "test clips": str(clips), "time": duration(seconds)}
+        )
+    keys = {label: score for score, label in SCORES.items()}
+    keys |= {"pooled UA %": "ua_pooled", "95 % interval": "ua_low", "test clips": "test_clips", "time": "seconds"}
+    table = Table(
+        f"{prefix}leaderboard",
+        "UA, WA and macro-F1: mean ± standard deviation over folds and seeds. Pooled UA: of all test clips together, "
+        "with a 95 % bootstrap interval over speakers.",
+        pd.DataFrame(numbers),
+        pd.DataFrame(text),
+        keys,
+    )
+    found = differences(arms, baseline)
+    ends = {arm.arm.name: (arm.ua, *((arm.interval and (arm.interval.low, arm.interval.high)) or (math.nan,) * 2))
+            for arm in arms}  # fmt: skip
+    apart = {d.arm: (d.found.difference, d.found.low, d.found.high) for d in found if d.found}
+    picture = plots.keep(
+        plots.forest(ends, apart, baseline.arm.name),
+        folder,
+        f"{prefix}leaderboard",
+        "Pooled UA of each arm with its 95 % interval over speakers"
+        + (", and the difference from the baseline." if apart else "."),
+        "UA by arm: " + ", ".join(f"{name} {percent(ua)} %" for name, (ua, _, _) in ends.items()),
+    )
+    notes = [f"No interval for {arm.arm.name}: {arm.without_interval}." for arm in arms if arm.without_interval]
+    speakers = min((len(arm.speakers[0]) for arm in arms if arm.speakers), default=FEW)
+    if speakers < FEW:
+        notes.append(f"Only {speakers} speakers: the intervals are known to be too short below {FEW}.")
+    tables = [table, *([_difference_table(found, baseline, prefix)] if found else [])]
+    return Section("Leaderboard", notes, [picture], tables)
+
+
+def _difference_table(found: Sequence[Difference], baseline: Measured, prefix: str) -> Table:
+    numbers = [
+        {"arm": d.arm, "baseline": baseline.arm.name, "clips": d.pairs, "left_out": d.left_out}
+        | {name: getattr(d.found, name, None) for name in ("difference", "low", "high", "p", "effect")}
+        | {"p_holm": d.adjusted, "why_not": d.why}
+        for d in found
+    ]
+    text = [
+        {
+            "arm": d.arm,
+            "difference": points(d.found.difference) if d.found else d.why,
+            "95 % interval": interval(Interval(d.found.low, d.found.high), points) if d.found else NONE,
+            "p": p_value(d.found.p if d.found else None),
+            "p (Holm)": p_value(d.adjusted),
+            "effect d_z": f"{d.found.effect:+.2f}" if d.found and d.found.effect is not None else NONE,
+            "paired clips": f"{d.pairs}" + (f" ({d.left_out} left out)" if d.left_out else ""),
+        }
+        for d in found
+    ]
+    keys = {"difference": "difference", "95 % interval": "low", "p": "p", "p (Holm)": "p_holm"}
+    return Table(
+        f"{prefix}differences",
+        f"Pooled UA minus that of the baseline {baseline.arm.name}, in points, on the same test clips of the same "
+        "folds and seeds. p: permutation test that swaps whole speakers; Holm: adjusted for the number of arms; "
+        "d_z: mean over standard deviation of the speakers' differences.",
+        pd.DataFrame(numbers),
+        pd.DataFrame(text),
+        keys | {"effect d_z": "effect", "paired clips": "clips"},
+    )
+
+
+def published_section(study: Study, arms: Sequence[Measured], prefix: str) -> Section | None:
+    """The published figures of this corpus beside ours, and whether they compare, in words."""
+    row = row_of(study.first)
+    if row is None or study.condition != "clean":
+        return None
+    rows, notes = [], []
+    for arm in arms:
+        facts = arm.results[0].facts
+        if (facts["aug"], facts["aux_task"]) != ("ebm", "see"):
+            continue
+        words = mismatches(facts, row)
+        done = len({r.part[0] for r in arm.results})
+        if done < facts["n_folds"]:
+            words.append(f"{done} of {facts['n_folds']} folds are there")
+        if facts["backbone"] != "wavlm":
+            words.append(f"{facts['backbone']} here, {row['backbone']} there")
+        for score in ("ua", "wa"):
+            ours, theirs = statistics.mean(arm.each(score)), float(row[score]) / 100
+            rows.append((arm.arm.name, score.upper(), row, arm.each(score), ours - theirs, theirs))
+        notes.append(
+            f"{arm.arm.name}: " + ("does not compare: " + "; ".join(words) + "." if words else
+            f"compares: {FOLDS} folds, the same classes, the epoch selected on the test fold in both.")
+        )  # fmt: skip
+    numbers = [
+        {"arm": name, "score": score, "published": theirs, "ours": theirs + gap, "difference": gap}
+        for name, score, _, _, gap, theirs in rows
+    ]
+    text = [
+        {
+            "arm": name,
+            "score": score,
+            "published": f"{row[score.lower()]} ± {row[score.lower() + '_std']}",
+            "ours": mean_and_deviation(each),
+            "difference": points(gap),
+        }
+        for name, score, row, each, gap, _ in rows
+    ]
+    tables = []
+    if rows:
+        caption = "SeeNet as published (Li et al. 2025, table 2) and as trained here: mean ± standard deviation."
+        tables.append(Table(f"{prefix}published", caption, pd.DataFrame(numbers), pd.DataFrame(text)))
+    methods = pd.DataFrame(methods_of(study.first))
+    shown = methods[["method", "year", "augmentation", "auxiliary_task", "backbone", "ua", "wa"]].replace("", NONE)
+    caption = f"All methods of the published table for this corpus ({row['protocol']}, {row['classes']} classes)."
+    tables.append(Table(f"{prefix}methods", caption, methods, shown, folded=True))
+    return Section("Beside the published figures", notes, (), tables)

@@ -1,0 +1,107 @@
+"""What is measured on the test clips of an arm, over its folds and seeds together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from seenet.report.arms import Arm, pooled_confusion
+from seenet.report.results import Found, codes
+from seenet.scores import scores
+from seenet.statistics import Interval, speaker_interval
+
+
+def count(labels: np.ndarray, predictions: np.ndarray, groups: np.ndarray, n_groups: int, classes: int) -> np.ndarray:
+    """Confusion counts of each group of clips, rows the true class. Shape (groups, classes, classes)."""
+    cells = (groups * classes + labels) * classes + predictions
+    return np.bincount(cells, minlength=n_groups * classes**2).reshape(n_groups, classes, classes)
+
+
+def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame | None:
+    """Every test clip, or None where a result has no predictions.
+
+    Returns:
+        `fold`, `seed`, `utterance`, `speaker`, `label` and `prediction` (numbers of classes), `result` (its number in
+        `results`) and `row` (in its predictions.csv).
+    """
+    tables = []
+    for number, result in enumerate(results):
+        rows = result.predictions
+        if rows is None:
+            return None
+        table = rows[["utterance", "speaker"]].assign(
+            label=codes(rows["label"], classes),
+            prediction=codes(rows["prediction"], classes),
+            fold=result.facts["fold"],
+            seed=result.facts["seed"],
+            result=number,
+            row=np.arange(len(rows)),
+        )
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An arm under one test condition.
+
+    Attributes:
+        arm: which.
+        results: one for each fold and seed.
+        classes: in their order.
+    """
+
+    arm: Arm
+    results: Sequence[Found]
+    classes: Sequence[str]
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Counts of all test clips. Shape (classes, classes)."""
+        return pooled_confusion(self.results)
+
+    @cached_property
+    def ua(self) -> float:
+        """UA of all test clips together."""
+        return float(scores(self.confusion)["ua"])
+
+    @cached_property
+    def clips(self) -> pd.DataFrame | None:
+        """See `clips_of`."""
+        return clips_of(self.results, self.classes)
+
+    @cached_property
+    def speakers(self) -> tuple[list[str], np.ndarray] | None:
+        """Speakers and their confusion counts, shape (speakers, classes, classes); None where some are unknown."""
+        if self.clips is None or (self.clips["speaker"] == "").any():
+            return None
+        numbers, names = pd.factorize(self.clips["speaker"], sort=True)
+        labels, predictions = self.clips["label"].to_numpy(), self.clips["prediction"].to_numpy()
+        return list(names), count(labels, predictions, numbers, len(names), len(self.classes))
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """95 % confidence interval of `ua`; None where the speakers are unknown or there is one."""
+        return None if self.speakers is None else speaker_interval(self.speakers[1], "ua")
+
+    @property
+    def without_interval(self) -> str:
+        """Why there is no interval, in words; empty where there is one."""
+        if self.clips is None:
+            return "a predictions.csv is missing"
+        if self.speakers is None:
+            return "the corpus does not name all speakers"
+        return "" if self.interval else "there is only one speaker"
+
+    def each(self, score: str) -> list[float]:
+        """A score of every fold and seed."""
+        return [r.facts["metrics"][score] for r in self.results]
+
+
+def area(snr_db: Sequence[float], values: Sequence[float]) -> float | None:
+    """Mean of a curve over its range, by the trapezoid rule; None for less than two points."""
+    if len(snr_db) < 2:
+        return None
+    return float(np.trapezoid(values, snr_db) / (snr_db[-1] - snr_db[0]))

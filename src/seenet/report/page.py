@@ -1,0 +1,124 @@
+"""The report: from results alone to one HTML page, tables as CSV and LaTeX, figures as PNG and PDF."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from seenet.paths import make_once, write_whole
+from seenet.report.arms import Study, check_baseline, studies
+from seenet.report.clips import embedding_section, mistakes_section
+from seenet.report.confidence import calibration_section
+from seenet.report.detail import classes_section, learning_section, speakers_section
+from seenet.report.latex import write_latex
+from seenet.report.leaderboard import leaderboard, published_section
+from seenet.report.measures import Measured
+from seenet.report.provenance import provenance_section
+from seenet.report.results import Findings, find
+from seenet.report.robustness import noise_section
+from seenet.report.section import Section
+from seenet.report.tables import remarks
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # a page of lines for each PDF
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A study on the page.
+
+    Attributes:
+        title: of the study.
+        facts: what was compared, in words.
+        remarks: what every reader of its figures must know.
+        sections: in their order.
+    """
+
+    title: str
+    facts: list[str]
+    remarks: list[str]
+    sections: list[Section]
+
+
+def write_report(folders: Sequence[Path], output: Path, baseline: str | None = None, audio: bool = True) -> Path:
+    """Write a report on every result below some folders; a report that stood there is replaced.
+
+    Args:
+        folders: runs, sweeps or whole `outputs/`.
+        output: where to; `index.html` is the page.
+        baseline: the arm that the others are compared with; None takes the one with most choices `none`.
+        audio: whether the page plays mistakes.
+
+    Returns:
+        The page.
+
+    Raises:
+        SeenetError: no result, or an arm that is not there.
+    """
+    findings = find(folders)
+    found = studies(findings.results)
+    check_baseline(found, baseline)
+    chapters: list[Chapter] = []
+
+    def make(folder: Path) -> None:
+        for number, study in enumerate(found, start=1):
+            prefix = f"{number}-" if len(found) > 1 else ""
+            chapters.append(_chapter(study, baseline, audio, folder / "figures", prefix))
+        tables = [table for chapter in chapters for section in chapter.sections for table in section.tables]
+        for table in tables:
+            table.write_csv(folder / "tables")
+            write_latex(table, folder / "tables")
+        write_whole(folder / "index.html", _page(findings, chapters))
+
+    if output.is_dir() and (output / "index.html").is_file():
+        shutil.rmtree(output)
+    make_once(output, make)
+    return output / "index.html"
+
+
+def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, prefix: str) -> Chapter:
+    arms = [Measured(arm, arm.under(study.condition), study.classes) for arm in study.tested()]
+    arms.sort(key=lambda arm: -arm.ua)  # every figure in one order, so that an arm keeps its colour
+    named = study.baseline(baseline)
+    base = next(arm for arm in arms if arm.arm is named)
+    sections = [
+        leaderboard(study, arms, base, folder, prefix),
+        published_section(study, arms, prefix),
+        classes_section(arms, folder, prefix),
+        speakers_section(arms, folder, prefix),
+        learning_section(study, arms, folder, prefix),
+        noise_section(study, [arm.arm for arm in arms], folder, prefix),
+        calibration_section(study, arms, folder, prefix),
+        embedding_section(arms[0], base, folder, prefix),
+        mistakes_section(arms[0], audio),
+        provenance_section(study, arms, prefix),
+    ]
+    first, parts = study.first, study.parts()
+    folds, seeds = (sorted({part[k] for part in parts}) for k in (0, 1))
+    facts = [
+        f"classes: {', '.join(study.classes)}",
+        f"arms: {len(arms)}, baseline {base.arm.name}",
+        f"folds: {len(folds)} of {first['n_folds']}; seeds: {', '.join(map(str, seeds))}",
+        "epoch selected on " + ("the test fold" if first["selection"] == "test" else "held-out training speakers"),
+        *([f"test condition: {study.condition}"] if study.condition != "clean" else []),
+    ]
+    said = remarks([result.facts for arm in study.arms for result in arm.results])
+    for arm in arms:
+        missing = len(folds) * len(seeds) - len(arm.results)
+        if missing:
+            said.append(
+                f"{arm.arm.name} is incomplete: {missing} of {len(folds) * len(seeds)} folds and seeds are missing"
+            )
+    if len(folds) < first["n_folds"]:
+        said.append(f"{len(folds)} of {first['n_folds']} folds are there: the figures are of a part of the corpus")
+    return Chapter(study.title, facts, said, [section for section in sections if section])
+
+
+def _page(findings: Findings, chapters: Sequence[Chapter]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    synthetic = all(result.facts["synthetic"] for result in findings.results)
+    return environment.get_template("page.html.j2").render(findings=findings, chapters=chapters, synthetic=synthetic)
