@@ -21,37 +21,34 @@ from seenet.errors import SeenetError
 from seenet.fit import FoldRun
 from seenet.folds import Fold
 from seenet.job import Job, problems
-from seenet.runs import digest
+from seenet.runs import digest, read_result
 
-PROBE_STEPS = 4  # of each kind; the first warms up and does not count
+PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
+PROBE_SECONDS = 6.0  # after which no further step is begun, but three are made
 SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
 CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
 
 
 class _Stopwatch(lightning.Callback):
-    """Times training and validation steps."""
+    """Times training steps, and stops when it has seen enough."""
 
     def __init__(self):
-        self.seconds: dict[str, list[float]] = {"train": [], "dev": []}
+        self.seconds: list[float] = []
         self._start = 0.0
-
-    def _begin(self, *_: object) -> None:
-        self._start = self._now()
 
     def _now(self) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    on_train_batch_start = on_validation_batch_start = _begin
+    def on_train_batch_start(self, *_: object) -> None:
+        """Start the clock."""
+        self._start = self._now()
 
-    def on_train_batch_end(self, *_: object) -> None:
-        """Note a training step."""
-        self.seconds["train"].append(self._now() - self._start)
-
-    def on_validation_batch_end(self, *_: object) -> None:
-        """Note a validation step."""
-        self.seconds["dev"].append(self._now() - self._start)
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        """Note a step."""
+        self.seconds.append(self._now() - self._start)
+        trainer.should_stop = len(self.seconds) >= 3 and sum(self.seconds) > PROBE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -60,23 +57,22 @@ class Cost:
 
     Attributes:
         train: seconds a clip and training step.
-        evaluate: seconds a clip that is predicted.
         checkpoint: bytes of a fold's best.ckpt.
         state: bytes of an unfinished fold's last.ckpt.
     """
 
     train: float
-    evaluate: float
     checkpoint: int
     state: int
 
     def seconds(self, job: Job, folds: Sequence[Fold]) -> float:
-        """About how long the training of some folds and a job's missing tests take."""
-        epochs = job.plan.max_epochs
-        clips = [(len(fold.train), len(fold.dev)) for fold in folds]
-        tested = sum(len(fold.test) for fold, _, folder in job.tests() if not (folder / "result.json").is_file())
-        training = sum(epochs * (self.train * train + self.evaluate * dev) for train, dev in clips)
-        return training + self.evaluate * tested
+        """About how long the training of some folds and a job's missing tests take.
+
+        A prediction is reckoned as a third of a step, whose way back is twice the way there.
+        """
+        trained = sum(job.plan.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in folds)
+        tested = sum(len(fold.test) for fold, _, folder in job.tests() if read_result(folder) is None)
+        return self.train * (trained + tested / 3)
 
 
 def probe(job: Job) -> Cost:
@@ -91,12 +87,12 @@ def probe(job: Job) -> Cost:
         if job.plan.accelerator == "cpu" and parameters > SMALL:
             run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
         watch = _Stopwatch()
-        limits = {"limit_train_batches": PROBE_STEPS, "limit_val_batches": PROBE_STEPS, "max_epochs": 1}
+        limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": 0}
         trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
         run.run(trainer.fit)
         clips = run.data.batch_size
-    each = {part: statistics.median(seconds[1:] or seconds) / clips for part, seconds in watch.seconds.items()}
-    return Cost(each["train"], each["dev"], 4 * parameters, 4 * (parameters + 2 * trained))
+    later = watch.seconds[len(watch.seconds) // 2 :]
+    return Cost(statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained))
 
 
 def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
@@ -146,12 +142,12 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
     _require_disk(jobs.values(), needed + max((cost.state for cost in costs.values()), default=0))
     if costs:
         devices = sorted({job.plan.device_name() for job in jobs.values()})
-        say(f"about {in_words(total)} on {', '.join(devices)}, by a probe of {PROBE_STEPS} steps of each model")
+        say(f"about {in_words(total)} on {', '.join(devices)}, by a short probe of each model")
 
 
 def _model(job: Job) -> str:
-    """A key for jobs whose steps cost the same."""
-    names: Any = ("backbone", "aug", "data", "trainer", "pooling")
+    """A key for jobs whose steps cost nearly the same."""
+    names: Any = ("backbone", "data", "trainer")
     return digest({name: job.config[name] for name in names})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from seenet.errors import SeenetError
 from seenet.paths import make_once, write_whole
 from seenet.report.arms import Study, check_baseline, studies
 from seenet.report.clips import embedding_section, mistakes_section
@@ -21,6 +22,9 @@ from seenet.report.results import Findings, find
 from seenet.report.robustness import noise_section
 from seenet.report.section import Section
 from seenet.report.tables import remarks
+from seenet.runs import digest
+
+PAGE, MADE_OF = "index.html", "made_of.txt"
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # a page of lines for each PDF
 
@@ -43,7 +47,7 @@ class Chapter:
 
 
 def write_report(folders: Sequence[Path], output: Path, baseline: str | None = None, audio: bool = True) -> Path:
-    """Write a report on every result below some folders; a report that stood there is replaced.
+    """Write a report on every result below some folders; one of the same results stays, another is replaced.
 
     Args:
         folders: runs, sweeps or whole `outputs/`.
@@ -60,6 +64,11 @@ def write_report(folders: Sequence[Path], output: Path, baseline: str | None = N
     findings = find(folders)
     found = studies(findings.results)
     check_baseline(found, baseline)
+    made_of = _made_of(findings, [baseline, audio])
+    if (output / MADE_OF).is_file():
+        if (output / MADE_OF).read_text(encoding="utf-8") == made_of:
+            return output / PAGE
+        shutil.rmtree(output)
     chapters: list[Chapter] = []
 
     def make(folder: Path) -> None:
@@ -70,12 +79,21 @@ def write_report(folders: Sequence[Path], output: Path, baseline: str | None = N
         for table in tables:
             table.write_csv(folder / "tables")
             write_latex(table, folder / "tables")
-        write_whole(folder / "index.html", _page(findings, chapters))
+        write_whole(folder / PAGE, _page(findings, chapters))
+        write_whole(folder / MADE_OF, made_of)
 
-    if output.is_dir() and (output / "index.html").is_file():
-        shutil.rmtree(output)
+    if output.exists():
+        raise SeenetError(f"--output '{output}' is there and is no report; give a new folder")
     make_once(output, make)
-    return output / "index.html"
+    return output / PAGE
+
+
+def _made_of(findings: Findings, options: Sequence[object]) -> str:
+    """A hash of what a report is made of: names, sizes and times of change of the files, and this program."""
+    files = {file for r in findings.results for folder in (r.folder, r.folder.parent) for file in folder.rglob("*.*")}
+    program = [path for path in Path(__file__).parent.iterdir() if path.is_file()]
+    state = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted([*files, *program])]
+    return digest([state, findings.failed, findings.remarks, *options])
 
 
 def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, prefix: str) -> Chapter:
