@@ -46,6 +46,7 @@ format: .venv/installed-dev  ## put the code in ruff's format
 
 benchmark: .venv/installed  ## what the trainer, preparing and a million clips cost
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/scale.py
 

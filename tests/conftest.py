@@ -102,10 +102,13 @@ def script(name: str, folder: Path) -> Script:
             mock.patch.object(sys, "argv", list(command)),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as end,
         ):
-            main()
-        return subprocess.CompletedProcess(command, end.value.code, out.getvalue(), err.getvalue())
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = end.code
+        return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
     return run
 
@@ -143,6 +146,12 @@ def seenet_data(tmp_path: Path) -> Script:
 def seenet_data_process(tmp_path: Path) -> Script:
     """As `seenet_train_process`."""
     return process("seenet-data", tmp_path)
+
+
+@pytest.fixture
+def seenet_report(tmp_path: Path) -> Script:
+    """As `seenet_train`."""
+    return script("seenet-report", tmp_path)
 
 
 @pytest.fixture

@@ -36,12 +36,16 @@ def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
     assert "1e+30" not in table
     assert run.stderr.count("failed: ") == 2
     assert "lower optim.lr" in run.stderr
+    page = tmp_path / run.stdout.split("report: ")[1].strip()
+    assert all(words in page.read_text() for words in ("aug=ebm", "A job failed", "lower optim.lr", "SYNTHETIC"))
     notes = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
     assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
 
 
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
-    run = seenet_train("-m", *SMALL, "trainer=ddp", "fold=0,1", "hydra.sweep.subdir=${hydra.job.num}/deep")
+    run = seenet_train(
+        "-m", *SMALL, "trainer=ddp", "fold=0,1", "sweep.report=false", "hydra.sweep.subdir=${hydra.job.num}/deep"
+    )
     assert run.returncode == 1
     assert run.stderr.count("failed: ") == 2
     assert "trainer=ddp does not go with -m" in run.stderr

@@ -48,7 +48,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_a_sweep_over_folds_is_one_arm_and_reuses_them(shared):
-    run = script("seenet-train", shared[0].parents[1])("-m", *SMALL, "fold=0,1,2")
+    run = script("seenet-train", shared[0].parents[1])("-m", *SMALL, "fold=0,1,2", "sweep.report=false")
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("finished before, reused") == 3
     row = next(line for line in run.stdout.split("comparison of arms")[1].splitlines() if " all " in line)

@@ -66,7 +66,7 @@ def speakers_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Sec
         plots.voices(shown),
         folder,
         f"{prefix}speakers",
-        "UA of each speaker over the classes that he or she has.",
+        "UA of each speaker, over the classes that there are clips of.",
         "UA by speaker and arm; the table below lists the worst",
     )
     table = pd.DataFrame(values).rename_axis(index="speaker")

@@ -13,7 +13,7 @@ from seenet.report.comparison import Difference, differences
 from seenet.report.measures import Measured
 from seenet.report.published import FOLDS, methods_of, mismatches, row_of
 from seenet.report.section import Section
-from seenet.report.table import NONE, Table, duration, interval, p_value, percent, points
+from seenet.report.table import MINUS, NONE, Table, duration, interval, p_value, percent, points
 from seenet.report.tables import SCORES, mean_and_deviation
 from seenet.statistics import Interval
 
@@ -69,6 +69,10 @@ def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, fold
     return Section("Leaderboard", notes, [picture], tables)
 
 
+def _signed(value: float | None) -> str:
+    return NONE if value is None else f"{value:+.2f}".replace("-", MINUS)
+
+
 def _difference_table(found: Sequence[Difference], baseline: Measured, prefix: str) -> Table:
     numbers = [
         {"arm": d.arm, "baseline": baseline.arm.name, "clips": d.pairs, "left_out": d.left_out}
@@ -83,7 +87,9 @@ def _difference_table(found: Sequence[Difference], baseline: Measured, prefix: s
             "95 % interval": interval(Interval(d.found.low, d.found.high), points) if d.found else NONE,
             "p": p_value(d.found.p if d.found else None),
             "p (Holm)": p_value(d.adjusted),
-            "effect d_z": f"{d.found.effect:+.2f}" if d.found and d.found.effect is not None else NONE,
+            "effect d_z": f"{d.found.effect:+.2f}".replace("-", MINUS)
+            if d.found and d.found.effect is not None
+            else NONE,
             "paired clips": f"{d.pairs}" + (f" ({d.left_out} left out)" if d.left_out else ""),
         }
         for d in found

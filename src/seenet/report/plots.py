@@ -167,7 +167,9 @@ def voices(values: Mapping[str, pd.Series]) -> Figure:
     figure = _figure(3.2)
     axes = figure.add_subplot()
     for number, (name, series) in enumerate(values.items()):
-        axes.plot(range(len(order)), 100 * series.reindex(order), label=name, **_style(number) | {"alpha": 0.85})
+        shift = 0.5 * (number / max(len(values) - 1, 1) - 0.5)  # side by side, not upon each other
+        style = _style(number) | {"alpha": 0.85}
+        axes.plot(np.arange(len(order)) + shift, 100 * series.reindex(order), label=name, **style)
     if len(order) <= 60:
         axes.set_xticks(range(len(order)), order, rotation=90 if len(order) > 24 else 0, fontsize=7.5)
     axes.set(xlabel=f"speakers, by UA of {next(iter(values))}", ylabel="UA %")
@@ -248,7 +250,7 @@ def reliability_diagram(arms: Mapping[str, Mapping[str, tuple[np.ndarray, np.nda
             axes.plot(confidence, accuracy, label=kind, **_style(number, line=True) | {"markersize": 3})
             axes.scatter(confidence, accuracy, s=4 + 120 * clips / clips.sum(), color=COLOURS[number], alpha=0.35)
         axes.set_title(name, fontsize=8.5, wrap=True)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.03), aspect="equal")
         axes.xaxis.set_tick_params(labelbottom=True)
         _plain(axes)
     for axes in panels[:, 0]:

@@ -1,0 +1,88 @@
+"""What augmenting a batch costs: on the whole batch at once against torchaudio (and numpy for EBM) clip by clip.
+
+Both run in turn in one process on the same clips and draws; the figures that count are the ratios. A clip that a
+draw leaves alone costs the loop nothing, as in the original, so every clip is drawn to change.
+
+Usage: python benchmarks/augment.py [CLIPS [SECONDS]]
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torchaudio.functional as F
+
+from seenet.augment.ebm import EnergyBasedMixup
+from seenet.augment.gaussian_snr import GaussianSNR
+from seenet.augment.pitch import Pitch
+from seenet.augment.speed import Speed
+from seenet.data.batch import Batch
+
+ROUNDS, RATE = 5, 16000
+
+
+def ebm_loop(batch: Batch, draws) -> None:
+    for i in range(len(batch)):
+        clip = batch.waveform[i, : batch.lengths[i]].numpy().copy()
+        partner = batch.partner[i, : batch.partner_lengths[i]].numpy()
+        length, start, begin = (int(v[i]) for v in (draws.length, draws.start, draws.partner_start))
+        powers = np.mean(clip**2), np.mean(partner**2)
+        scale = np.sqrt(powers[0] / (10 ** (int(draws.ratio_db[i]) / 10) * powers[1]))
+        clip[start : start + length] += scale * partner[begin : begin + length]
+
+
+def noise_loop(batch: Batch, draws) -> None:
+    for i, length in enumerate(batch.lengths.tolist()):
+        F.add_noise(batch.waveform[i, :length], draws.noise[i, :length], draws.snr_db[i].float())
+
+
+def speed_loop(batch: Batch, draws) -> None:
+    window, advance = torch.hann_window(1024), torch.linspace(0, torch.pi * 256, 513)[:, None]
+    for i, length in enumerate(batch.lengths.tolist()):
+        spectrum = torch.stft(batch.waveform[i, :length], 1024, 256, window=window, return_complex=True)
+        torch.istft(F.phase_vocoder(spectrum, float(draws.rate[i]), advance), 1024, 256, window=window)
+
+
+def pitch_loop(batch: Batch, draws) -> None:
+    for i, length in enumerate(batch.lengths.tolist()):
+        # torchaudio takes whole steps of a fraction of an octave; its resampling kernel is what costs
+        F.pitch_shift(batch.waveform[i, :length], RATE, round(float(draws.semitones[i])), n_fft=1024)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(clips: int, length: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    size = int(length * RATE)
+    waveform, partner = (0.1 * torch.randn(clips, size, generator=generator) for _ in range(2))
+    lengths, zeros = torch.full((clips,), size), torch.zeros(clips, dtype=torch.long)
+    batch = Batch(waveform, lengths, zeros, zeros, zeros, torch.arange(clips), partner, lengths)
+    pairs = {
+        "ebm": (EnergyBasedMixup(), ebm_loop),
+        "gaussian_snr": (GaussianSNR(probability=1.0), noise_loop),
+        "speed": (Speed(probability=1.0), speed_loop),
+        "pitch": (Pitch(probability=1.0), pitch_loop),
+    }
+    ratios = {}
+    for name, (augmentation, loop) in pairs.items():
+        draws = augmentation.draw(batch, generator)
+        times: dict[str, list[float]] = {"batch": [], "loop": []}
+        for _ in range(ROUNDS):  # in turn
+            times["batch"].append(seconds(lambda a=augmentation, d=draws: a.apply(batch, d)))
+            times["loop"].append(seconds(lambda do=loop, d=draws: do(batch, d)))
+        ours, theirs = (statistics.median(times[kind]) for kind in ("batch", "loop"))
+        ratios[name] = theirs / ours
+        print(f"{name}: the loop over {clips} clips of {length:g} s takes {ratios[name]:.1f} x the batch's time")
+    print(json.dumps({"benchmark": "augment", "clips": clips, "seconds": length, **ratios}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 64, float(sys.argv[2]) if len(sys.argv) > 2 else 2.0)
