@@ -177,6 +177,19 @@ def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path
     assert len(list((tmp_path / "outputs").glob("synthetic-*"))) == 1, "a plan trains nothing"
 
 
+def test_the_plan_of_one_run(seenet_train, tmp_path: Path):
+    plan = seenet_train(*SMALL, "trainer.max_epochs=1", "sweep.dry=true", "aug=[ebm,speed]")
+    assert plan.returncode == 0, plan.stderr
+    assert re.search(r"this run +3 +0 +3 +0 ", plan.stdout)
+    assert "epoch" not in plan.stdout
+    assert not list((tmp_path / "outputs").glob("*-*"))
+
+
+def test_names_in_tables_keep_their_brackets(capsys):
+    print_arms({"aug=[ebm,speed]": [result()], "aug=none": [result()]})
+    assert "aug=[ebm,speed]" in capsys.readouterr().out
+
+
 def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_process, tmp_path: Path):
     (tmp_path / "data/RAVDESS/Actor_01").mkdir(parents=True)
     run = seenet_train_process(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from seenet.checks import Finding
@@ -59,7 +60,7 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         seen[finding.kind] += 1
         if seen[finding.kind] <= SHOWN:
-            table.add_row("!" if finding.grave else "", finding.kind, finding.file, finding.detail)
+            table.add_row("!" if finding.grave else "", finding.kind, escape(finding.file), escape(finding.detail))
     for kind, count in seen.items():
         if count > SHOWN:
             table.add_row("", kind, f"and {count - SHOWN} more", "")

@@ -68,7 +68,7 @@ class Job:
         manifest, classes, indices = load_corpus(cfg)
         # after the corpus, whose mistakes need not wait for torch
         plan: TrainerPlan = build(cfg.trainer, "trainer")
-        augmentation = build_augmentation(cfg.aug)
+        augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
         protocol: Protocol = build(cfg.protocol, "protocol")
         folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))

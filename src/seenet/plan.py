@@ -14,6 +14,7 @@ import lightning
 import torch
 from omegaconf import DictConfig
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from seenet.console import say, terminal
@@ -137,7 +138,7 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
         needed += len(new) * cost.checkpoint if cost else 0
         counts = (len(trainings), len(trainings) - len(left), tests, tests - untested)
         about = in_words(seconds) if untested else "done"
-        table.add_row(name, *map(str, counts), about)
+        table.add_row(escape(name), *map(str, counts), about)
     terminal().print(table)
     _require_disk(jobs.values(), needed + max((cost.state for cost in costs.values()), default=0))
     if costs:

@@ -44,11 +44,11 @@ class Chain(Augmentation):
         return batch
 
 
-def build_augmentation(node: DictConfig) -> Augmentation:
+def build_augmentation(node: DictConfig | None) -> Augmentation:
     """The augmentation that `aug` describes.
 
     Args:
-        node: the settings of each step under its own name, as `aug=[ebm,speed]` composes them.
+        node: the settings of each step under its own name, as `aug=[ebm,speed]` composes them; None for `aug=[]`.
 
     Returns:
         The step itself where there is one, else a `Chain`.

@@ -69,7 +69,8 @@ def one_line(error: Exception, config_name: str) -> str:
     text = str(error).split("Config search path:")[0].removeprefix(f"In '{config_name}': ")
     text, _, options = text.partition("Available options in ")
     if options:
-        text = f"{text.strip()}; expected one of {', '.join(options.partition(':')[2].split())}"
+        names = [name for name in options.partition(":")[2].split() if not name.startswith("_")]
+        text = f"{text.strip()}; expected one of {', '.join(names)}"
     return " ".join(text.split()) or type(error).__name__
 
 

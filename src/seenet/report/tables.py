@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from seenet.console import say, terminal
@@ -63,7 +64,7 @@ def print_run(results: Sequence[Result]) -> None:
     for result in results:
         scores = [f"{100 * result['metrics'][score]:.1f}" for score in SCORES]
         fold = f"{result['test_part']}  {result['fold']} of {result['n_folds']}".strip()
-        table.add_row(fold, *scores, str(result["n_test"]), str(result["best_epoch"]))
+        table.add_row(escape(fold), *scores, str(result["n_test"]), str(result["best_epoch"]))
     table.add_section()
     table.add_row("mean ± std", *_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")
     row = published(first)
@@ -87,7 +88,8 @@ def print_conditions(results: Sequence[Sequence[Result]]) -> None:
     for column in (*SCORES.values(), "folds", "test clips"):
         table.add_column(column, justify="right")
     for here in results:
-        table.add_row(condition_of(here[0]), *_scores(here), str(len(here)), str(sum(r["n_test"] for r in here)))
+        clips = sum(r["n_test"] for r in here)
+        table.add_row(escape(condition_of(here[0])), *_scores(here), str(len(here)), str(clips))
     terminal().print(table)
     for remark in remarks([r for here in results for r in here]):
         say(f"! {remark}")
@@ -109,8 +111,8 @@ def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
             if here:
                 counts = (len(set(r[key] for r in here)) for key in ("fold", "seed"))
                 clips = sum(r["n_test"] for r in here)
-                shown = [condition] if len(conditions) > 1 else []
-                table.add_row(name, *shown, *_scores(here), *map(str, counts), str(clips))
+                shown = [escape(condition)] if len(conditions) > 1 else []
+                table.add_row(escape(name), *shown, *_scores(here), *map(str, counts), str(clips))
     terminal().print(table)
     for remark in remarks([r for results in arms.values() for r in results]):
         say(f"! {remark}")
