@@ -3,22 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.augment.base import Augmentation
-from seenet.augment.chain import build_augmentation
 from seenet.backbone.weights import Weights, find_weights
 from seenet.build import build
 from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Protocol, choose_folds, make_folds
 from seenet.manifest import Manifest
-from seenet.noise.base import Noise, build_conditions
 from seenet.runs import TRAINED, Run, read_result
 from seenet.store import Store, prepare, refuse_bad_files
 from seenet.trainer import TrainerPlan
+
+if TYPE_CHECKING:
+    from seenet.augment.base import Augmentation
+    from seenet.noise.base import Noise
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Job:
     chosen: list[int]
     weights: Weights
     plan: TrainerPlan
-    augmentation: Augmentation
-    conditions: dict[str, Noise]
+    augmentation: "Augmentation"
+    conditions: "dict[str, Noise]"
     run: Run
 
     @classmethod
@@ -66,7 +67,11 @@ class Job:
             raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
         weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
-        # after the corpus, whose mistakes need not wait for torch
+        from seenet.augment.chain import (
+            build_augmentation,
+        )  # brings torch, for which mistakes found above need not wait
+        from seenet.noise.base import build_conditions
+
         plan: TrainerPlan = build(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
         protocol: Protocol = build(cfg.protocol, "protocol")
