@@ -15,6 +15,7 @@ import transformers
 from hydra import compose, initialize_config_dir
 
 from conftest import SMALL
+from seenet.cli.report import arguments as report_arguments
 from seenet.paths import conf_dir
 
 ROOT = Path(__file__).parents[1]
@@ -96,12 +97,19 @@ def test_the_large_configuration_trains_a_step(seenet_train_process, tmp_path: P
 
 
 def test_every_command_of_the_docs_is_one_that_works():
-    """make targets exist; overrides compose."""
-    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/data.md"))
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    """make knows the targets; overrides compose; options parse."""
+    names = ("README.md", "docs/data.md", "docs/report.md", "docs/results.md")
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
     targets = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
-    assert {"demo", "test"} <= targets
-    assert all(f"\n{target}:" in makefile for target in targets)
+    assert {"demo", "test", "demo-augmentation", "reproduce-augmentation"} <= targets
+    targets |= set(re.findall(r"^\| `(reproduce-[a-z-]+)`", text, re.MULTILINE))
+    targets |= {target.replace("reproduce", "demo") for target in targets}
+    for target in sorted(targets):
+        subprocess.run(["make", "-n", target, "DATA=/data"], cwd=ROOT, capture_output=True, check=True)
+    reports = re.findall(r"^seenet-report(.*)", text, re.MULTILINE)
+    assert reports
+    for command in reports:
+        assert report_arguments(shlex.split(command, comments=True)).folders
     commands = re.findall(r"^(?:.*bin/)?seenet-(train|data)(.*)", text.replace("\\\n", " "), re.MULTILINE)
     assert {root for root, _ in commands} == {"train", "data"}
     for root, command in commands:

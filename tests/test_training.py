@@ -52,7 +52,7 @@ def test_a_sweep_over_folds_is_one_arm_and_reuses_them(shared):
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("finished before, reused") == 3
     row = next(line for line in run.stdout.split("comparison of arms")[1].splitlines() if " all " in line)
-    assert row.split()[-2:] == ["3", "48"], "three folds, all clips"
+    assert row.split()[-3:] == ["3", "1", "48"], "three folds, one seed, all clips"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -2,13 +2,19 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from seenet.cli.app import EXPECTED, WANTS_TRACEBACK
 from seenet.errors import reason
 
 
-def _arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says.
+
+    Args:
+        words: after the command; None takes the program's own.
+    """
     parser = argparse.ArgumentParser(
         prog="seenet-report",
         description="One self-contained HTML page, CSV and LaTeX tables and PNG and PDF figures, from results alone.",
@@ -18,12 +24,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: report/ in the first folder")
     parser.add_argument("--baseline", metavar="ARM", help="whom the other arms are compared with, e.g. 'aug=none'")
     parser.add_argument("--no-audio", action="store_true", help="a page without sound, to pass on")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main() -> None:
     """Write a report; see `seenet-report --help`."""
-    given = _arguments()
+    given = arguments()
     output = given.output or given.folders[0] / "report"
     try:
         from seenet.report.page import write_report  # heavy, and not needed for --help
