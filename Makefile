@@ -31,7 +31,7 @@ demo-all:  ## the same on the embedded corpus; or demo-main, -backbones, -augmen
 	@for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory demo-$$each || exit 1; done
 
 test: lint  ## lint, then the fast tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-slow: .venv/installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

@@ -178,7 +178,8 @@ def test_every_arm_of_an_experiment_builds(config, experiment: str):
         assert cfg.dataset.folds in cfg.dataset.schemes
     folders = set()
     for cfg in twins:
-        cfg.dataset.speakers, cfg.dataset.clips = 6, 2
+        for corpus in (cfg.dataset, *(cfg.test_dataset or [])):
+            corpus.speakers, corpus.clips = 6, 2
         job = Job.of(cfg)
         FoldRun(job, job.folds[0])
         folders |= {folder for _, _, folder in job.tests()}
