@@ -150,22 +150,24 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
         assert name(override) == base, override
     other = [
         *("seed=1", "aug=mixup", "aug=[ebm,mixup]", "aug.ebm.ratio_db=[0,0]", "aux_task.weight=0.5", "protocol=paper"),
-        *("optim.lr=1", "data.batch_size=1", "backbone.final_dropout=0.5"),
+        *("optim.lr=1", "data.batch_size=1", "data.partner=class_first", "backbone.final_dropout=0.5"),
         "dataset.folds=leave_one_speaker_out",
     ]
     for override in other:
         assert name(override) != base, override
-    for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}, {"partner": "class_first"}):
+    for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}):
         assert name(**learned) != base, learned
     assert Run.of(tmp_path, "x", OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != base
 
 
 def test_partners_matter_where_an_augmentation_asks_for_them(config):
-    def run_folder(*overrides: str) -> Path:
-        return Job.of(config(*SMALL, *overrides)).run.folder
+    def job(*overrides: str) -> Job:
+        return Job.of(config(*SMALL, *overrides))
 
-    assert run_folder("aug=none") == run_folder("aug=none", "data.partner=class_first")
-    assert run_folder("aug=ebm") != run_folder("aug=ebm", "data.partner=class_first")
+    same = job("aug=none"), job("aug=none", "data.partner=class_first")
+    assert same[0].run == same[1].run
+    assert same[0].config == same[1].config, "reports see one arm, whichever experiment trained it"
+    assert job("aug=ebm").run.folder != job("aug=ebm", "data.partner=class_first").run.folder
 
 
 def test_a_fold_leaves_what_a_report_needs(shared):

@@ -83,13 +83,14 @@ class Job:
         for number in chosen:
             _require_clips(manifest, folds[number], classes)
         config: Any = OmegaConf.to_container(cfg, resolve=True)
+        if not augmentation.needs_partner:
+            config["data"]["partner"] = None  # of no effect, so equal runs are equal however they set it
         learned = {
             "corpus": manifest.digest(),
             "classes": classes,
             "audio": store.key,
             "weights": weights.fingerprint,
             "trainer": plan.learned(),
-            "partner": config["data"]["partner"] if augmentation.needs_partner else None,
         }
         return cls(
             cfg=cfg,

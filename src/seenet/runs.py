@@ -70,10 +70,10 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
     Args:
         config: the resolved configuration.
         learned: what the configuration alone does not tell: the corpus' content, the classes, the weights, the
-            precision, and how partners are drawn where the augmentation asks for any.
+            precision.
     """
     kept = {key: value for key, value in config.items() if key not in UNLEARNED}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("num_workers", "partner")}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
     dataset = kept["dataset"]
     kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}
     kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k != "path"}

@@ -117,8 +117,8 @@ def confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Fi
     k = len(classes)
     columns = min(len(matrices), 3 if k <= 5 else 2)
     rows = math.ceil(len(matrices) / columns)
-    side = WIDTH / columns
-    figure = _figure(rows * (side * 0.96 + 0.15) + 0.3, columns * side if columns > 1 else min(WIDTH, 2.6 + 0.75 * k))
+    width = WIDTH if columns > 1 else min(WIDTH, 2.6 + 0.75 * k)
+    figure = _figure(rows * (width / columns * 0.96 + 0.15) + 0.3, width)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in panels.flat[len(matrices) :]:
         axes.set_visible(False)

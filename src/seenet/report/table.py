@@ -68,7 +68,7 @@ def points(value: float | None) -> str:
 
 def interval(value: Interval | None, shown=percent) -> str:
     """The two ends, e.g. `[70.1, 75.2]`."""
-    return NONE if value is None else f"[{shown(value.low)}, {shown(value.high)}]"
+    return NONE if value is None else f"[{shown(value.low)},\N{NO-BREAK SPACE}{shown(value.high)}]"
 
 
 def p_value(value: float | None) -> str:
