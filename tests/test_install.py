@@ -115,7 +115,7 @@ def test_every_command_of_the_docs_is_one_that_works():
     for root, command in commands:
         words = [word for word in shlex.split(command, comments=True) if "=" in word]
         if "-m" in command:
-            words = [word.split(",")[0] for word in words]
+            words = [word if "[" in word else word.split(",")[0] for word in words]
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             compose(root, overrides=words)
 
