@@ -110,11 +110,6 @@ def test_group_norm_is_transformers_own_on_a_single_clip(tiny):
     torch.testing.assert_close(ours, plain(clip).last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("choice", ["wav2vec2_tiny", "hubert_tiny", "data2vec_tiny"])
-def test_attention_goes_through_sdpa(tiny, choice):
-    assert tiny(choice).model.config._attn_implementation == "sdpa"
-
-
 def trained(backbone: SpeechBackbone) -> set[str]:
     return {name for name, p in backbone.model.named_parameters() if p.requires_grad}
 

@@ -23,14 +23,26 @@ class LengthAwareGroupNorm(nn.GroupNorm):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalise. Shape in and out (batch, channels, frames)."""
-        mask = valid_mask(self.lengths, hidden.shape[-1])[:, None]  # (batch, 1, frames)
-        count = self.lengths[:, None, None].float()
-        values = hidden.float()
-        mean = torch.where(mask, values, 0).sum(-1, keepdim=True) / count
-        centred = torch.where(mask, values - mean, 0)
-        variance = centred.square().sum(-1, keepdim=True) / count
-        normal = centred * torch.rsqrt(variance + self.eps)
-        return (normal * self.weight[:, None] + self.bias[:, None]).to(hidden.dtype)
+        return self.time_first(hidden.transpose(1, 2), self.lengths).transpose(1, 2)
+
+    def time_first(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Normalise.
+
+        Args:
+            hidden: without a way back, its memory is used. Shape (batch, frames, channels).
+            lengths: valid frames. Shape (batch,).
+
+        Returns:
+            Shape (batch, frames, channels).
+        """
+        into = hidden if not hidden.requires_grad else None
+        mask = valid_mask(lengths, hidden.shape[1])[..., None].to(hidden.dtype)  # (batch, frames, 1)
+        wide, count = torch.promote_types(hidden.dtype, torch.float32), lengths[:, None]
+        mean = torch.mul(hidden, mask, out=into).sum(1, dtype=wide) / count
+        centred = torch.mul(torch.sub(hidden, mean[:, None].to(hidden.dtype), out=into), mask, out=into)
+        variance = torch.linalg.vector_norm(centred, dim=1, dtype=wide).square() / count
+        scale = (self.weight * torch.rsqrt(variance + self.eps)).to(hidden.dtype)
+        return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None], out=into)
 
 
 def mind_lengths(model: nn.Module) -> Callable[[Tensor], None]:

@@ -7,6 +7,9 @@ import transformers
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from seenet.backbone.attention import use_attention
+from seenet.backbone.convolutions import use_convolutions
+from seenet.backbone.dropout import use_dropout
 from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field
 from seenet.backbone.weights import Weights
 from seenet.data.batch import valid_mask
@@ -39,6 +42,10 @@ class SpeechBackbone(nn.Module):
         layerdrop: probability of skipping a transformer layer.
         mask_time_prob: share of frames masked in training (SpecAugment).
         mask_feature_prob: share of channels masked in training.
+        attention: how it is computed: a form of `use_attention`, or `stock` for transformers' own.
+        fast_layers: compute convolutions and dropout in faster forms than transformers'.
+        checkpointing: keep no activations of the transformer layers for the way back but compute them again: half the
+            speed, and a fraction of the memory.
         architecture: settings of the transformers configuration, for random weights.
 
     Attributes:
@@ -62,6 +69,9 @@ class SpeechBackbone(nn.Module):
         layerdrop: float | None = None,
         mask_time_prob: float | None = None,
         mask_feature_prob: float | None = None,
+        attention: Literal["auto", "eager", "sdpa", "flex", "stock"] = "auto",
+        fast_layers: bool = True,
+        checkpointing: bool = False,
         architecture: dict[str, Any] | None = None,
     ):
         super().__init__()
@@ -85,10 +95,22 @@ class SpeechBackbone(nn.Module):
         self.dropout = nn.Dropout(config.final_dropout)
         self._set_lengths = mind_lengths(self.model)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
+        if attention != "stock":
+            use_attention(self.model, attention)
+        if fast_layers:
+            use_convolutions(self.model)
+            use_dropout(self)
+        if checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
         if freeze_feature_encoder or freeze:
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public name for it
         if freeze:
             self.model.requires_grad_(False)
+
+    def compile_layers(self) -> None:
+        """Let torch.compile fuse each transformer layer and the feature encoder, once for clips of all lengths."""
+        for module in (self.model.feature_extractor, *self.model.encoder.layers):
+            module.compile(dynamic=True)
 
     def train(self, mode: bool = True) -> "SpeechBackbone":
         """Training mode for what is trained; a frozen model stays in evaluation mode."""

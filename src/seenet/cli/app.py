@@ -103,6 +103,8 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     """
     # Before torch is loaded: threads that spin while they wait can make a busy machine ten times as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Huge pages for large tensors, whose first touch is otherwise a good part of a CPU's step.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     OmegaConf.register_new_resolver("choices", _choices_in_help, replace=True)
     if any(word.partition("=")[0] in ("--cfg", "-c") for word in sys.argv):
         for group in groups:

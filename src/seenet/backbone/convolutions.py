@@ -1,0 +1,114 @@
+"""The convolutions of a speech model in faster forms; weights and their names stay as they are.
+
+The feature encoder keeps time before channels, so that its convolutions are plain matrix products and its norms need
+no copies. The positional convolution, whose kernel is 128 frames long, is a product of spectra.
+"""
+
+from typing import Any
+
+import torch
+from scipy.fft import next_fast_len
+from torch import Tensor, nn
+from transformers.activations import GELUActivation
+
+from seenet.backbone.lengths import LengthAwareGroupNorm
+
+CHUNK = 4  # clips that go through a frozen feature encoder at once: its first layers make much of little
+LONG = 64  # frames from which a kernel is worth a Fourier transform
+
+
+def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
+    """A convolution over time as matrix products, one for each stride's length of the kernel.
+
+    Args:
+        hidden: shape (batch, time, channels).
+        conv: without padding, dilation or groups.
+
+    Returns:
+        Shape (batch, frames, output channels).
+    """
+    kernel, stride = conv.kernel_size[0], conv.stride[0]
+    batch, time, channels = hidden.shape
+    frames = (time - kernel) // stride + 1
+    hidden, weight = hidden.contiguous(), conv.weight.permute(2, 1, 0)  # (kernel, channels, output channels)
+    sums = None
+    for start in range(0, kernel, stride):
+        part = weight[start : start + stride].flatten(0, 1)
+        # A view: each row holds what this part of the kernel sees of a frame, and rows do not overlap.
+        shape, strides = (batch, frames, len(part)), (time * channels, stride * channels, 1)
+        rows, matrix = (
+            hidden.as_strided(shape, strides, start * channels + hidden.storage_offset()),
+            part.expand(batch, -1, -1),
+        )
+        if sums is None:
+            sums = torch.bmm(rows, matrix) if conv.bias is None else torch.baddbmm(conv.bias, rows, matrix)
+        else:
+            sums = torch.baddbmm(sums, rows, matrix)
+    return sums
+
+
+class TimeFirst:
+    """A feature encoder that keeps time before channels; goes before a class of transformers."""
+
+    conv_layers: nn.ModuleList
+
+    def forward(self, input_values: Tensor) -> Tensor:
+        """Features of waveforms. Shapes (batch, samples) and (batch, channels, frames)."""
+        frozen = not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()))
+        size = CHUNK if frozen else len(input_values)
+        norm = getattr(self.conv_layers[0], "layer_norm", None)
+        lengths = norm.lengths if isinstance(norm, LengthAwareGroupNorm) else torch.zeros(len(input_values))
+        parts = zip(input_values.split(size), lengths.split(size), strict=True)
+        return torch.cat([self._features(*part) for part in parts]).transpose(1, 2)
+
+    def _features(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """Shapes (batch, samples), of the first layer's valid frames (batch,), and (batch, frames, channels)."""
+        hidden = waveform[..., None]
+        for layer in self.conv_layers:
+            hidden = time_convolution(hidden, layer.conv)
+            norm = getattr(layer, "layer_norm", None)
+            if isinstance(norm, LengthAwareGroupNorm):
+                hidden = norm.time_first(hidden, lengths)
+            elif norm is not None:
+                hidden = norm(hidden)
+            if isinstance(layer.activation, GELUActivation) and not hidden.requires_grad:
+                hidden = torch.ops.aten.gelu_(hidden)  # large tensors cost more to allocate than to compute
+            else:
+                hidden = layer.activation(hidden)
+        return hidden
+
+
+class BySpectrum:
+    """A convolution of stride 1 by way of Fourier transforms; goes before a class of convolution."""
+
+    groups: int
+    padding: tuple[int]
+
+    def _conv_forward(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Shapes (batch, channels, frames), (output channels, channels / groups, kernel), (output channels,)."""
+        frames = hidden.shape[2]
+        kernel, padding = weight.shape[2], self.padding[0]
+        start, count = kernel - 1 - padding, frames + 2 * padding - kernel + 1
+        # Long enough that what wraps around falls on values that are not used.
+        size = next_fast_len(max(frames + kernel - 1 - start, start + count), real=True)
+        wide = torch.promote_types(hidden.dtype, torch.float32)  # Fourier transforms know no bfloat16
+        with torch.autocast(hidden.device.type, enabled=False):
+            spectra = torch.fft.rfft(hidden.to(wide), size).unflatten(1, (self.groups, -1)).permute(3, 1, 2, 0)
+            kernels = torch.fft.rfft(weight.to(wide).flip(2), size).unflatten(0, (self.groups, -1)).permute(3, 0, 1, 2)
+            products = torch.matmul(kernels, spectra).permute(3, 1, 2, 0)  # (batch, groups, channels, frequencies)
+            values = torch.fft.irfft(products, size).flatten(1, 2)[..., start : start + count]
+            if bias is not None:
+                values = values + bias.to(wide)[:, None]
+        return values.to(hidden.dtype)
+
+
+def _swap(module: nn.Module, mixin: type) -> None:
+    module.__class__ = type(mixin.__name__ + type(module).__name__, (mixin, type(module)), {})
+
+
+def use_convolutions(model: Any) -> None:
+    """Make a transformers speech model compute its convolutions in these forms; changed in place, weights stay."""
+    _swap(model.feature_extractor, TimeFirst)
+    for module in model.encoder.pos_conv_embed.modules():
+        if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= LONG:
+            _swap(module, BySpectrum)
