@@ -67,7 +67,8 @@ def main(path: Path) -> dict[str, float]:
     from seenet.data.sampler import TrainBatches
 
     part = Part(manifest, None, folds[0].train, classes)
-    drawn = sum(len(batch) for batch in TrainBatches(part.labels.tolist(), BATCH, True, "uniform", 0))
+    lengths = np.arange(len(part)) % 96000
+    drawn = sum(len(batch) for batch in TrainBatches(part.labels, lengths, BATCH, True, "uniform", 0))
     lap("sampled")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {**seconds, "clips": len(manifest), "drawn": drawn, "peak_gib": memory}

@@ -1,14 +1,13 @@
-"""Sampling, partners, padding."""
+"""Draws, partners, padding."""
 
 import numpy as np
-import pytest
 import torch
 from scipy.stats import chisquare
 
 from seenet.corpora.synthetic import read
 from seenet.data.batch import Batch, valid_mask
 from seenet.data.dataset import Part
-from seenet.data.sampler import EvaluationBatches, TrainBatches, draw_clips, draw_partners
+from seenet.data.sampler import draw_clips, draw_partners
 from seenet.emotions import CLASS_SETS
 from seenet.store import prepare
 
@@ -50,36 +49,6 @@ def test_class_first_partners():
 def test_a_part_of_one_clip_is_its_own_partner():
     for how in ("uniform", "class_first"):
         assert draw_partners(np.array([0]), np.array([0]), how, np.random.default_rng(0)).tolist() == [0]
-
-
-def epoch(rank: int = 0, world_size: int = 1, seed: int = 0, number: int = 0) -> list[list[tuple[int, int]]]:
-    batches = TrainBatches(LABELS, 8, True, "uniform", seed, rank, world_size)
-    batches.set_epoch(number)
-    drawn = list(batches)
-    assert len(drawn) == len(batches)
-    return drawn
-
-
-def test_an_epoch_is_a_function_of_seed_and_number():
-    assert epoch() == epoch()
-    assert epoch(seed=1) != epoch()
-    assert epoch(number=1) != epoch()
-
-
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_share_one_epoch(world_size: int):
-    whole = [item for batch in epoch() for item in batch]
-    shares = [[item for batch in epoch(rank, world_size) for item in batch] for rank in range(world_size)]
-    assert len({len(share) for share in shares}) == 1, "all take the same number of steps"
-    joined = [item for items in zip(*shares, strict=True) for item in items]
-    assert joined[: len(whole)] == whole
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_evaluation_sees_every_clip_once(world_size: int):
-    seen = [p for rank in range(world_size) for b in EvaluationBatches(91, 8, rank, world_size) for p, _ in b]
-    assert sorted(seen) == list(range(91))
-    assert len(EvaluationBatches(91, 8)) == 12
 
 
 def test_masks():

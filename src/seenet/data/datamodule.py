@@ -30,6 +30,7 @@ class EmotionData(lightning.LightningDataModule):
         batch_size: clips a batch and process.
         balanced: draw clips with weight 1 / class count, with replacement.
         partner: how partners are drawn: `uniform` over the training part, or `class_first`.
+        bucketed: put clips of like length into a batch, which leaves little padding.
         num_workers: loader processes; 0 reads in the main one, which is fastest from a memory-mapped store.
 
     Attributes:
@@ -49,6 +50,7 @@ class EmotionData(lightning.LightningDataModule):
         batch_size: int = 64,
         balanced: bool = True,
         partner: Literal["uniform", "class_first"] = "uniform",
+        bucketed: bool = True,
         num_workers: int = 0,
     ):
         super().__init__()
@@ -61,7 +63,7 @@ class EmotionData(lightning.LightningDataModule):
         self.noise: Callable[[Batch], Batch] = _as_is
         self.seed, self.batch_size, self.balanced = seed, batch_size, balanced
         self.partner = partner if augmentation.needs_partner else None
-        self.num_workers = num_workers
+        self.bucketed, self.num_workers = bucketed, num_workers
         self._generator: torch.Generator | None = None
         self._epoch = -1
 
@@ -85,13 +87,20 @@ class EmotionData(lightning.LightningDataModule):
         """The training part, drawn anew each epoch."""
         part = self.parts["train"]
         batches = TrainBatches(
-            part.labels.tolist(), self.batch_size, self.balanced, self.partner, self.seed, **self._processes()
+            part.labels,
+            part.lengths,
+            self.batch_size,
+            self.balanced,
+            self.partner,
+            self.seed,
+            self.bucketed,
+            **self._processes(),
         )
         return self._loader(part, batches)
 
     def _evaluation(self, name: str) -> DataLoader:
         part = self.parts[name]
-        return self._loader(part, EvaluationBatches(len(part), self.batch_size, **self._processes()))
+        return self._loader(part, EvaluationBatches(part.lengths, self.batch_size, **self._processes()))
 
     def val_dataloader(self) -> DataLoader:
         """Every clip of the development part once."""

@@ -38,6 +38,11 @@ class Part(Dataset[Batch]):
         self.speakers = torch.from_numpy(manifest.codes("speaker")[indices])
         self.genders = _numbered(manifest.column("gender")[indices], GENDERS)
 
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Samples of each clip. Shape (clips,)."""
+        return self.store.lengths[self.indices]
+
     def __len__(self) -> int:
         return len(self.indices)
 

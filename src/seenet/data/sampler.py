@@ -1,14 +1,18 @@
 """Which clips make an epoch, in which order, each with which partner."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 Item = tuple[int, int]
 """A clip and its partner, as positions in the part; the partner is -1 where none is asked for."""
+
+POOL = 24
+"""Batches that are sorted by length together: the fewest that leave about 3 % of padding in batches of 64 clips with
+IEMOCAP's lengths; more of them, and fewer clips could ever meet."""
 
 
 def draw_clips(labels: NDArray[np.int64], balanced: bool, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -68,6 +72,33 @@ def draw_partners(
     return order[starts[klass] + within]
 
 
+def arrange(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Draws in an order of chance, as batches of like length and hence of little padding.
+
+    They are cut into pools, each pool is sorted by length and cut into batches, and all batches of the epoch are
+    put in an order of chance. A smaller last batch is one of any length.
+
+    Args:
+        lengths: samples of each draw. Shape (draws,).
+        batch_size: draws a batch.
+        rng: the only source of randomness.
+
+    Returns:
+        For each batch the positions of its draws. Shape (batch,) each.
+    """
+    whole, rest = divmod(len(lengths), batch_size)
+    sizes = rng.permutation([batch_size] * whole + [rest] * (rest > 0))
+    # In a single pool, an epoch that takes every clip once would have the same batches as any other.
+    pools = max(min(2, len(sizes)), -(-len(sizes) // POOL))
+    batches, start = [], 0
+    for within in np.array_split(sizes, pools):
+        ends = np.cumsum(within)
+        by_length = start + np.argsort(lengths[start : start + ends[-1]], kind="stable")
+        batches += np.split(by_length, ends[:-1])
+        start += ends[-1]
+    return [batches[k] for k in rng.permutation(len(batches))]
+
+
 class TrainBatches(Sampler[list[Item]]):
     """Batches of an epoch, a function of (seed, epoch, process) alone.
 
@@ -76,27 +107,32 @@ class TrainBatches(Sampler[list[Item]]):
 
     Args:
         labels: class numbers of the training part. Shape (clips,).
+        lengths: samples of its clips. Shape (clips,).
         batch_size: clips a batch and process.
         balanced: see `draw_clips`.
         partner: see `draw_partners`; None draws none.
         seed: of the run.
+        bucketed: see `arrange`; else the draws are cut into batches as they come. An epoch has the same clips and
+            partners either way. Only the clip's length counts: a model is not run over its partner.
         rank: this process.
-        world_size: how many processes.
+        world_size: how many processes. What they take at one step is alike in length.
     """
 
     def __init__(
         self,
-        labels: Sequence[int],
+        labels: ArrayLike,
+        lengths: ArrayLike,
         batch_size: int,
         balanced: bool,
         partner: Literal["uniform", "class_first"] | None,
         seed: int,
+        bucketed: bool = True,
         rank: int = 0,
         world_size: int = 1,
     ):
-        self.labels = np.asarray(labels, dtype=np.int64)
+        self.labels, self.lengths = np.asarray(labels, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.balanced, self.partner, self.seed = batch_size, balanced, partner, seed
-        self.rank, self.world_size, self.epoch = rank, world_size, 0
+        self.bucketed, self.rank, self.world_size, self.epoch = bucketed, rank, world_size, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration draws."""
@@ -114,35 +150,37 @@ class TrainBatches(Sampler[list[Item]]):
     def __iter__(self) -> Iterator[list[Item]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         clips = draw_clips(self.labels, self.balanced, rng)
-        # Every process takes the same number of steps, or their gradient exchange would wait for ever.
-        clips = np.resize(clips, -(-len(clips) // self.world_size) * self.world_size)
         if self.partner is None:
             partners = np.full_like(clips, -1)
         else:
             partners = draw_partners(clips, self.labels, self.partner, rng)
-        share = list(
-            zip(
-                clips[self.rank :: self.world_size].tolist(),
-                partners[self.rank :: self.world_size].tolist(),
-                strict=True,
-            )
-        )
-        for start in range(0, len(share), self.batch_size):
-            yield share[start : start + self.batch_size]
+        # Every process takes the same number of steps, or their gradient exchange would wait for ever.
+        draws = np.resize(np.arange(len(clips)), -(-len(clips) // self.world_size) * self.world_size)
+        size = self.batch_size * self.world_size
+        if self.bucketed:
+            steps = arrange(self.lengths[clips[draws]], size, rng)
+        else:
+            steps = np.split(np.arange(len(draws)), range(size, len(draws), size))
+        for step in steps:
+            mine = draws[step[self.rank :: self.world_size]]
+            yield list(zip(clips[mine].tolist(), partners[mine].tolist(), strict=True))
 
 
 class EvaluationBatches(Sampler[list[Item]]):
     """Every clip once, over all processes together: no clip is repeated to fill a share.
 
+    They come by length, which leaves little padding; the longest first, so that memory fails at once or never.
+
     Args:
-        count: clips of the part.
+        lengths: samples of the part's clips. Shape (clips,).
         batch_size: clips a batch.
         rank: this process.
         world_size: how many processes.
     """
 
-    def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1):
-        self.share = range(rank, count, world_size)
+    def __init__(self, lengths: ArrayLike, batch_size: int, rank: int = 0, world_size: int = 1):
+        longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+        self.share = longest_first[rank::world_size].tolist()
         self.batch_size = batch_size
 
     def __len__(self) -> int:
