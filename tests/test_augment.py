@@ -61,6 +61,19 @@ def test_ebm_equals_the_plain_loop(seed: int):
     assert mixed.labels is batch.labels
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_ebm_is_the_same_on_every_device(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+    """To the bit: on a CPU clip by clip, on a GPU all at once; silent clips and partners among them."""
+    batch = make_batch(LENGTHS, PARTNERS)
+    batch.waveform[2], batch.partner[3] = 0, 0
+    batch = replace(batch, waveform=batch.waveform.to(dtype), partner=batch.partner.to(dtype))
+    augmentation = ebm.EnergyBasedMixup()
+    draws = augmentation.draw(batch, generator())
+    here = augmentation.apply(batch, draws).waveform
+    monkeypatch.setattr(ebm, "_mixed_one_by_one", ebm._mixed_at_once)
+    assert torch.equal(augmentation.apply(batch, draws).waveform, here)
+
+
 def test_ebm_outside_the_piece_every_bit_stays():
     batch = make_batch(LENGTHS, PARTNERS)
     augmentation = ebm.EnergyBasedMixup()
@@ -288,7 +301,8 @@ class NoWaiting(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
-def test_nothing_waits_for_the_device(augmentation):
+def test_nothing_waits_for_the_device(augmentation, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ebm, "_mixed_one_by_one", ebm._mixed_at_once)  # as on a GPU
     batch, random = make_batch(LENGTHS, PARTNERS), generator()
     with NoWaiting():
         augmentation(batch, random)

@@ -61,13 +61,32 @@ class EnergyBasedMixup(Augmentation):
         audible = partner_power > 0
         ratio = clip_power / torch.where(audible, partner_power, 1.0)
         scale = torch.where(audible, ratio, 0.0).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
-        size, rows = waveform.shape[1], torch.arange(len(waveform), device=waveform.device)
-        # Each partner moved so that its piece lies where it is wanted: whole rows are copied, which is far cheaper
-        # than an index for each sample. What stands on both sides of a partner is never used.
-        wide = waveform.new_empty(len(waveform), partner.shape[1] + 2 * size)
-        wide[:, size:-size] = partner
-        moved = wide.unfold(1, size, 1)[rows, size + draws.partner_start - draws.start]
-        time = torch.arange(size, device=waveform.device)
-        mixed = (time >= draws.start[:, None]) & (time < (draws.start + draws.length)[:, None])
-        sums = (moved.float() * scale[:, None]).to(waveform.dtype).add_(waveform)
-        return replace(batch, waveform=torch.where(mixed, sums, waveform))
+        if waveform.device.type == "cpu":
+            return replace(batch, waveform=_mixed_one_by_one(batch, draws, scale))
+        return replace(batch, waveform=_mixed_at_once(batch, draws, scale))
+
+
+def _mixed_one_by_one(batch: Batch, draws: Draws, scale: Tensor) -> Tensor:
+    """For a CPU, which gains by touching nothing but the pieces. Shapes (batch,) and (batch, samples)."""
+    mixed = batch.waveform.clone()
+    places = zip(*(getattr(draws, name).tolist() for name in ("length", "start", "partner_start")), strict=True)
+    for clip, partner, factor, (length, start, begin) in zip(mixed, batch.partner, scale.unbind(), places, strict=True):
+        if factor:
+            piece = partner[begin : begin + length].float() * factor
+            clip[start : start + length] += piece.to(clip.dtype)
+    return mixed
+
+
+def _mixed_at_once(batch: Batch, draws: Draws, scale: Tensor) -> Tensor:
+    """For a GPU, which must not wait for a number. Shapes (batch,) and (batch, samples)."""
+    waveform, partner = batch.waveform, batch.partner
+    size, rows = waveform.shape[1], torch.arange(len(waveform), device=waveform.device)
+    # Each partner moved so that its piece lies where it is wanted: whole rows are copied, which is far cheaper
+    # than an index for each sample. What stands on both sides of a partner is never used.
+    wide = waveform.new_empty(len(waveform), partner.shape[1] + 2 * size)
+    wide[:, size:-size] = partner
+    moved = wide.unfold(1, size, 1)[rows, size + draws.partner_start - draws.start]
+    time = torch.arange(size, device=waveform.device)
+    mixed = (time >= draws.start[:, None]) & (time < (draws.start + draws.length)[:, None])
+    sums = (moved.float() * scale[:, None]).to(waveform.dtype).add_(waveform)
+    return torch.where(mixed, sums, waveform)
