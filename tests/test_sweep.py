@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fabricate import sweep
 
 from conftest import SMALL
 from seenet.cli.sweep import arm_names
@@ -175,6 +176,16 @@ def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path
     assert re.search(r"about \d+ s on cpu", plan.stdout)
     assert "GB free" in plan.stdout
     assert len(list((tmp_path / "outputs").glob("synthetic-*"))) == 1, "a plan trains nothing"
+
+
+@pytest.mark.parametrize("way", ["sweep.dry=true", "sweep.check=true"])
+def test_a_plan_leaves_the_notes_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
+    """One that finds everything, and one that does not and so starts nothing."""
+    sweep(tmp_path / "s", {"seed=0": ([], None)})
+    corpus = ("dataset=ravdess", "dataset.root=/nowhere") if way == "sweep.check=true" else SMALL
+    run = seenet_train("-m", *corpus, "trainer.max_epochs=1", "fold=0", "seed=0,1", "hydra.sweep.dir=s", way)
+    assert run.returncode == (way == "sweep.check=true"), run.stderr
+    assert (tmp_path / "s/0/arm.json").is_file()
 
 
 def test_the_plan_of_one_run(seenet_train, tmp_path: Path):

@@ -75,25 +75,13 @@ class SweepCallback(Callback):
     """Plans a sweep where asked to; ends it with a table and a report, and with exit code 1 where a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forget an earlier sweep's notes; look whether everything is there."""
-        for note in Path(config.hydra.sweep.dir).rglob(NOTE):
-            note.unlink()
-        if not (config.sweep.check or config.sweep.dry):
-            return
-        name = config.hydra.job.config_name
-        try:
-            overrides = jobs(config)
-            cfgs = [hydra.compose(name, overrides=job) for job in overrides]
-            from seenet.plan import make_plan  # heavy
-
-            make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
-        except EXPECTED as error:
-            if WANTS_TRACEBACK:
-                raise
-            fail(error, name)
-            sys.exit(1)
+        """Look whether everything is there; forget an earlier sweep's notes where this one starts."""
+        if config.sweep.check or config.sweep.dry:
+            _plan(config)
         if config.sweep.dry:
             sys.exit(0)
+        for note in Path(config.hydra.sweep.dir).rglob(NOTE):
+            note.unlink()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the jobs' notes, compare and report."""
@@ -127,6 +115,22 @@ class SweepCallback(Callback):
 
             print(f"report: {write_report([folder], folder / 'report')}", flush=True)
         return bool(failed)
+
+
+def _plan(config: DictConfig) -> None:
+    """Plan all jobs; where something is missing, say it and end the program (Hydra makes warnings of exceptions)."""
+    name = config.hydra.job.config_name
+    try:
+        overrides = jobs(config)
+        cfgs = [hydra.compose(name, overrides=job) for job in overrides]
+        from seenet.plan import make_plan  # heavy
+
+        make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
+    except EXPECTED as error:
+        if WANTS_TRACEBACK:
+            traceback.print_exc()
+        fail(error, name)
+        sys.exit(1)
 
 
 def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
