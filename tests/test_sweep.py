@@ -43,6 +43,17 @@ def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
     assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
 
 
+def test_a_result_of_two_jobs_counts_once(seenet_train):
+    run = seenet_train(
+        *("-m", *SMALL, "trainer.max_epochs=1", "fold=0,[0]", "noise=clean,[clean,snr5]", "sweep.report=false")
+    )
+    assert run.returncode == 0, run.stderr
+    rows = [line.split() for line in run.stdout.split("comparison of arms")[1].splitlines() if "all" in line]
+    assert [row[1] for row in rows] == ["clean", "snr5-white"]
+    assert [row[-3:] for row in rows] == [["1", "1", "16"]] * 2
+    assert "±" not in "".join(map(str, rows)), "one fold deviates from nothing"
+
+
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
     run = seenet_train(
         "-m", *SMALL, "trainer=ddp", "fold=0,1", "sweep.report=false", "hydra.sweep.subdir=${hydra.job.num}/deep"

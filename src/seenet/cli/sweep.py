@@ -100,11 +100,14 @@ class SweepCallback(Callback):
         folder = Path(config.hydra.sweep.dir)
         notes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(NOTE)]
         notes.sort(key=lambda note: note["number"])
-        arms: dict[str, list[dict[str, Any]]] = {}
+        folders: dict[str, dict[Path, None]] = {}  # jobs may share results: noise=clean,[clean,snr5]
         for name, note in zip(arm_names([note["overrides"] for note in notes]), notes, strict=True):
-            for result in note["results"]:
-                text = Path(result, "result.json").read_text(encoding="utf-8")
-                arms.setdefault(name, []).append(json.loads(text))
+            if note["results"]:
+                folders.setdefault(name, {}).update(dict.fromkeys(Path(result).resolve() for result in note["results"]))
+        arms = {
+            name: [json.loads((result / "result.json").read_text(encoding="utf-8")) for result in results]
+            for name, results in folders.items()
+        }
         if arms:
             print_arms(arms)
         failed = [note for note in notes if note["error"]]
