@@ -54,6 +54,21 @@ def test_a_result_of_two_jobs_counts_once(seenet_train):
     assert "±" not in "".join(map(str, rows)), "one fold deviates from nothing"
 
 
+def test_a_note_is_never_seen_half_written(seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_text = Path.write_text
+
+    def interrupted(path: Path, text: str, **how: str) -> int:
+        if not path.name.startswith("arm.json"):
+            return write_text(path, text, **how)
+        write_text(path, text[: len(text) // 2], **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    run = seenet_train("-m", "dataset=ravdess", "dataset.root=/nowhere", "seed=0,1", "hydra.sweep.dir=s")
+    assert run.returncode == 130
+    assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
+
+
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
     run = seenet_train(
         "-m", *SMALL, "trainer=ddp", "fold=0,1", "sweep.report=false", "hydra.sweep.subdir=${hydra.job.num}/deep"

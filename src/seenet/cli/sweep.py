@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, one_line
 from seenet.errors import SeenetError
+from seenet.paths import write_whole
 
 NOTE = "arm.json"
 APART = ("fold", "seed", "noise")
@@ -50,7 +51,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     except Exception as error:
         traceback.print_exc()
         note["error"] = f"{type(error).__name__}: {error}"
-    Path(hydra_config.runtime.output_dir, NOTE).write_text(json.dumps(note), encoding="utf-8")
+    write_whole(Path(hydra_config.runtime.output_dir, NOTE), json.dumps(note))
 
 
 def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
