@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from fabricate import sweep
+from omegaconf import OmegaConf
 
 from conftest import SMALL
-from seenet.cli.sweep import arm_names
+from seenet.cli.sweep import SweepCallback, arm_names
 from seenet.emotions import CLASS_SETS
 from seenet.plan import in_words
 from seenet.report.published import published
@@ -25,6 +26,16 @@ def test_arms_are_named_by_what_differs():
     assert arm_names([["aug=ebm", "seed=1"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
     assert arm_names([["fold=0"], ["fold=1"]]) == ["all", "all"]
     assert arm_names([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
+
+
+def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys):
+    assert arm_names([]) == []
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "sweep": {"report": True}})
+    with pytest.raises(SystemExit, match="1"):
+        SweepCallback().on_multirun_end(config)
+    said = capsys.readouterr().err
+    assert "no job left its arm.json" in said
+    assert said.count("\n") == 1
 
 
 def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):

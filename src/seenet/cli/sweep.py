@@ -60,6 +60,8 @@ def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
     Args:
         overrides: of each job.
     """
+    if not overrides:
+        return []
     shared = set.intersection(*map(set, overrides))
     ways = [[o for o in job if o not in shared and o.partition("=")[0].lstrip("+") not in APART] for job in overrides]
     return [" ".join(way) or "all" for way in ways]
@@ -100,6 +102,9 @@ class SweepCallback(Callback):
 
         folder = Path(config.hydra.sweep.dir)
         notes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(NOTE)]
+        if not notes:
+            print(f"seenet: error: no job left its {NOTE} in '{folder}'", file=sys.stderr)
+            return True
         notes.sort(key=lambda note: note["number"])
         folders: dict[str, dict[Path, None]] = {}  # jobs may share results: noise=clean,[clean,snr5]
         for name, note in zip(arm_names([note["overrides"] for note in notes]), notes, strict=True):
