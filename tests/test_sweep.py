@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import re
 import signal
@@ -15,7 +16,7 @@ from fabricate import sweep
 from omegaconf import OmegaConf
 
 from conftest import SMALL
-from seenet.cli.sweep import SweepCallback, arm_names
+from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.emotions import CLASS_SETS
 from seenet.plan import in_words
 from seenet.report.published import published
@@ -28,14 +29,42 @@ def test_arms_are_named_by_what_differs():
     assert arm_names([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
 
 
-def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys):
+def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
     assert arm_names([]) == []
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "sweep": {"report": True}})
+    monkeypatch.setenv(SWEEP, "this one")
     with pytest.raises(SystemExit, match="1"):
         SweepCallback().on_multirun_end(config)
     said = capsys.readouterr().err
     assert "no job left its arm.json" in said
     assert said.count("\n") == 1
+
+
+def test_one_sweep_at_a_time_in_a_folder(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Another is refused and takes no note away; after the end of the first it may start."""
+    monkeypatch.setenv(SWEEP, "none yet")
+    sweep_of = {"sweep": {"dir": str(tmp_path / "s")}, "job": {"config_name": "train"}}
+    config = OmegaConf.create({"hydra": sweep_of, "sweep": {"report": False, "check": False, "dry": False}})
+    first = SweepCallback()
+    first.on_multirun_start(config)
+    workers = pickle.loads(pickle.dumps(first))
+    mine = {"number": 0, "overrides": ["seed=0"], "results": [], "error": None, "sweep": os.environ[SWEEP]}
+    for name, note in (("0", mine), ("1", {**mine, "error": "not of this sweep", "sweep": "another"})):
+        (tmp_path / "s" / name).mkdir()
+        (tmp_path / "s" / name / "arm.json").write_text(json.dumps(note))
+    with pytest.raises(SystemExit, match="1"):
+        SweepCallback().on_multirun_start(config)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert all(words in said for words in ("a sweep is running", str(tmp_path / "s"), "hydra.sweep.dir="))
+    del workers  # whose end must not be the sweep's
+    first.on_multirun_end(config)
+    assert "not of this sweep" not in capsys.readouterr().err
+    (tmp_path / "s/below/0").mkdir(parents=True)
+    for name in ("multirun.yaml", "0/arm.json"):
+        (tmp_path / "s/below" / name).write_text("{}")
+    SweepCallback().on_multirun_start(config)
+    assert list((tmp_path / "s").rglob("arm.json")) == [tmp_path / "s/below/0/arm.json"]
 
 
 def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):

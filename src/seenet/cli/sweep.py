@@ -1,13 +1,16 @@
 """Sweeps: a plan before the first job, a note of what each job did, and a comparison and a report at the end."""
 
 import json
+import os
 import sys
 import traceback
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,6 +27,10 @@ APART = ("fold", "seed", "noise")
 """Settings that make no arm of their own: an arm is their mean, or is shown once for each test condition."""
 
 
+SWEEP = "SEENET_SWEEP"
+"""The environment variable with a sweep's own name, which workers inherit: what is noted below it is compared."""
+
+
 def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     """Run a job; in a sweep one that fails is noted and does not stop the others.
 
@@ -37,7 +44,8 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
         return
     overrides = list(hydra_config.overrides.task)
     print(f"\n=== arm {hydra_config.job.num}: {' '.join(overrides)}", flush=True)
-    note: dict[str, Any] = {"number": hydra_config.job.num, "overrides": overrides, "results": [], "error": None}
+    note: dict[str, Any] = {"sweep": os.environ.get(SWEEP), "number": hydra_config.job.num, "overrides": overrides}
+    note |= {"results": [], "error": None}
     try:
         # Each process of a distributed run is this command again, and would start the whole sweep.
         if cfg.trainer.strategy == "ddp" or cfg.trainer.devices != 1:
@@ -77,14 +85,29 @@ def jobs(config: DictConfig) -> list[list[str]]:
 class SweepCallback(Callback):
     """Plans a sweep where asked to; ends it with a table and a report, and with exit code 1 where a job failed."""
 
+    def __init__(self):
+        self._alive: FileLock | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker's copy does not hold the sweep's lock."""
+        return SweepCallback, ()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Look whether everything is there; forget an earlier sweep's notes where this one starts."""
-        if config.sweep.check or config.sweep.dry:
-            _plan(config)
-        if config.sweep.dry:
-            sys.exit(0)
-        for note in Path(config.hydra.sweep.dir).rglob(NOTE):
-            note.unlink()
+        try:
+            if not config.sweep.dry:
+                self._alive = _alone(Path(config.hydra.sweep.dir))
+            if config.sweep.check or config.sweep.dry:
+                _plan(config)
+            if config.sweep.dry:
+                sys.exit(0)
+            os.environ[SWEEP] = uuid.uuid4().hex
+            _forget_notes(Path(config.hydra.sweep.dir))
+        except EXPECTED as error:  # Hydra would make a warning of it and go on
+            if WANTS_TRACEBACK:
+                traceback.print_exc()
+            fail(error, config.hydra.job.config_name)
+            sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the jobs' notes, compare and report."""
@@ -93,6 +116,9 @@ class SweepCallback(Callback):
         except Exception:  # Hydra would make a warning of it and end well
             traceback.print_exc()
             sys.exit(1)
+        finally:
+            if self._alive:
+                self._alive.release()
         if failed:
             sys.exit(1)
 
@@ -102,6 +128,7 @@ class SweepCallback(Callback):
 
         folder = Path(config.hydra.sweep.dir)
         notes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(NOTE)]
+        notes = [note for note in notes if note.get("sweep") == os.environ[SWEEP]]
         if not notes:
             print(f"seenet: error: no job left its {NOTE} in '{folder}'", file=sys.stderr)
             return True
@@ -126,20 +153,33 @@ class SweepCallback(Callback):
         return bool(failed)
 
 
-def _plan(config: DictConfig) -> None:
-    """Plan all jobs; where something is missing, say it and end the program (Hydra makes warnings of exceptions)."""
-    name = config.hydra.job.config_name
+def _alone(folder: Path) -> FileLock:
+    """One sweep at a time in a folder: two would forget and compare each other's notes. Held until it ends or dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".sweep.lock")
     try:
-        overrides = jobs(config)
-        cfgs = [hydra.compose(name, overrides=job) for job in overrides]
-        from seenet.plan import make_plan  # heavy
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SeenetError(
+            f"a sweep is running in '{folder}'; wait for its end, or take another folder: hydra.sweep.dir=FOLDER"
+        ) from error
+    return lock
 
-        make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
-    except EXPECTED as error:
-        if WANTS_TRACEBACK:
-            traceback.print_exc()
-        fail(error, name)
-        sys.exit(1)
+
+def _forget_notes(folder: Path) -> None:
+    """Remove an earlier sweep's notes, but not those of sweeps in folders below."""
+    others = {path.parent for path in folder.rglob("multirun.yaml")} - {folder}
+    for note in folder.rglob(NOTE):
+        if others.isdisjoint(note.parents):
+            note.unlink()
+
+
+def _plan(config: DictConfig) -> None:
+    overrides = jobs(config)
+    cfgs = [hydra.compose(config.hydra.job.config_name, overrides=job) for job in overrides]
+    from seenet.plan import make_plan  # heavy
+
+    make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
 
 
 def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
