@@ -109,6 +109,18 @@ def test_a_note_is_never_seen_half_written(seenet_train, tmp_path: Path, monkeyp
     assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
 
 
+@pytest.mark.parametrize("wish", ["0", "1"])
+def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
+    """They are one line for each job, with a traceback only for who asks, and the sweep ends."""
+    workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/hydra_logging=none")
+    mistake = ("dataset=ravdess", "dataset.root=/nowhere", "seed=0,1")
+    run = seenet_train_process("-m", *workers, *mistake, HYDRA_FULL_ERROR=wish)
+    assert run.returncode == 1
+    assert run.stderr.count("failed: ") == 2
+    assert run.stderr.count("seenet: error: dataset.root='/nowhere'") == 2
+    assert run.stderr.count("Traceback") == 2 * int(wish)
+
+
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
     run = seenet_train(
         "-m", *SMALL, "trainer=ddp", "fold=0,1", "sweep.report=false", "hydra.sweep.subdir=${hydra.job.num}/deep"
