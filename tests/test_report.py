@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,35 @@ def test_mistakes_of_the_user_are_one_line(tmp_path: Path, outputs: Path):
     (old / "result.json").write_text(json.dumps({"schema": 1}))
     with pytest.raises(SeenetError, match="schema 1, .* run the same seenet-train command again"):
         write_report([tmp_path / "old"], tmp_path / "report")
+
+
+@pytest.mark.parametrize("foreign", ["thesis.tex", "tables/thesis.docx"])
+def test_a_report_never_takes_other_files_with_it(tmp_path: Path, foreign: str):
+    """Neither from a folder that only looks like a report nor from a report that something was put into."""
+    outputs, mine = tmp_path / "outputs", tmp_path / "mine"
+    fabricate(outputs, augs=("none",), folds=(0,))
+    (mine / foreign).parent.mkdir(parents=True)
+    (mine / foreign).write_text("precious")
+    (mine / "made_of.txt").write_text("flour and sugar")
+    with pytest.raises(SeenetError, match="is there and is no report"):
+        write_report([outputs], mine)
+    (mine / "made_of.txt").write_text("0123456789ab")
+    with pytest.raises(SeenetError, match=f"holds '{foreign}', which no report wrote"):
+        write_report([outputs], mine)
+    assert (mine / foreign).read_text() == "precious"
+
+
+def test_the_old_report_stays_until_the_new_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fabricate(tmp_path / "outputs", augs=("none",), folds=(0,))
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False)
+    old = page.read_text()
+    fabricate(tmp_path / "outputs", augs=("mixup",), folds=(0,))
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="no space"):
+        broken.setattr("seenet.report.page._page", mock.Mock(side_effect=OSError("no space")))
+        write_report([tmp_path / "outputs"], tmp_path / "report", audio=False)
+    assert page.read_text() == old
+    assert "aug=mixup" in write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
+    assert not list(tmp_path.glob("report.tmp-*"))
 
 
 def ravdess(**changes) -> dict:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import re
 import signal
@@ -11,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from fabricate import sweep
+from omegaconf import OmegaConf
 
 from conftest import SMALL
-from seenet.cli.sweep import arm_names
+from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.emotions import CLASS_SETS
 from seenet.plan import in_words
 from seenet.report.published import published
@@ -24,6 +27,44 @@ def test_arms_are_named_by_what_differs():
     assert arm_names([["aug=ebm", "seed=1"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
     assert arm_names([["fold=0"], ["fold=1"]]) == ["all", "all"]
     assert arm_names([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
+
+
+def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    assert arm_names([]) == []
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "sweep": {"report": True}})
+    monkeypatch.setenv(SWEEP, "this one")
+    with pytest.raises(SystemExit, match="1"):
+        SweepCallback().on_multirun_end(config)
+    said = capsys.readouterr().err
+    assert "no job left its arm.json" in said
+    assert said.count("\n") == 1
+
+
+def test_one_sweep_at_a_time_in_a_folder(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Another is refused and takes no note away; after the end of the first it may start."""
+    monkeypatch.setenv(SWEEP, "none yet")
+    sweep_of = {"sweep": {"dir": str(tmp_path / "s")}, "job": {"config_name": "train"}}
+    config = OmegaConf.create({"hydra": sweep_of, "sweep": {"report": False, "check": False, "dry": False}})
+    first = SweepCallback()
+    first.on_multirun_start(config)
+    workers = pickle.loads(pickle.dumps(first))
+    mine = {"number": 0, "overrides": ["seed=0"], "results": [], "error": None, "sweep": os.environ[SWEEP]}
+    for name, note in (("0", mine), ("1", {**mine, "error": "not of this sweep", "sweep": "another"})):
+        (tmp_path / "s" / name).mkdir()
+        (tmp_path / "s" / name / "arm.json").write_text(json.dumps(note))
+    with pytest.raises(SystemExit, match="1"):
+        SweepCallback().on_multirun_start(config)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert all(words in said for words in ("a sweep is running", str(tmp_path / "s"), "hydra.sweep.dir="))
+    del workers  # whose end must not be the sweep's
+    first.on_multirun_end(config)
+    assert "not of this sweep" not in capsys.readouterr().err
+    (tmp_path / "s/below/0").mkdir(parents=True)
+    for name in ("multirun.yaml", "0/arm.json"):
+        (tmp_path / "s/below" / name).write_text("{}")
+    SweepCallback().on_multirun_start(config)
+    assert list((tmp_path / "s").rglob("arm.json")) == [tmp_path / "s/below/0/arm.json"]
 
 
 def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
@@ -40,6 +81,44 @@ def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
     assert all(words in page.read_text() for words in ("aug=ebm", "A job failed", "lower optim.lr", "SYNTHETIC"))
     notes = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
     assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
+
+
+def test_a_result_of_two_jobs_counts_once(seenet_train):
+    run = seenet_train(
+        *("-m", *SMALL, "trainer.max_epochs=1", "fold=0,[0]", "noise=clean,[clean,snr5]", "sweep.report=false")
+    )
+    assert run.returncode == 0, run.stderr
+    rows = [line.split() for line in run.stdout.split("comparison of arms")[1].splitlines() if "all" in line]
+    assert [row[1] for row in rows] == ["clean", "snr5-white"]
+    assert [row[-3:] for row in rows] == [["1", "1", "16"]] * 2
+    assert "±" not in "".join(map(str, rows)), "one fold deviates from nothing"
+
+
+def test_a_note_is_never_seen_half_written(seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_text = Path.write_text
+
+    def interrupted(path: Path, text: str, **how: str) -> int:
+        if not path.name.startswith("arm.json"):
+            return write_text(path, text, **how)
+        write_text(path, text[: len(text) // 2], **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    run = seenet_train("-m", "dataset=ravdess", "dataset.root=/nowhere", "seed=0,1", "hydra.sweep.dir=s")
+    assert run.returncode == 130
+    assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
+
+
+@pytest.mark.parametrize("wish", ["0", "1"])
+def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
+    """They are one line for each job, with a traceback only for who asks, and the sweep ends."""
+    workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/hydra_logging=none")
+    mistake = ("dataset=ravdess", "dataset.root=/nowhere", "seed=0,1")
+    run = seenet_train_process("-m", *workers, *mistake, HYDRA_FULL_ERROR=wish)
+    assert run.returncode == 1
+    assert run.stderr.count("failed: ") == 2
+    assert run.stderr.count("seenet: error: dataset.root='/nowhere'") == 2
+    assert run.stderr.count("Traceback") == 2 * int(wish)
 
 
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
@@ -175,6 +254,16 @@ def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path
     assert re.search(r"about \d+ s on cpu", plan.stdout)
     assert "GB free" in plan.stdout
     assert len(list((tmp_path / "outputs").glob("synthetic-*"))) == 1, "a plan trains nothing"
+
+
+@pytest.mark.parametrize("way", ["sweep.dry=true", "sweep.check=true"])
+def test_a_plan_leaves_the_notes_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
+    """One that finds everything, and one that does not and so starts nothing."""
+    sweep(tmp_path / "s", {"seed=0": ([], None)})
+    corpus = ("dataset=ravdess", "dataset.root=/nowhere") if way == "sweep.check=true" else SMALL
+    run = seenet_train("-m", *corpus, "trainer.max_epochs=1", "fold=0", "seed=0,1", "hydra.sweep.dir=s", way)
+    assert run.returncode == (way == "sweep.check=true"), run.stderr
+    assert (tmp_path / "s/0/arm.json").is_file()
 
 
 def test_the_plan_of_one_run(seenet_train, tmp_path: Path):

@@ -88,7 +88,9 @@ def write_whole(path: Path, text: str) -> None:
         building.write_text(text, encoding="utf-8")
 
 
-def make_once(folder: Path, make: Callable[[Path], None]) -> None:
+def make_once(
+    folder: Path, make: Callable[[Path], None], outdated: Callable[[Path], bool] = lambda folder: False
+) -> None:
     """Make a folder unless it exists; it is never seen half made.
 
     Of several processes one makes it and the others wait. What a killed process left is removed.
@@ -96,10 +98,11 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> None:
     Args:
         folder: its final name.
         make: fills an empty folder.
+        outdated: whether the folder, where it exists, gives way to a new one once that is made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if folder.is_dir():
+        if folder.is_dir() and not outdated(folder):
             return
         for left in folder.parent.glob(f"{folder.name}.tmp-*"):
             shutil.rmtree(left)
@@ -107,6 +110,11 @@ def make_once(folder: Path, make: Callable[[Path], None]) -> None:
         building.mkdir()
         try:
             make(building)
+            old = beside(folder)
+            if folder.is_dir():
+                folder.replace(old)
             building.replace(folder)
+            if old.is_dir():
+                shutil.rmtree(old)
         finally:
             shutil.rmtree(building, ignore_errors=True)

@@ -26,8 +26,10 @@ GROUPS = (
 EXPECTED = (SeenetError, OSError, HydraException, OmegaConfBaseException)
 """Errors that are said in one line."""
 
-WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-"""Whether the user asked for tracebacks; read before `run_app` sets the variable for Hydra."""
+_ASKED = "SEENET_FULL_ERROR"
+
+WANTS_TRACEBACK = os.environ.get(_ASKED, os.environ.get("HYDRA_FULL_ERROR")) == "1"
+"""Whether the user asked for tracebacks. `run_app` sets Hydra's variable, and keeps the wish for worker processes."""
 
 
 def choices(group: str) -> str:
@@ -109,6 +111,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     if any(word.partition("=")[0] in ("--cfg", "-c") for word in sys.argv):
         for group in groups:
             print(f"# {group}: {choices(group)}")
+    os.environ[_ASKED] = str(int(WANTS_TRACEBACK))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them its own way
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()

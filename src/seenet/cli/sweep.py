@@ -1,13 +1,16 @@
 """Sweeps: a plan before the first job, a note of what each job did, and a comparison and a report at the end."""
 
 import json
+import os
 import sys
 import traceback
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
+from filelock import FileLock, Timeout
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,10 +20,15 @@ from omegaconf import DictConfig
 
 from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, one_line
 from seenet.errors import SeenetError
+from seenet.paths import write_whole
 
 NOTE = "arm.json"
 APART = ("fold", "seed", "noise")
 """Settings that make no arm of their own: an arm is their mean, or is shown once for each test condition."""
+
+
+SWEEP = "SEENET_SWEEP"
+"""The environment variable with a sweep's own name, which workers inherit: what is noted below it is compared."""
 
 
 def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
@@ -36,7 +44,8 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
         return
     overrides = list(hydra_config.overrides.task)
     print(f"\n=== arm {hydra_config.job.num}: {' '.join(overrides)}", flush=True)
-    note: dict[str, Any] = {"number": hydra_config.job.num, "overrides": overrides, "results": [], "error": None}
+    note: dict[str, Any] = {"sweep": os.environ.get(SWEEP), "number": hydra_config.job.num, "overrides": overrides}
+    note |= {"results": [], "error": None}
     try:
         # Each process of a distributed run is this command again, and would start the whole sweep.
         if cfg.trainer.strategy == "ddp" or cfg.trainer.devices != 1:
@@ -50,7 +59,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     except Exception as error:
         traceback.print_exc()
         note["error"] = f"{type(error).__name__}: {error}"
-    Path(hydra_config.runtime.output_dir, NOTE).write_text(json.dumps(note), encoding="utf-8")
+    write_whole(Path(hydra_config.runtime.output_dir, NOTE), json.dumps(note))
 
 
 def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -59,6 +68,8 @@ def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
     Args:
         overrides: of each job.
     """
+    if not overrides:
+        return []
     shared = set.intersection(*map(set, overrides))
     ways = [[o for o in job if o not in shared and o.partition("=")[0].lstrip("+") not in APART] for job in overrides]
     return [" ".join(way) or "all" for way in ways]
@@ -74,26 +85,29 @@ def jobs(config: DictConfig) -> list[list[str]]:
 class SweepCallback(Callback):
     """Plans a sweep where asked to; ends it with a table and a report, and with exit code 1 where a job failed."""
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forget an earlier sweep's notes; look whether everything is there."""
-        for note in Path(config.hydra.sweep.dir).rglob(NOTE):
-            note.unlink()
-        if not (config.sweep.check or config.sweep.dry):
-            return
-        name = config.hydra.job.config_name
-        try:
-            overrides = jobs(config)
-            cfgs = [hydra.compose(name, overrides=job) for job in overrides]
-            from seenet.plan import make_plan  # heavy
+    def __init__(self):
+        self._alive: FileLock | None = None
 
-            make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
-        except EXPECTED as error:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker's copy does not hold the sweep's lock."""
+        return SweepCallback, ()
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Look whether everything is there; forget an earlier sweep's notes where this one starts."""
+        try:
+            if not config.sweep.dry:
+                self._alive = _alone(Path(config.hydra.sweep.dir))
+            if config.sweep.check or config.sweep.dry:
+                _plan(config)
+            if config.sweep.dry:
+                sys.exit(0)
+            os.environ[SWEEP] = uuid.uuid4().hex
+            _forget_notes(Path(config.hydra.sweep.dir))
+        except EXPECTED as error:  # Hydra would make a warning of it and go on
             if WANTS_TRACEBACK:
-                raise
-            fail(error, name)
+                traceback.print_exc()
+            fail(error, config.hydra.job.config_name)
             sys.exit(1)
-        if config.sweep.dry:
-            sys.exit(0)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the jobs' notes, compare and report."""
@@ -102,6 +116,9 @@ class SweepCallback(Callback):
         except Exception:  # Hydra would make a warning of it and end well
             traceback.print_exc()
             sys.exit(1)
+        finally:
+            if self._alive:
+                self._alive.release()
         if failed:
             sys.exit(1)
 
@@ -111,12 +128,19 @@ class SweepCallback(Callback):
 
         folder = Path(config.hydra.sweep.dir)
         notes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(NOTE)]
+        notes = [note for note in notes if note.get("sweep") == os.environ[SWEEP]]
+        if not notes:
+            print(f"seenet: error: no job left its {NOTE} in '{folder}'", file=sys.stderr)
+            return True
         notes.sort(key=lambda note: note["number"])
-        arms: dict[str, list[dict[str, Any]]] = {}
+        folders: dict[str, dict[Path, None]] = {}  # jobs may share results: noise=clean,[clean,snr5]
         for name, note in zip(arm_names([note["overrides"] for note in notes]), notes, strict=True):
-            for result in note["results"]:
-                text = Path(result, "result.json").read_text(encoding="utf-8")
-                arms.setdefault(name, []).append(json.loads(text))
+            if note["results"]:
+                folders.setdefault(name, {}).update(dict.fromkeys(Path(result).resolve() for result in note["results"]))
+        arms = {
+            name: [json.loads((result / "result.json").read_text(encoding="utf-8")) for result in results]
+            for name, results in folders.items()
+        }
         if arms:
             print_arms(arms)
         failed = [note for note in notes if note["error"]]
@@ -127,6 +151,35 @@ class SweepCallback(Callback):
 
             print(f"report: {write_report([folder], folder / 'report')}", flush=True)
         return bool(failed)
+
+
+def _alone(folder: Path) -> FileLock:
+    """One sweep at a time in a folder: two would forget and compare each other's notes. Held until it ends or dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".sweep.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SeenetError(
+            f"a sweep is running in '{folder}'; wait for its end, or take another folder: hydra.sweep.dir=FOLDER"
+        ) from error
+    return lock
+
+
+def _forget_notes(folder: Path) -> None:
+    """Remove an earlier sweep's notes, but not those of sweeps in folders below."""
+    others = {path.parent for path in folder.rglob("multirun.yaml")} - {folder}
+    for note in folder.rglob(NOTE):
+        if others.isdisjoint(note.parents):
+            note.unlink()
+
+
+def _plan(config: DictConfig) -> None:
+    overrides = jobs(config)
+    cfgs = [hydra.compose(config.hydra.job.config_name, overrides=job) for job in overrides]
+    from seenet.plan import make_plan  # heavy
+
+    make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
 
 
 def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:

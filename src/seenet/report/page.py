@@ -1,7 +1,7 @@
 """The report: from results alone to one HTML page, tables as CSV and LaTeX, figures as PNG and PDF."""
 
 import logging
-import shutil
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from seenet.report.tables import remarks
 from seenet.runs import digest
 
 PAGE, MADE_OF = "index.html", "made_of.txt"
+WRITTEN = re.compile(rf"{re.escape(PAGE)}|{re.escape(MADE_OF)}|figures/[^/]+\.(png|pdf)|tables/[^/]+\.(csv|tex)")
+"""The files of a report, by their place in its folder."""
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # a page of lines for each PDF
 
@@ -59,16 +61,12 @@ def write_report(folders: Sequence[Path], output: Path, baseline: str | None = N
         The page.
 
     Raises:
-        SeenetError: no result, or an arm that is not there.
+        SeenetError: no result, an arm that is not there, or a folder with files that no report wrote.
     """
     findings = find(folders)
     found = studies(findings.results)
     check_baseline(found, baseline)
     made_of = _made_of(findings, [baseline, audio])
-    if (output / MADE_OF).is_file():
-        if (output / MADE_OF).read_text(encoding="utf-8") == made_of:
-            return output / PAGE
-        shutil.rmtree(output)
     chapters: list[Chapter] = []
 
     def make(folder: Path) -> None:
@@ -83,9 +81,22 @@ def write_report(folders: Sequence[Path], output: Path, baseline: str | None = N
         write_whole(folder / MADE_OF, made_of)
 
     if output.exists():
-        raise SeenetError(f"--output '{output}' is there and is no report; give a new folder")
-    make_once(output, make)
+        _require_report(output)
+    make_once(output, make, lambda folder: (folder / MADE_OF).read_text(encoding="utf-8") != made_of)
     return output / PAGE
+
+
+def _require_report(folder: Path) -> None:
+    """Whatever else is in the folder would be lost with the report in it."""
+    made_of = folder / MADE_OF
+    if not (made_of.is_file() and re.fullmatch(r"[0-9a-f]{12}", made_of.read_text(encoding="utf-8", errors="replace"))):
+        raise SeenetError(f"--output '{folder}' is there and is no report; give a new folder")
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    foreign = [name for name in files if not WRITTEN.fullmatch(name)]
+    if foreign:
+        raise SeenetError(
+            f"--output '{folder}' holds '{foreign[0]}', which no report wrote; move it away or give a new folder"
+        )
 
 
 def _made_of(findings: Findings, options: Sequence[object]) -> str:
