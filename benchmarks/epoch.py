@@ -15,20 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Checkpoint
 from torch.nn import functional as F
 
-from seenet.backbone.weights import find_weights
-from seenet.build import build
-from seenet.corpus import DATASET_SETTINGS
 from seenet.data.batch import Batch
-from seenet.fit import Corpus, FoldRun
-from seenet.folds import make_folds
+from seenet.fit import FoldRun
+from seenet.job import Job
 from seenet.paths import conf_dir
-from seenet.store import prepare
 from seenet.trainer import TrainerPlan
 
 WARM_UP = 1  # epochs not counted
@@ -50,9 +45,9 @@ class EpochClock(Checkpoint):
 class TimedPlan(TrainerPlan):
     """The plan that seenet-train uses, with the clock behind its callbacks."""
 
-    def make(self, folder, logger, callbacks):
+    def make(self, folder, logger, callbacks, **options):
         self.clock = EpochClock()
-        return super().make(folder, logger, [*callbacks, self.clock])
+        return super().make(folder, logger, [*callbacks, self.clock], **options)
 
 
 def bare_epoch(fold_run: FoldRun, optimizer: torch.optim.Optimizer, train: list[Batch], dev: list[Batch]) -> float:
@@ -76,20 +71,15 @@ def bare_epoch(fold_run: FoldRun, optimizer: torch.optim.Optimizer, train: list[
 def main(epochs: int) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", overrides=["trainer=cpu", f"trainer.max_epochs={epochs + WARM_UP}"])
-    manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
-    scheme = build(cfg.dataset.schemes[cfg.dataset.folds], "scheme")
-    protocol = build(cfg.protocol, "protocol")
-    fold = make_folds(manifest, np.arange(len(manifest)), scheme, protocol)[0]
-    corpus = Corpus(manifest, prepare(manifest, cfg.data.max_seconds), ("happy", "neutral", "sad", "angry"))
     cfg.trainer._target_ = f"{__name__}.TimedPlan"
-    plan, weights = build(cfg.trainer, "trainer"), find_weights("wavlm")
+    job = Job.of(cfg)
     trainer_times, bare_times = [], []
     for _ in range(2):  # in turn: trainer, bare, trainer, bare
         with tempfile.TemporaryDirectory() as folder:
-            fold_run = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
+            fold_run = FoldRun(job, job.folds[0], Path(folder))
             fold_run.train("trainer", {})
-            trainer_times += plan.clock.seconds[WARM_UP:]
-            bare = FoldRun(cfg, corpus, fold, weights, plan, Path(folder), protocol)
+            trainer_times += job.plan.clock.seconds[WARM_UP:]
+            bare = FoldRun(job, job.folds[0], Path(folder))
             train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())
             optimizer = bare.model.configure_optimizers()
             times = [bare_epoch(bare, optimizer, train, dev) for _ in range(epochs + WARM_UP)]

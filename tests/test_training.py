@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from conftest import SMALL, process, script
 from seenet.callbacks import WholeCheckpoints
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
+from seenet.fit import _optimizer
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.training import train
@@ -143,6 +145,7 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
     same = [
         *("noise=all", "noise.source=babble", "sweep.report=false"),
         *("fold=1", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"),
+        *("backbone.attention=sdpa", "backbone.fast_layers=false", "backbone.checkpointing=true"),
         *("data.max_seconds=6", "classes=[sad,happy,angry,neutral]"),  # other ways of saying the same
     ]
     base = name()
@@ -373,6 +376,14 @@ def test_a_full_gpu_is_one_line(run, monkeypatch: pytest.MonkeyPatch):
         run("fold=0")
     with pytest.raises(SeenetError, match="data.batch_size=1: shorten data.max_seconds"):
         run("fold=0", "data.batch_size=1")
+
+
+def test_fused_optimisers_cannot_clip_what_fp16_scales(config):
+    plan = SimpleNamespace(precision="16-mixed", gradient_clip_val=1.0)
+    with pytest.raises(SeenetError, match=r"take optim\.fused=false"):
+        _optimizer(config().optim, plan)
+    _optimizer(config("optim.fused=false").optim, plan)
+    _optimizer(config().optim, SimpleNamespace(precision="bf16-mixed", gradient_clip_val=1.0))
 
 
 def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys):

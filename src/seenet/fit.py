@@ -31,6 +31,7 @@ from seenet.paths import whole
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import TRAINED, condition_of, names_of, write_json, write_predictions
 from seenet.seeds import INITIALISATION, mix
+from seenet.trainer import TrainerPlan
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)
@@ -49,8 +50,13 @@ MISTAKES = 8
 """How many of the most confident mistakes of a fold leave their sound."""
 
 
-def _optimizer(node: DictConfig) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
+def _optimizer(node: DictConfig, plan: TrainerPlan) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
     """What makes the optimiser, tried once on one number so that a wrong setting is found before training."""
+    if node.get("fused") and plan.precision == "16-mixed" and plan.gradient_clip_val is not None:
+        raise SeenetError(
+            f"optim.fused=true undoes the scaling of trainer.precision=16-mixed too late for "
+            f"trainer.gradient_clip_val={plan.gradient_clip_val}: take optim.fused=false"
+        )
     make = build(node, "optim")
     try:
         make([torch.nn.Parameter(torch.zeros(1))])
@@ -80,11 +86,13 @@ class FoldRun:
         )
         used_elsewhere = ("family", "checkpoint", "revision", "path", "recipe")
         backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=job.weights)
+        if job.plan.compile:
+            backbone.compile_layers()
         self.model = EmotionModel(
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
             auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=len(job.classes), train=train),
-            optimizer=_optimizer(cfg.optim),
+            optimizer=_optimizer(cfg.optim, job.plan),
             classes=job.classes,
             seed=cfg.seed,
         )

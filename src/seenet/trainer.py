@@ -21,6 +21,7 @@ class TrainerPlan:
         strategy: Lightning's; `auto` is ddp for several devices.
         accumulate_grad_batches: batches an optimiser step.
         gradient_clip_val: norm to clip the gradient to, or None.
+        compile: let torch.compile fuse the backbone's layers.
 
     Raises:
         SeenetError: a GPU is asked for and there is none, or a number that makes no sense.
@@ -33,6 +34,7 @@ class TrainerPlan:
     strategy: Literal["auto", "ddp"] = "auto"
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
+    compile: bool = False
 
     def __post_init__(self):
         import torch  # here and below, so that a mistake found earlier need not wait for it
