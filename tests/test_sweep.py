@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from fabricate import sweep
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import OmegaConf
 
 from conftest import SMALL
@@ -119,6 +121,37 @@ def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
     assert run.stderr.count("failed: ") == 2
     assert run.stderr.count("seenet: error: dataset.root='/nowhere'") == 2
     assert run.stderr.count("Traceback") == 2 * int(wish)
+
+
+def test_what_a_killed_worker_raises_is_one_line(seenet_train, monkeypatch: pytest.MonkeyPatch):
+    killed = mock.Mock(side_effect=TerminatedWorkerError("a page of advice"))
+    monkeypatch.setattr("seenet.cli.app.hydra.main", lambda **about: lambda job: killed)
+    run = seenet_train("-m", "seed=0,1")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "the same command goes on" in run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
+def test_a_killed_worker_is_one_line(tmp_path: Path):
+    command = [str(Path(sys.executable).with_name("seenet-train")), "-m", *SMALL, "trainer.max_epochs=1000", "fold=0,1"]
+    options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], **options) as process:
+        try:
+            while not list((tmp_path / "outputs").glob("synthetic-*/fold0/last.ckpt")):
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+            workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers}
+            os.kill(next(pid for pid, words in commands.items() if b"LokyProcess" in words), signal.SIGKILL)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert "a worker process of the sweep was killed" in said
+    assert "the same command goes on" in said
 
 
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
