@@ -119,6 +119,10 @@ class FoldRun:
         if is_main_process():
             for left in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
                 left.unlink()
+            if (self.folder / TRAINED).is_file():  # but its weights are gone
+                say(f"{label} was trained before, but best.ckpt is gone: it is trained again")
+                for left in (TRAINED, "last.ckpt", "dev_predictions.csv"):
+                    (self.folder / left).unlink(missing_ok=True)
         last = self.folder / "last.ckpt"
         history = History(label)
         if last.is_file():
