@@ -20,7 +20,8 @@ from omegaconf import OmegaConf
 from conftest import SMALL
 from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.emotions import CLASS_SETS
-from seenet.plan import in_words
+from seenet.errors import SeenetError
+from seenet.plan import in_words, make_plan
 from seenet.report.published import published
 from seenet.report.tables import mean_and_deviation, print_arms, print_run
 
@@ -325,6 +326,19 @@ def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_pr
     assert "nothing was started" in run.stderr
     assert "Traceback" not in run.stderr
     assert not list((tmp_path / "outputs").glob("*-*"))
+
+
+def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Also of jobs whose model another one's probe stands for."""
+    monkeypatch.setattr("seenet.plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
+    common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
+    cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
+    monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
+    with pytest.raises(SeenetError, match="nothing was started"):
+        make_plan(cfgs)
+    said = capsys.readouterr().out
+    assert said.count("missing") == 1
+    assert "missing (1 of 3 jobs): aux_task=gender" in said
 
 
 @pytest.mark.parametrize("seconds, words", [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")])

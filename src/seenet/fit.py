@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from seenet.audio import RATE
+from seenet.auxiliary.base import AuxiliaryTask
 from seenet.build import build
 from seenet.callbacks import CURVES, History, checkpoints
 from seenet.console import is_main_process, say
@@ -60,6 +61,15 @@ def _optimizer(node: DictConfig) -> Callable[[Iterable[torch.nn.Parameter]], tor
     return make
 
 
+def build_auxiliary(job: Job, train: Part, dim: int) -> AuxiliaryTask:
+    """The auxiliary task for a training part and pooled vectors of some width.
+
+    Raises:
+        SeenetError: a wrong setting, or a corpus that does not say what the task needs.
+    """
+    return build(job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), train=train)
+
+
 class FoldRun:
     """A fold of a run, from a configuration to the files it leaves.
 
@@ -83,7 +93,7 @@ class FoldRun:
         self.model = EmotionModel(
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
-            auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=len(job.classes), train=train),
+            auxiliary=build_auxiliary(job, train, backbone.dim),
             optimizer=_optimizer(cfg.optim),
             classes=job.classes,
             seed=cfg.seed,
