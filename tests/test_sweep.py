@@ -10,15 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from fabricate import sweep
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import OmegaConf
 
 from conftest import SMALL
 from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.emotions import CLASS_SETS
-from seenet.plan import in_words
+from seenet.errors import SeenetError
+from seenet.plan import in_words, make_plan
 from seenet.report.published import published
 from seenet.report.tables import mean_and_deviation, print_arms, print_run
 
@@ -119,6 +122,37 @@ def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
     assert run.stderr.count("failed: ") == 2
     assert run.stderr.count("seenet: error: dataset.root='/nowhere'") == 2
     assert run.stderr.count("Traceback") == 2 * int(wish)
+
+
+def test_what_a_killed_worker_raises_is_one_line(seenet_train, monkeypatch: pytest.MonkeyPatch):
+    killed = mock.Mock(side_effect=TerminatedWorkerError("a page of advice"))
+    monkeypatch.setattr("seenet.cli.app.hydra.main", lambda **about: lambda job: killed)
+    run = seenet_train("-m", "seed=0,1")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "the same command goes on" in run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
+def test_a_killed_worker_is_one_line(tmp_path: Path):
+    command = [str(Path(sys.executable).with_name("seenet-train")), "-m", *SMALL, "trainer.max_epochs=1000", "fold=0,1"]
+    options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], **options) as process:
+        try:
+            while not list((tmp_path / "outputs").glob("synthetic-*/fold0/last.ckpt")):
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+            workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers}
+            os.kill(next(pid for pid, words in commands.items() if b"LokyProcess" in words), signal.SIGKILL)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert "a worker process of the sweep was killed" in said
+    assert "the same command goes on" in said
 
 
 def test_a_sweep_does_not_go_with_ddp(seenet_train):
@@ -292,6 +326,19 @@ def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_pr
     assert "nothing was started" in run.stderr
     assert "Traceback" not in run.stderr
     assert not list((tmp_path / "outputs").glob("*-*"))
+
+
+def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Also of jobs whose model another one's probe stands for."""
+    monkeypatch.setattr("seenet.plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
+    common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
+    cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
+    monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
+    with pytest.raises(SeenetError, match="nothing was started"):
+        make_plan(cfgs)
+    said = capsys.readouterr().out
+    assert said.count("missing") == 1
+    assert "missing (1 of 3 jobs): aux_task=gender" in said
 
 
 @pytest.mark.parametrize("seconds, words", [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")])

@@ -57,6 +57,23 @@ def test_a_sweep_over_folds_is_one_arm_and_reuses_them(shared):
     assert row.split()[-3:] == ["3", "1", "48"], "three folds, one seed, all clips"
 
 
+def test_a_fold_without_its_weights_is_trained_again(config, run, tmp_path: Path, capsys):
+    """And the plan knows it; the results that are there stay."""
+    (clean,) = run("fold=0", "trainer.max_epochs=1")
+    fold, before = clean.parent, (clean / "predictions.csv").read_bytes()
+    (fold / "best.ckpt").unlink()
+    settings = ("fold=0", "trainer.max_epochs=1", "noise=[clean,snr5]")
+    assert len(Job.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).untrained()) == 1
+    capsys.readouterr()
+    _, noisy = run(*settings)
+    said = capsys.readouterr().out
+    assert "best.ckpt is gone: it is trained again" in said
+    assert "fold 0, clean: tested before, reused" in said
+    assert all(path.is_file() for path in (noisy / "result.json", fold / "best.ckpt", fold / "dev_predictions.csv"))
+    assert (clean / "predictions.csv").read_bytes() == before
+    assert Job.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).untrained() == []
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

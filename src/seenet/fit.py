@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 
 from seenet.audio import RATE
+from seenet.auxiliary.base import AuxiliaryTask
 from seenet.build import build
 from seenet.callbacks import CURVES, History, checkpoints
 from seenet.console import is_main_process, say
@@ -66,6 +67,15 @@ def _optimizer(node: DictConfig, plan: TrainerPlan) -> Callable[[Iterable[torch.
     return make
 
 
+def build_auxiliary(job: Job, train: Part, dim: int) -> AuxiliaryTask:
+    """The auxiliary task for a training part and pooled vectors of some width.
+
+    Raises:
+        SeenetError: a wrong setting, or a corpus that does not say what the task needs.
+    """
+    return build(job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), train=train)
+
+
 class FoldRun:
     """A fold of a run, from a configuration to the files it leaves.
 
@@ -91,7 +101,7 @@ class FoldRun:
         self.model = EmotionModel(
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
-            auxiliary=build(cfg.aux_task, "aux_task", dim=backbone.dim, num_classes=len(job.classes), train=train),
+            auxiliary=build_auxiliary(job, train, backbone.dim),
             optimizer=_optimizer(cfg.optim, job.plan),
             classes=job.classes,
             seed=cfg.seed,
@@ -127,6 +137,10 @@ class FoldRun:
         if is_main_process():
             for left in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
                 left.unlink()
+            if (self.folder / TRAINED).is_file():  # but its weights are gone
+                say(f"{label} was trained before, but best.ckpt is gone: it is trained again")
+                for left in (TRAINED, "last.ckpt", "dev_predictions.csv"):
+                    (self.folder / left).unlink(missing_ok=True)
         last = self.folder / "last.ckpt"
         history = History(label)
         if last.is_file():

@@ -119,10 +119,15 @@ class Job:
         """How many results are missing."""
         return sum(read_result(folder) is None for _, _, folder in self.tests())
 
+    def trained(self, fold: Fold) -> bool:
+        """Whether a fold's training is finished and its weights are there to be tested."""
+        folder = self.run.fold_folder(fold)
+        return (folder / TRAINED).is_file() and (folder / "best.ckpt").is_file()
+
     def untrained(self) -> list[Fold]:
         """A fold for each training that is still to be done."""
         waiting = {f.training: f for f, _, folder in self.tests() if read_result(folder) is None}
-        return [f for f in waiting.values() if not (self.run.fold_folder(f) / TRAINED).is_file()]
+        return [f for f in waiting.values() if not self.trained(f)]
 
 
 def problems(cfg: DictConfig) -> list[str]:

@@ -18,8 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from seenet.console import say, terminal
+from seenet.data.dataset import Part
 from seenet.errors import SeenetError
-from seenet.fit import FoldRun
+from seenet.fit import FoldRun, build_auxiliary
 from seenet.folds import Fold
 from seenet.job import Job, problems
 from seenet.runs import digest, read_result
@@ -27,6 +28,7 @@ from seenet.runs import digest, read_result
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after which no further step is begun, but three are made
 SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
+ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy
 CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
 
 
@@ -112,7 +114,8 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
         if not found:
             try:
                 jobs[name] = Job.of(cfg)
-            except SeenetError as error:  # of its data: bad files, folds without clips
+                _require_auxiliary(jobs[name])
+            except SeenetError as error:  # of its data: bad files, folds without clips, no genders to learn
                 found = [str(error)]
         for message in found:
             missing.setdefault(message, []).append(name)
@@ -144,6 +147,13 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
     if costs:
         devices = sorted({job.plan.device_name() for job in jobs.values()})
         say(f"about {in_words(total)} on {', '.join(devices)}, by a short probe of each model")
+
+
+def _require_auxiliary(job: Job) -> None:
+    """Only some jobs are probed, and each may learn something else that the corpus does not say."""
+    for fold in job.untrained():
+        part = Part(job.manifest, job.store, fold.train, job.classes)
+        build_auxiliary(job, part, ANY_DIM)
 
 
 def _model(job: Job) -> str:

@@ -74,7 +74,7 @@ def _test_fold(job: Job, fold: Fold, label: str, audited: Mapping[str, object]) 
         "precision": job.plan.precision,
     }
     done = job.run.fold_folder(fold) / TRAINED
-    trained = read_json(done) if done.is_file() else fold_run.train(label, made_with)
+    trained = read_json(done) if job.trained(fold) else fold_run.train(label, made_with)
     facts = {**_facts(job, fold), "audit": audited, **trained}
     for name, folder in folders.items():
         if results[name] is None:

@@ -5,6 +5,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
 from typing import TypeVar
 
 import hydra
@@ -119,6 +120,12 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
         if WANTS_TRACEBACK:
             raise
         fail(error, config_name)
+        return 1
+    except BrokenExecutor:
+        if WANTS_TRACEBACK:
+            raise
+        words = "a worker process of the sweep was killed, perhaps for want of memory (hydra.launcher.n_jobs)"
+        print(f"seenet: error: {words}; the same command goes on where it stopped", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nseenet: interrupted; the same command goes on where it stopped", file=sys.stderr)
