@@ -21,6 +21,7 @@ class TrainerPlan:
         strategy: Lightning's; `auto` is ddp for several devices.
         accumulate_grad_batches: batches an optimiser step.
         gradient_clip_val: norm to clip the gradient to, or None.
+        checkpoint_minutes: after how long `last.ckpt` is written within an epoch, too.
 
     Raises:
         SeenetError: a GPU is asked for and there is none, or a number that makes no sense.
@@ -33,6 +34,7 @@ class TrainerPlan:
     strategy: Literal["auto", "ddp"] = "auto"
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
+    checkpoint_minutes: float = 10.0
 
     def __post_init__(self):
         import torch  # here and below, so that a mistake found earlier need not wait for it
@@ -57,6 +59,8 @@ class TrainerPlan:
         for name in ("max_epochs", "accumulate_grad_batches"):
             if getattr(self, name) < 1:
                 raise SeenetError(f"trainer.{name}={getattr(self, name)}: at least 1 is needed")
+        if not 0 < self.checkpoint_minutes < float("inf"):
+            raise SeenetError(f"trainer.checkpoint_minutes={self.checkpoint_minutes}: expected a number above 0")
 
     def learned(self) -> dict[str, Any]:
         """The share of the plan that changes what is learned."""
