@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,6 @@ from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
 from conftest import SMALL, process, script
-from seenet.callbacks import WholeCheckpoints
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
 from seenet.fit import _optimizer
@@ -161,7 +159,7 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
 
     same = [
         *("noise=all", "noise.source=babble", "sweep.report=false"),
-        *("fold=1", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu"),
+        *("fold=1", "logger=csv", "output_dir=/x", "data.num_workers=3", "trainer=cpu", "trainer.checkpoint_minutes=1"),
         *("backbone.attention=sdpa", "backbone.fast_layers=false", "backbone.checkpointing=true"),
         *("data.max_seconds=6", "classes=[sad,happy,angry,neutral]"),  # other ways of saying the same
     ]
@@ -242,38 +240,6 @@ def test_same_seed_same_predictions(run, tmp_path: Path):
     assert other.read_bytes() != outputs[0].read_bytes()
 
 
-def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(run, seenet_train, tmp_path: Path):
-    """SIGKILL in mid-epoch; the resumed fold equals an uninterrupted one to the byte."""
-    settings = ("fold=0", "trainer.max_epochs=3", "data.batch_size=2")  # an epoch of many steps
-    command = [SCRIPT, *SMALL, *settings, f"output_dir={tmp_path / 'killed'}"]
-    killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
-    for line in killed.stdout:
-        if "epoch 1/" in line:
-            break
-    time.sleep(0.2)  # into the second epoch
-    killed.kill()
-    killed.communicate()
-    folder = next((tmp_path / "killed").glob("*/fold0"))
-    assert (folder / "last.ckpt").is_file()
-    assert not list(folder.glob("*/result.json"))
-    (tmp_path / "killed").rename(tmp_path / "moved")  # the resumed fold still knows its best epoch
-    folder = tmp_path / "moved" / folder.relative_to(tmp_path / "killed")
-    resumed = seenet_train(*SMALL, *settings, f"output_dir={tmp_path / 'moved'}")
-    assert resumed.returncode == 0, resumed.stderr
-    assert not (tmp_path / "killed").exists()
-    assert "goes on from" in resumed.stdout
-    assert "epoch 1/" not in resumed.stdout
-    assert "epoch 3/" in resumed.stdout
-    whole = run(*settings, f"output_dir={tmp_path / 'whole'}")[0]
-    assert (folder / "clean/predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
-    best = (torch.load(path / "best.ckpt", map_location="cpu") for path in (folder, whole.parent))
-    first, second = ([row["epoch"], *row["state_dict"].values()] for row in best)
-    assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(first, second, strict=True))
-    assert [r["dev_ua"] for r in read_csv(folder / "curves.csv")] == [
-        r["dev_ua"] for r in read_csv(whole.parent / "curves.csv")
-    ]
-
-
 def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
     """Both signals at once, each to a run of its own: most of the time is Python's start."""
     running = {}
@@ -298,24 +264,6 @@ def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
         assert list((tmp_path / sent.name).rglob("last.ckpt"))
     assert "the same command goes on where it stopped" in errors, "of the last, which is SIGINT"
     assert "Traceback" not in errors
-
-
-def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A kill in the middle of writing leaves the checkpoint that was there."""
-    io = WholeCheckpoints()
-    io.save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
-
-    def killed(_: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", killed)
-        with pytest.raises(KeyboardInterrupt):
-            io.save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
-    assert torch.load(tmp_path / "last.ckpt") == {"epoch": 1}
-    io.save_checkpoint({"epoch": 3}, tmp_path / "last.ckpt")
-    assert torch.load(tmp_path / "last.ckpt") == {"epoch": 3}
 
 
 def test_every_epoch_draws_its_own_clips(run, monkeypatch: pytest.MonkeyPatch):
@@ -367,6 +315,7 @@ def test_paper_protocol_says_so_everywhere(run, capsys):
         (["logger=tensorboard"], "tensorboard"),
         (["seed=-1"], "seed=-1"),
         (["trainer.devices=0"], "trainer.devices=0"),
+        (["trainer.checkpoint_minutes=0"], "trainer.checkpoint_minutes=0"),
         (["trainer=cpu", "trainer.precision=16-mixed"], "trainer.precision=16-mixed"),
         (["backbone.path=/nowhere"], "save_pretrained"),
     ],

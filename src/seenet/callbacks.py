@@ -1,6 +1,7 @@
-"""What happens at the end of each epoch: the history, the line on the console, the checkpoints."""
+"""What happens at the end of each epoch, and now and then within: the history, the console's line, checkpoints."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ class History(Checkpoint):
     def __init__(self, label: str):
         self.label = label
         self.rows: list[dict[str, Any]] = []
-        self._start = 0.0
+        self._start, self._before = 0.0, 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, at what an epoch has taken that is resumed."""
+        self._start = time.perf_counter() - self._before
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -45,12 +50,12 @@ class History(Checkpoint):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far."""
-        return {"rows": self.rows}
+        """The rows so far, and the seconds of an epoch in its middle."""
+        return {"rows": self.rows, "seconds": time.perf_counter() - self._start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's rows."""
-        self.rows = state_dict["rows"]
+        """Go on from a checkpoint's rows and seconds."""
+        self.rows, self._before = state_dict["rows"], state_dict["seconds"]
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -82,14 +87,42 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
-def checkpoints(folder: Path) -> list[ModelCheckpoint]:
-    """Two checkpoints, written at the end of an epoch.
+class MidEpochCheckpoint(MovableCheckpoint):
+    """Is written in mid-epoch when its time has come, after whole optimiser steps only.
+
+    Gradients that still add up are in no checkpoint. After the last step Lightning would take the epoch for done,
+    validation and all; the end of the epoch has its own checkpoint.
+    """
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock anew, for the epoch before has left a checkpoint."""
+        self.on_train_start(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write where it is time and nothing would be lost."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: it has one file to overwrite, and its time may be set anew at a resume."""
+        return {}
+
+
+def checkpoints(folder: Path, minutes: float) -> list[ModelCheckpoint]:
+    """What writes the two checkpoints, at the end of an epoch.
 
     `best.ckpt` holds the weights of the epoch with the highest development UA (the first of equals), and
     `last.ckpt` all that an interrupted fold needs to go on; the best comes first, for the last remembers it.
+
+    Args:
+        folder: where they lie.
+        minutes: after which `last.ckpt` is also written in the middle of an epoch.
     """
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [
         MovableCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
         MovableCheckpoint(filename="last", **common),
+        MidEpochCheckpoint(filename="last", train_time_interval=timedelta(minutes=minutes), **common),
     ]

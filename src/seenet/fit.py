@@ -145,7 +145,7 @@ class FoldRun:
         history = History(label)
         if last.is_file():
             say(f"{label} goes on from {last}")
-        callbacks: list[Callback] = [history, *checkpoints(self.folder)]
+        callbacks: list[Callback] = [history, *checkpoints(self.folder, self.job.plan.checkpoint_minutes)]
         trainer = self.job.plan.make(self.folder, self.logger, callbacks)
         self.run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)

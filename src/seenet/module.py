@@ -1,6 +1,7 @@
 """The LightningModule: backbone, pooling, main head and auxiliary task wired together."""
 
-from collections.abc import Callable, Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,20 +86,45 @@ class EmotionModel(lightning.LightningModule):
         """Class probabilities of pooled vectors, shape (batch, classes)."""
         return self.auxiliary.predict(self.head(pooled).float().softmax(dim=1), pooled)
 
+    def _running(self) -> Iterator[tuple[str, Tensor]]:
+        """The sums of the epoch that is being trained, by name."""
+        losses = {name: self.losses[name] for name in LOSSES if name.startswith("fit")}
+        for name, metric in {"fit": self.metrics["fit"], **losses}.items():
+            for key, value in metric.metric_state.items():
+                yield f"{name}.{key}", value
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the classes beside the weights."""
+        """Name the classes beside the weights, and keep each process' sums where training is to go on."""
         checkpoint["classes"] = list(self.classes)
+        if "optimizer_states" in checkpoint:
+            self._check_loss()  # a broken model is not worth going on from
+            shape = (self.trainer.world_size, -1)
+            checkpoint["running"] = {n: self.all_gather(value).reshape(shape) for n, value in self._running()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from the sums of an epoch that was interrupted."""
+        for name, value in self._running():
+            value.copy_(checkpoint["running"][name][self.global_rank].reshape(value.shape))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser over what is trained."""
         return self.optimizer([p for p in self.parameters() if p.requires_grad])
 
-    def on_train_epoch_start(self) -> None:
-        """Start every stream of random numbers anew, so that a resumed run equals an uninterrupted one."""
-        epoch, rank = self.current_epoch, self.global_rank
-        lightning.seed_everything(mix(self.seed, TRAINING, epoch, rank) % 2**32, verbose=False)
-        self._generator = torch.Generator(self.device).manual_seed(mix(self.seed, AUXILIARY, epoch, rank))
+    def on_train_start(self) -> None:
+        """Make what lives on the device."""
+        self._generator = torch.Generator(self.device)
         self._loss_sum = torch.zeros((), device=self.device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Start every stream of random numbers anew, so that a resumed run equals an uninterrupted one."""
+        step = self.current_epoch, batch_idx, self.global_rank
+        self._generator.manual_seed(mix(self.seed, AUXILIARY, *step))
+        seed = mix(self.seed, TRAINING, *step) % 2**32
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - what transformers masks with
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than all of these
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""

@@ -11,6 +11,6 @@ def mix(seed: int, *stream: int) -> int:
 
     Args:
         seed: the run's seed, 0 or more.
-        stream: whole numbers that name the stream, e.g. purpose, epoch, process.
+        stream: whole numbers that name the stream, e.g. purpose, epoch, step, process.
     """
     return int(np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0] >> 1)

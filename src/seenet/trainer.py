@@ -22,6 +22,7 @@ class TrainerPlan:
         accumulate_grad_batches: batches an optimiser step.
         gradient_clip_val: norm to clip the gradient to, or None.
         compile: let torch.compile fuse the backbone's layers.
+        checkpoint_minutes: after how long `last.ckpt` is written within an epoch, too.
 
     Raises:
         SeenetError: a GPU is asked for and there is none, or a number that makes no sense.
@@ -35,6 +36,7 @@ class TrainerPlan:
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
     compile: bool = False
+    checkpoint_minutes: float = 10.0
 
     def __post_init__(self):
         import torch  # here and below, so that a mistake found earlier need not wait for it
@@ -59,6 +61,8 @@ class TrainerPlan:
         for name in ("max_epochs", "accumulate_grad_batches"):
             if getattr(self, name) < 1:
                 raise SeenetError(f"trainer.{name}={getattr(self, name)}: at least 1 is needed")
+        if not 0 < self.checkpoint_minutes < float("inf"):
+            raise SeenetError(f"trainer.checkpoint_minutes={self.checkpoint_minutes}: expected a number above 0")
 
     def learned(self) -> dict[str, Any]:
         """The share of the plan that changes what is learned."""

@@ -5,10 +5,10 @@ from typing import Literal
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
 
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
+from seenet.data.loader import Loader, TrainLoader
 from seenet.data.sampler import EvaluationBatches, TrainBatches
 from seenet.errors import SeenetError
 from seenet.seeds import AUGMENTATION, mix
@@ -65,25 +65,16 @@ class EmotionData(lightning.LightningDataModule):
         self.partner = partner if augmentation.needs_partner else None
         self.bucketed, self.num_workers = bucketed, num_workers
         self._generator: torch.Generator | None = None
-        self._epoch = -1
 
-    def _loader(self, part: Part, batches: TrainBatches | EvaluationBatches) -> DataLoader:
-        return DataLoader(
-            part,
-            batch_sampler=batches,
-            collate_fn=_as_is,
-            num_workers=self.num_workers,
-            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
-            persistent_workers=self.num_workers > 0,
-            generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
-        )
+    def _device(self) -> torch.device:
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
     def _processes(self) -> dict[str, int]:
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> TrainLoader:
         """The training part, drawn anew each epoch."""
         part = self.parts["train"]
         batches = TrainBatches(
@@ -96,21 +87,22 @@ class EmotionData(lightning.LightningDataModule):
             self.bucketed,
             **self._processes(),
         )
-        return self._loader(part, batches)
+        return TrainLoader(part, batches, self._device(), self.num_workers)
 
-    def _evaluation(self, name: str) -> DataLoader:
+    def _evaluation(self, name: str) -> Loader:
         part = self.parts[name]
-        return self._loader(part, EvaluationBatches(part.lengths, self.batch_size, **self._processes()))
+        batches = EvaluationBatches(part.lengths, self.batch_size, **self._processes())
+        return Loader(part, batches, self._device(), self.num_workers)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         """Every clip of the development part once."""
         return self._evaluation("dev")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Loader:
         """Every clip of the test part once."""
         return self._evaluation("test")
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> Loader:
         """Every clip of the development part once."""
         return self._evaluation("dev")
 
@@ -124,12 +116,12 @@ class EmotionData(lightning.LightningDataModule):
             return self.noise(batch)
         if not self.trainer.training:
             return batch
-        return self.augmentation(batch, self._epoch_generator(batch.waveform.device))
+        return self.augmentation(batch, self._step_generator(batch.waveform.device))
 
-    def _epoch_generator(self, device: torch.device) -> torch.Generator:
-        """A generator that starts anew each epoch, so that a resumed run draws what it would have drawn."""
-        if self._epoch != self.trainer.current_epoch or self._generator is None:
-            self._epoch = self.trainer.current_epoch
-            stream = mix(self.seed, AUGMENTATION, self._epoch, self.trainer.global_rank)
-            self._generator = torch.Generator(device).manual_seed(stream)
-        return self._generator
+    def _step_generator(self, device: torch.device) -> torch.Generator:
+        """A generator that starts anew each step, so that a resumed run draws what it would have drawn."""
+        step = self.trainer.fit_loop.batch_idx + 1  # it counts a batch after this
+        stream = mix(self.seed, AUGMENTATION, self.trainer.current_epoch, step, self.trainer.global_rank)
+        if self._generator is None or self._generator.device != device:
+            self._generator = torch.Generator(device)
+        return self._generator.manual_seed(stream)

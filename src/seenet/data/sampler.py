@@ -105,6 +105,9 @@ class TrainBatches(Sampler[list[Item]]):
     Every process draws the same epoch and takes its own share of it, so the union over processes is the
     epoch that one process would see.
 
+    Attributes:
+        begin: the first batch that an iteration gives: 0, or where a resumed epoch goes on.
+
     Args:
         labels: class numbers of the training part. Shape (clips,).
         lengths: samples of its clips. Shape (clips,).
@@ -132,16 +135,12 @@ class TrainBatches(Sampler[list[Item]]):
     ):
         self.labels, self.lengths = np.asarray(labels, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.balanced, self.partner, self.seed = batch_size, balanced, partner, seed
-        self.bucketed, self.rank, self.world_size, self.epoch = bucketed, rank, world_size, 0
+        self.bucketed, self.rank, self.world_size = bucketed, rank, world_size
+        self.epoch, self.begin = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration draws."""
         self.epoch = epoch
-
-    @property
-    def sampler(self) -> "TrainBatches":
-        """Itself: where Lightning looks for `set_epoch` at the start of each epoch."""
-        return self
 
     def __len__(self) -> int:
         share = -(-len(self.labels) // self.world_size)
@@ -161,7 +160,7 @@ class TrainBatches(Sampler[list[Item]]):
             steps = arrange(self.lengths[clips[draws]], size, rng)
         else:
             steps = np.split(np.arange(len(draws)), range(size, len(draws), size))
-        for step in steps:
+        for step in steps[self.begin :]:
             mine = draws[step[self.rank :: self.world_size]]
             yield list(zip(clips[mine].tolist(), partners[mine].tolist(), strict=True))
 

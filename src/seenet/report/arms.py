@@ -19,7 +19,7 @@ APART = ("dataset", "classes", "protocol", "seed", "fold", "noise", "test_datase
 """Top-level settings that make no arm: they make the study, the part of an arm, or change no figure."""
 UNLEARNED = {
     *("data.num_workers", "backbone.path", "trainer._target_", "trainer.name", "trainer.accelerator"),
-    *("trainer.strategy", "trainer.precision", "trainer.compile"),
+    *("trainer.strategy", "trainer.precision", "trainer.compile", "trainer.checkpoint_minutes"),
     *("backbone.attention", "backbone.fast_layers", "backbone.checkpointing"),
 }
 UNSHOWN = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "table")
