@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from seenet.runs import SCHEMA, digest
+from seenet.runs import SCHEMA, digest, identity
 
 FOUR = ("happy", "neutral", "sad", "angry")
 AUGMENTATIONS = {
@@ -17,7 +17,11 @@ AUGMENTATIONS = {
     "ebm": {"ebm": {"_target_": "seenet.augment.ebm.EnergyBasedMixup", "ratio_db": [-5, 5]}},
     "mixup": {"mixup": {"_target_": "seenet.augment.mixup.Mixup", "alpha": 0.2}},
 }
-SKILL = {"none": 1.0, "mixup": 1.2, "ebm": 1.6}
+AUGMENTATIONS |= {
+    "ebm+mixup": AUGMENTATIONS["ebm"] | AUGMENTATIONS["mixup"],
+    "mixup+ebm": AUGMENTATIONS["mixup"] | AUGMENTATIONS["ebm"],
+}
+SKILL = {"none": 1.0, "mixup": 1.2, "ebm": 1.6, "ebm+mixup": 1.7, "mixup+ebm": 1.8}
 """How well each arm knows the emotion: larger is better."""
 
 
@@ -115,7 +119,8 @@ def fabricate(
     for aug in augs:
         for seed in seeds:
             config = configuration(aug, aux_task, seed, **changes)
-            name = f"synthetic-wavlm_tiny-{aug}-{aux_task}-strict-seed{seed}-{digest(config)}"
+            base = identity(config, {"corpus": config["dataset"]["name"], "facts": dict(facts)})
+            name = f"synthetic-wavlm_tiny-{aug}-{aux_task}-strict-seed{seed}-{digest(base)}"
             for fold in folds:
                 folder = outputs / name / f"fold{fold}"
                 folder.mkdir(parents=True)
@@ -128,7 +133,7 @@ def fabricate(
                         written[-1],
                         voices[voices % n_folds == fold], ease, clips, classes, seed, fold, sounds, noise,
                         {
-                            "run_id": digest([config, fold]), "fold": fold, "trained_fold": fold, "seed": seed,
+                            "run_id": digest({**base, "fold": fold}), "fold": fold, "trained_fold": fold, "seed": seed,
                             "aug": aug, "aux_task": aux_task, "n_folds": n_folds, "config": config, "noise": noise,
                             "condition": {} if snr is None else {"snr_db": snr, "source": "white", "seed": 0},
                             **facts,
