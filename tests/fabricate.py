@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from seenet.runs import SCHEMA, digest
+from seenet.runs import SCHEMA, digest, identity
 
 FOUR = ("happy", "neutral", "sad", "angry")
 AUGMENTATIONS = {
@@ -17,7 +17,11 @@ AUGMENTATIONS = {
     "ebm": {"ebm": {"_target_": "seenet.augment.ebm.EnergyBasedMixup", "ratio_db": [-5, 5]}},
     "mixup": {"mixup": {"_target_": "seenet.augment.mixup.Mixup", "alpha": 0.2}},
 }
-SKILL = {"none": 1.0, "mixup": 1.2, "ebm": 1.6}
+AUGMENTATIONS |= {
+    "ebm+mixup": AUGMENTATIONS["ebm"] | AUGMENTATIONS["mixup"],
+    "mixup+ebm": AUGMENTATIONS["mixup"] | AUGMENTATIONS["ebm"],
+}
+SKILL = {"none": 1.0, "mixup": 1.2, "ebm": 1.6, "ebm+mixup": 1.7, "mixup+ebm": 1.8}
 """How well each arm knows the emotion: larger is better."""
 
 
@@ -88,6 +92,7 @@ def fabricate(
     sounds: int = 3,
     facts: Mapping[str, Any] = {},
     skill: float = 0.0,
+    tests: Sequence[str] = (),
     **changes: Any,
 ) -> list[Path]:
     """Write the results of a sweep over augmentations and seeds.
@@ -106,30 +111,38 @@ def fabricate(
         sounds: how many mistakes of a fold leave their sound.
         facts: fields of result.json that are other than usual.
         skill: added to the arms' own.
+        tests: corpora to test on instead, one fold each, all with the same speakers.
         changes: settings that are other than usual, with `__` for dots.
 
     Returns:
         The folders of the results.
     """
     written = []
+    if tests:
+        folds, n_folds = range(len(tests)), len(tests)
+        facts = {"dataset": "synthetic_to_" + "_".join(tests), **facts}
+        changes = {"test_dataset": list(tests), **changes}
     for aug in augs:
         for seed in seeds:
             config = configuration(aug, aux_task, seed, **changes)
-            name = f"synthetic-wavlm_tiny-{aug}-{aux_task}-strict-seed{seed}-{digest(config)}"
+            base = identity(config, {"corpus": config["dataset"]["name"], "facts": dict(facts)})
+            name = f"synthetic-wavlm_tiny-{aug}-{aux_task}-strict-seed{seed}-{digest(base)}"
             for fold in folds:
                 folder = outputs / name / f"fold{fold}"
                 folder.mkdir(parents=True)
                 voices = np.arange(n_speakers)
+                tested = voices if tests else voices[voices % n_folds == fold]
                 for noise in ("clean", *(f"snr{snr}" for snr in snrs)):
                     snr = None if noise == "clean" else int(noise[3:])
                     ease = SKILL[aug] + skill - (0 if snr is None else 1.2 / (1 + np.exp((snr - 8) / 4)))
                     written.append(folder / (noise if snr is None else f"{noise}-{digest(snr)}"))
                     _write_result(
                         written[-1],
-                        voices[voices % n_folds == fold], ease, clips, classes, seed, fold, sounds, noise,
+                        tested, ease, clips, classes, seed, fold, sounds, noise,
                         {
-                            "run_id": digest([config, fold]), "fold": fold, "trained_fold": fold, "seed": seed,
+                            "run_id": digest({**base, "fold": fold}), "fold": fold, "trained_fold": fold, "seed": seed,
                             "aug": aug, "aux_task": aux_task, "n_folds": n_folds, "config": config, "noise": noise,
+                            "test_part": f"test_{tests[fold]}" if tests else "",
                             "condition": {} if snr is None else {"snr_db": snr, "source": "white", "seed": 0},
                             **facts,
                         },
@@ -169,7 +182,7 @@ def _write_result(
     metrics |= {"recall": dict(zip(classes, recall, strict=True)), "confusion": confusion.tolist()}
     result = {
         "schema": SCHEMA, "dataset": "synthetic", "synthetic": True, "backbone": "wavlm_tiny", "pooling": "attention",
-        "protocol": "strict", "selection": "dev", "remark": "", "test_part": "", "classes": list(classes),
+        "protocol": "strict", "selection": "dev", "remark": "", "classes": list(classes),
         "n_train": 520, "n_dev": 120, "n_test": len(labels), "bad_files": {"count": 0, "list": None},
         "corpora": {"synthetic": {"clips": 960, "merged": {}, "dropped": {}}},
         "audit": {"verdict": "clean", "speaker": 0, "session": "unknown", "file": 0, "waveform": 0},

@@ -153,6 +153,19 @@ def test_arms_are_named_by_what_sets_them_apart(tmp_path: Path):
     assert names == {"aug=none", "aug=ebm optim.lr=0.001", "aug=ebm optim.lr=0.5"}
 
 
+def test_the_order_of_augmentations_makes_two_arms(tmp_path: Path):
+    fabricate(tmp_path, augs=("ebm+mixup", "mixup+ebm"), folds=(0,))
+    (study,) = studies(find([tmp_path]).results)
+    assert [(arm.name, len(arm.results)) for arm in study.arms] == [("aug=ebm+mixup", 1), ("aug=mixup+ebm", 1)]
+
+
+def test_two_test_corpora_are_two_whole_studies(tmp_path: Path):
+    fabricate(tmp_path / "outputs", augs=("none",), tests=("b", "c"))
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
+    assert page.count("synthetic → ") >= 2
+    assert not re.search(r"\bof 2\b", page), "neither a fold that is missing nor a part of the corpus"
+
+
 def test_mistakes_of_the_user_are_one_line(tmp_path: Path, outputs: Path):
     with pytest.raises(SeenetError, match="no result below"):
         write_report([tmp_path], tmp_path / "report")

@@ -176,6 +176,7 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
         assert name(override) != base, override
     for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}):
         assert name(**learned) != base, learned
+    assert name("aug=[speed,ebm]") != name("aug=[ebm,speed]"), "one after the other, in this order"
     assert Run.of(tmp_path, "x", OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != base
 
 

@@ -73,6 +73,7 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
             precision.
     """
     kept = {key: value for key, value in config.items() if key not in UNLEARNED}
+    kept["aug"] = list(kept["aug"].items())  # their order matters, and a hash of a mapping knows none
     kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
     dataset = kept["dataset"]
     kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}

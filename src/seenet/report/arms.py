@@ -102,6 +102,7 @@ def _key(value: object) -> str:
 def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in facts["config"].items() if name not in APART}
     made = {"precision": facts["precision"], "seenet": facts["versions"]["seenet"]}
+    made["aug"] = facts["aug"]  # the order too, which the settings of its steps do not tell
     return {name: value for name, value in flat(config).items() if name not in UNLEARNED} | made
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seenet.errors import SeenetError
 from seenet.paths import make_once, write_whole
-from seenet.report.arms import Study, check_baseline, studies
+from seenet.report.arms import Study, check_baseline, crossed, studies
 from seenet.report.clips import embedding_section, mistakes_section
 from seenet.report.confidence import calibration_section
 from seenet.report.detail import classes_section, learning_section, speakers_section
@@ -126,10 +126,12 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
     ]
     first, parts = study.first, study.parts()
     folds, seeds = (sorted({part[k] for part in parts}) for k in (0, 1))
+    whole = crossed(first) or len(folds) == first["n_folds"]  # another test corpus is another study, not a fold
     facts = [
         f"classes: {', '.join(study.classes)}",
         f"arms: {len(arms)}, baseline {base.arm.name}",
-        f"folds: {len(folds)} of {first['n_folds']}; seeds: {', '.join(map(str, seeds))}",
+        ("" if crossed(first) else f"folds: {len(folds)} of {first['n_folds']}; ")
+        + f"seeds: {', '.join(map(str, seeds))}",
         "epoch selected on " + ("the test fold" if first["selection"] == "test" else "held-out training speakers"),
         *([f"test condition: {study.condition}"] if study.condition != "clean" else []),
     ]
@@ -140,7 +142,7 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
             said.append(
                 f"{arm.arm.name} is incomplete: {missing} of {len(folds) * len(seeds)} folds and seeds are missing"
             )
-    if len(folds) < first["n_folds"]:
+    if not whole:
         said.append(f"{len(folds)} of {first['n_folds']} folds are there: the figures are of a part of the corpus")
     return Chapter(study.title, facts, said, [section for section in sections if section])
 
