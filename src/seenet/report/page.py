@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seenet.errors import SeenetError
 from seenet.paths import make_once, write_whole
-from seenet.report.arms import Study, check_baseline, crossed, studies
+from seenet.report.arms import Study, check_baseline, studies
 from seenet.report.clips import embedding_section, mistakes_section
 from seenet.report.confidence import calibration_section
 from seenet.report.detail import classes_section, learning_section, speakers_section
@@ -18,7 +18,7 @@ from seenet.report.latex import write_latex
 from seenet.report.leaderboard import leaderboard, published_section
 from seenet.report.measures import Measured
 from seenet.report.provenance import provenance_section
-from seenet.report.results import Findings, find
+from seenet.report.results import Findings, crossed, find
 from seenet.report.robustness import noise_section
 from seenet.report.section import Section
 from seenet.report.tables import remarks

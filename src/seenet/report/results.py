@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 
 from seenet.errors import SeenetError
-from seenet.runs import SCHEMA, condition_of
+from seenet.runs import READABLE, condition_of
+
+
+def crossed(facts: Mapping[str, Any]) -> bool:
+    """Whether a result tests on a corpus that it did not train on."""
+    return facts["config"].get("test_dataset") is not None
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class Found:
     where: str
 
     @property
-    def part(self) -> tuple[int, int]:
-        """Fold and seed."""
-        return self.facts["fold"], self.facts["seed"]
+    def part(self) -> tuple[int | str, int]:
+        """Fold and seed; of a test corpus its name, for its number depends on what else was tested with it."""
+        return self.facts["test_part" if crossed(self.facts) else "fold"], self.facts["seed"]
 
     @property
     def condition(self) -> str:
@@ -103,7 +108,7 @@ def find(folders: Sequence[Path]) -> Findings:
     """Read every result below some folders, and those that sweeps below them name.
 
     Raises:
-        SeenetError: a folder does not exist, or there is no result of this version's schema.
+        SeenetError: a folder does not exist, or there is no result of a schema that this version reads.
     """
     found: dict[str, Found] = {}
     old: list[tuple[str, Any]] = []
@@ -125,15 +130,16 @@ def find(folders: Sequence[Path]) -> Findings:
         for path, base in paths.items():
             facts = json.loads(path.read_text(encoding="utf-8"))
             where = path.parent.resolve().relative_to(base.resolve().parent).as_posix()
-            if facts.get("schema") != SCHEMA:
+            if facts.get("schema") not in READABLE:
                 old.append((where, facts.get("schema")))
                 continue
             key = json.dumps([facts["run_id"], facts["fold"], facts["noise"], facts["condition"]], sort_keys=True)
             found.setdefault(key, Found(facts, path.parent, where))
     if old and not found:
         where, schema = old[0]
+        readable = " and ".join(map(str, READABLE))
         raise SeenetError(
-            f"'{where}' holds a result of schema {schema}, and this version of seenet reads schema {SCHEMA}; "
+            f"'{where}' holds a result of schema {schema}, and this version of seenet reads {readable}; "
             "run the same seenet-train command again"
         )
     if not found:
