@@ -220,6 +220,31 @@ def test_noises_of_one_name_are_not_mixed(tmp_path: Path):
     assert len(captions) == len(sources) == 4, "levels of one noise share a table, and nothing else does"
 
 
+def test_an_arm_that_was_tested_in_noise_only_is_shown_there(tmp_path: Path):
+    results = fabricate(tmp_path / "outputs", augs=("none", "ebm"), folds=(0,), snrs=(0, 10))
+    shutil.rmtree(next(path for path in results if "-ebm-" in str(path) and path.name == "clean"))
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
+    assert list(table(tmp_path / "report", "leaderboard").index) == ["aug=none"]
+    noise = table(tmp_path / "report", "noise")
+    assert list(noise.index) == ["aug=none", "aug=ebm"]
+    assert np.isnan(noise.loc["aug=ebm", "clean"])
+    assert 0 < noise.loc["aug=ebm", "area"] < 1
+    assert "aug=ebm has no result in clean" in page
+    assert "only in snr0-white, snr10-white" in page
+
+
+def test_a_torn_note_is_passed_over_and_said(tmp_path: Path):
+    results = fabricate(tmp_path / "outputs", augs=("none",), folds=(0,))
+    notes = sweep(tmp_path / "sweep", {"aug=none": (results, None), "aug=x": ([], "lower optim.lr")})
+    path = notes / "0/arm.json"
+    path.write_text(path.read_text()[:40])
+    found = find([tmp_path / "outputs", notes])
+    assert len(found.results) == 1
+    assert found.failed == [("aug=x", "lower optim.lr")]
+    (remark,) = found.remarks
+    assert "0/arm.json" in remark
+
+
 def test_mistakes_of_the_user_are_one_line(tmp_path: Path, outputs: Path):
     with pytest.raises(SeenetError, match="no result below"):
         write_report([tmp_path], tmp_path / "report")

@@ -114,12 +114,17 @@ def find(folders: Sequence[Path]) -> Findings:
     old: list[tuple[str, Any]] = []
     notes: dict[tuple[str, ...], dict[str, Any]] = {}
     lost = 0
+    torn: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise SeenetError(f"'{folder}' is not a folder; give folders that seenet-train left, such as outputs/")
         paths = {path: folder for path in sorted(folder.rglob("result.json"))}
         for note_path in sorted(folder.rglob("arm.json")):
-            note = json.loads(note_path.read_text(encoding="utf-8"))
+            try:
+                note = json.loads(note_path.read_text(encoding="utf-8"))
+            except ValueError:  # cut off by a kill or a full disk
+                torn.append(note_path.as_posix())
+                continue
             notes[tuple(note["overrides"])] = note  # a later sweep may have put right what failed in an earlier one
             for named in note["results"]:
                 path = _result_of(note_path, named)
@@ -150,6 +155,9 @@ def find(folders: Sequence[Path]) -> Findings:
             f"{len(old)} results of another schema are left out (run the same command again): {old[0][0]}"
             + (" and others" if len(old) > 1 else "")
         )
+    remarks += [
+        f"'{path}' is no whole note of a job, and is passed over: its failure would not be seen" for path in torn
+    ]
     if lost:
         remarks.append(f"{lost} results that a sweep names are not there any more")
     failed = [(" ".join(words), note["error"]) for words, note in notes.items() if note["error"]]
