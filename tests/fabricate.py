@@ -93,6 +93,7 @@ def fabricate(
     facts: Mapping[str, Any] = {},
     skill: float = 0.0,
     tests: Sequence[str] = (),
+    condition: Mapping[str, Any] = {},
     **changes: Any,
 ) -> list[Path]:
     """Write the results of a sweep over augmentations and seeds.
@@ -111,6 +112,7 @@ def fabricate(
         sounds: how many mistakes of a fold leave their sound.
         facts: fields of result.json that are other than usual.
         skill: added to the arms' own.
+        condition: settings of the noise that are other than usual.
         tests: corpora to test on instead, one fold each, all with the same speakers.
         changes: settings that are other than usual, with `__` for dots.
 
@@ -129,13 +131,16 @@ def fabricate(
             name = f"synthetic-wavlm_tiny-{aug}-{aux_task}-strict-seed{seed}-{digest(base)}"
             for fold in folds:
                 folder = outputs / name / f"fold{fold}"
-                folder.mkdir(parents=True)
+                folder.mkdir(parents=True, exist_ok=True)  # another test of the same training
                 voices = np.arange(n_speakers)
                 tested = voices if tests else voices[voices % n_folds == fold]
                 for noise in ("clean", *(f"snr{snr}" for snr in snrs)):
                     snr = None if noise == "clean" else int(noise[3:])
                     ease = SKILL[aug] + skill - (0 if snr is None else 1.2 / (1 + np.exp((snr - 8) / 4)))
-                    written.append(folder / (noise if snr is None else f"{noise}-{digest(snr)}"))
+                    made = {} if snr is None else {"snr_db": snr, "source": "white", "seed": 0, **condition}
+                    written.append(folder / (noise if snr is None else f"{noise}-{digest(made)}"))
+                    if written[-1].exists():
+                        continue
                     _write_result(
                         written[-1],
                         tested, ease, clips, classes, seed, fold, sounds, noise,
@@ -143,7 +148,7 @@ def fabricate(
                             "run_id": digest({**base, "fold": fold}), "fold": fold, "trained_fold": fold, "seed": seed,
                             "aug": aug, "aux_task": aux_task, "n_folds": n_folds, "config": config, "noise": noise,
                             "test_part": f"test_{tests[fold]}" if tests else "",
-                            "condition": {} if snr is None else {"snr_db": snr, "source": "white", "seed": 0},
+                            "condition": made,
                             **facts,
                         },
                     )  # fmt: skip
@@ -185,6 +190,7 @@ def _write_result(
         "protocol": "strict", "selection": "dev", "remark": "", "classes": list(classes),
         "n_train": 520, "n_dev": 120, "n_test": len(labels), "bad_files": {"count": 0, "list": None},
         "corpora": {"synthetic": {"clips": 960, "merged": {}, "dropped": {}}},
+        "learned": {"weights": "random", "devices": 1, "corpora": {"synthetic": "5a", "b": "5b", "c": "5c"}},
         "audit": {"verdict": "clean", "speaker": 0, "session": "unknown", "file": 0, "waveform": 0},
         "versions": {"seenet": "0.1.0", "torch": "2.11.0", "numpy": "2.4.6"}, "git_commit": None, "device": "cpu",
         "precision": "32-true", "best_epoch": 4 + fold % 2, "epochs": 6, "seconds": 61.5, "metrics": metrics, **facts,

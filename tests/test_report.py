@@ -16,9 +16,11 @@ from sklearn.metrics import recall_score
 from seenet.errors import SeenetError
 from seenet.report.arms import studies
 from seenet.report.latex import to_latex
+from seenet.report.measures import clips_of
 from seenet.report.page import write_report
 from seenet.report.published import mismatches, row_of
 from seenet.report.results import find
+from seenet.report.robustness import noise_section
 from seenet.report.table import Table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -164,6 +166,84 @@ def test_two_test_corpora_are_two_whole_studies(tmp_path: Path):
     page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
     assert page.count("synthetic → ") >= 2
     assert not re.search(r"\bof 2\b", page), "neither a fold that is missing nor a part of the corpus"
+
+
+def arms_of(folder: Path) -> dict[str, dict[str, int]]:
+    """How many results each arm of each study has."""
+    return {s.title.split(",")[0]: {a.name: len(a.results) for a in s.arms} for s in studies(find([folder]).results)}
+
+
+def test_a_test_corpus_counts_once_whatever_is_tested_beside_it(tmp_path: Path):
+    alone = fabricate(tmp_path, augs=("none", "ebm"), tests=("b",))
+    fabricate(tmp_path, augs=("none", "mixup"), tests=("c", "b"))
+    arms = {"aug=none": 1, "aug=ebm": 1, "aug=mixup": 1}
+    assert arms_of(tmp_path)["synthetic → b"] == arms
+    (study,) = (s for s in studies(find([tmp_path]).results) if "→ b" in s.title)
+    assert study.parts() == [("test_b", 0)], "a second place in the list is no second fold"
+    one, other = (clips_of(arm.results, study.classes) for arm in study.arms[:2])
+    assert set(one["fold"]) == set(other["fold"]) == {"test_b"}, "so clips find their pairs"
+    facts = json.loads((alone[0] / "result.json").read_text())
+    facts["learned"]["corpora"]["b"] = "other labels"
+    (alone[0] / "result.json").write_text(json.dumps(facts))
+    assert len(arms_of(tmp_path)["synthetic → b"]) == 4
+
+
+def test_other_weights_and_corpora_make_another_arm(tmp_path: Path):
+    """Whichever folds were run of each; results of schema 3 do not say, and are told apart by their runs."""
+    usual = {"weights": "random", "devices": 1, "corpora": {"synthetic": "5a"}}
+    fabricate(tmp_path / "a", augs=("none",), folds=(0,), facts={"learned": usual})
+    fabricate(tmp_path / "a", augs=("none",), folds=(1, 2), facts={"learned": usual | {"weights": "w"}})
+    (arms,) = arms_of(tmp_path / "a").values()
+    assert {name.split()[-1]: count for name, count in arms.items()} == {"weights=random": 1, "weights=w": 2}
+    schemes = {"speakers3": {"count": 3}}
+    fabricate(tmp_path / "a", augs=("none",), folds=(1,), facts={"learned": usual}, dataset__schemes=schemes)
+    assert len(next(iter(arms_of(tmp_path / "a").values()))) == 3
+    for path in (tmp_path / "a").rglob("result.json"):
+        facts = json.loads(path.read_text()) | {"schema": 3}
+        del facts["learned"]
+        path.write_text(json.dumps(facts))
+    (arms,) = arms_of(tmp_path / "a").values()
+    assert sorted(arms.values()) == [1, 1, 2]
+
+
+def test_noises_of_one_name_are_not_mixed(tmp_path: Path):
+    """Another seed, another level under the same name, two folders that are both called park."""
+    others = ({}, {"seed": 1}, {"snr_db": 7}, *({"source": "park", "recordings": key} for key in ("a1", "b2")))
+    for condition in others:
+        fabricate(tmp_path / "outputs", augs=("none",), folds=(0,), snrs=(10,), condition=condition)
+    (study,) = studies(find([tmp_path / "outputs"]).results)
+    (arm,) = study.arms
+    conditions = [r.condition for r in arm.results]
+    assert len(conditions) == len(set(conditions)) == 6, conditions
+    assert {"clean", "snr10-white", "snr10-white-seed1", "snr10-white-7dB"} < set(conditions)
+    captions = [table.caption for table in noise_section(study, [arm], tmp_path / "figures", "").tables]
+    sources = {caption.partition("noise: ")[2].partition(".")[0] for caption in captions}
+    assert len(captions) == len(sources) == 4, "levels of one noise share a table, and nothing else does"
+
+
+def test_an_arm_that_was_tested_in_noise_only_is_shown_there(tmp_path: Path):
+    results = fabricate(tmp_path / "outputs", augs=("none", "ebm"), folds=(0,), snrs=(0, 10))
+    shutil.rmtree(next(path for path in results if "-ebm-" in str(path) and path.name == "clean"))
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
+    assert list(table(tmp_path / "report", "leaderboard").index) == ["aug=none"]
+    noise = table(tmp_path / "report", "noise")
+    assert list(noise.index) == ["aug=none", "aug=ebm"]
+    assert np.isnan(noise.loc["aug=ebm", "clean"])
+    assert 0 < noise.loc["aug=ebm", "area"] < 1
+    assert "aug=ebm has no result in clean" in page
+    assert "only in snr0-white, snr10-white" in page
+
+
+def test_a_torn_note_is_passed_over_and_said(tmp_path: Path):
+    results = fabricate(tmp_path / "outputs", augs=("none",), folds=(0,))
+    notes = sweep(tmp_path / "sweep", {"aug=none": (results, None), "aug=x": ([], "lower optim.lr")})
+    path = notes / "0/arm.json"
+    path.write_text(path.read_text()[:40])
+    found = find([tmp_path / "outputs", notes])
+    assert len(found.results) == 1
+    assert found.failed == [("aug=x", "lower optim.lr")]
+    (remark,) = found.remarks
+    assert "0/arm.json" in remark
 
 
 def test_mistakes_of_the_user_are_one_line(tmp_path: Path, outputs: Path):

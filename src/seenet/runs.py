@@ -17,8 +17,11 @@ from typing import Any
 from seenet.folds import Fold
 from seenet.paths import conf_dir, whole, write_whole
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of result.json and predictions.csv; docs/results.md describes it."""
+
+READABLE = (3, SCHEMA)
+"""What reports read: results of schema 3 lack `learned`."""
 
 TRAINED = "trained.json"
 """The file that says that a fold's training is finished."""
@@ -130,10 +133,19 @@ class Run:
         )
 
 
+def noise_of(condition: Mapping[str, Any]) -> list[str]:
+    """What is added, level apart: the source, and what is not as usual; of settings without a short name a hash."""
+    rest = {name: value for name, value in condition.items() if name not in ("source", "seed", "snr_db")}
+    seed, words = condition.get("seed", 0), [str(condition["source"])] if "source" in condition else []
+    return words + ([f"seed{seed}"] if seed else []) + ([digest(rest)[:6]] if rest else [])
+
+
 def condition_of(result: Mapping[str, Any]) -> str:
-    """What the test condition of a result is called, e.g. `clean` or `snr5-babble`."""
-    source = result["condition"].get("source")
-    return f"{result['noise']}-{source}" if source else result["noise"]
+    """What the test condition of a result is called, e.g. `clean` or `snr5-babble`; other settings, another name."""
+    name, condition = result["noise"], result["condition"]
+    level = condition.get("snr_db")
+    as_named = level is None or name == f"snr{level:g}"
+    return "-".join([name, *noise_of(condition), *([] if as_named else [f"{level:g}dB"])])
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,7 +15,7 @@ from seenet.folds import Fold, audit
 from seenet.job import Job
 from seenet.manifest import Manifest
 from seenet.report.tables import print_conditions, print_run
-from seenet.runs import SCHEMA, TRAINED, git_commit, names_of, read_json, read_result, versions
+from seenet.runs import SCHEMA, TRAINED, digest, git_commit, names_of, read_json, read_result, versions
 
 
 def train(cfg: DictConfig) -> list[Path]:
@@ -108,7 +109,18 @@ def _facts(job: Job, fold: Fold) -> dict[str, Any]:
         **{f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")},
         "bad_files": {"count": len(job.store.bad), "list": BAD_FILES if job.store.bad else None},
         "corpora": {part.name: _kept(part, job.classes) for part in manifest.parts or (manifest,)},
+        "learned": {"weights": job.weights.fingerprint, "devices": job.plan.devices, "corpora": _contents(job)},
     }
+
+
+def _contents(job: Job) -> dict[str, str]:
+    """For each corpus a hash of its labels, its speakers and its clips' samples."""
+    samples, found, row = job.store.index["samples"], {}, 0
+    for part in job.manifest.parts or (job.manifest,):
+        heard = hashlib.blake2b(samples[row : row + len(part)].tobytes()).hexdigest()
+        found[part.name] = digest([part.digest(), heard])
+        row += len(part)
+    return found
 
 
 def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seenet.errors import SeenetError
-from seenet.report.results import Found
+from seenet.report.results import Found, crossed
 
 CHOICES = ("backbone", "pooling", "aug", "aux_task")
 APART = ("dataset", "classes", "protocol", "seed", "fold", "noise", "test_dataset", "output_dir", "logger", "sweep")
@@ -75,7 +75,7 @@ class Study:
         """The arms with a result under the study's condition."""
         return [arm for arm in self.arms if arm.under(self.condition)]
 
-    def parts(self) -> list[tuple[int, int]]:
+    def parts(self) -> list[tuple[int | str, int]]:
         """Every fold and seed that some arm has."""
         return sorted({r.part for arm in self.arms for r in arm.results})
 
@@ -103,7 +103,21 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in facts["config"].items() if name not in APART}
     made = {"precision": facts["precision"], "seenet": facts["versions"]["seenet"]}
     made["aug"] = facts["aug"]  # the order too, which the settings of its steps do not tell
+    made |= _content(facts)
     return {name: value for name, value in flat(config).items() if name not in UNLEARNED} | made
+
+
+def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the settings by themselves do not tell: the scheme of a name, the corpora, the weights."""
+    dataset, learned = facts["config"]["dataset"], facts.get("learned")
+    made = {} if crossed(facts) else {"scheme": dataset["schemes"].get(dataset.get("folds"))}
+    if learned is None:  # schema 3
+        return made
+    trained, *tests = learned["corpora"]
+    if crossed(facts):  # what else was tested does not matter
+        tests = [name for name in tests if facts["test_part"] == f"test_{name}"]
+    corpora = {name: learned["corpora"][name] for name in (trained, *tests)}
+    return made | flat({"weights": learned["weights"], "devices": learned["devices"], "corpus": corpora})
 
 
 def _choices(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -114,11 +128,6 @@ def _corpus(facts: Mapping[str, Any]) -> dict[str, Any]:
     dataset = facts["config"]["dataset"]
     shown = {name: value for name, value in flat(dataset).items() if name.partition(".")[0] not in UNSHOWN}
     return shown | {"name": _trained_on(facts), "protocol": facts["config"]["protocol"]}
-
-
-def crossed(facts: Mapping[str, Any]) -> bool:
-    """Whether a result tests on a corpus that it did not train on."""
-    return facts["config"].get("test_dataset") is not None
 
 
 def _trained_on(facts: Mapping[str, Any]) -> str:
@@ -165,17 +174,7 @@ def _arms(results: Sequence[Found]) -> list[Arm]:
     groups: dict[str, list[Found]] = {}
     for result in results:
         groups.setdefault(_key(_settings(result.facts)), []).append(result)
-    apart: list[tuple[list[Found], str]] = []
-    for group in groups.values():
-        slots = {(r.part, r.condition) for r in group}
-        if len(slots) == len(group):
-            apart.append((group, ""))
-            continue
-        # The same settings trained on other labels, audio or weights: the runs are told apart by their own names.
-        runs: dict[str, list[Found]] = {}
-        for result in group:
-            runs.setdefault(result.folder.parents[1].name.rpartition("-")[2], []).append(result)
-        apart += [(run, f"run={name}") for name, run in runs.items()]
+    apart = [(part, extra) for group in groups.values() for part, extra in _runs_apart(group)]
     names = _names([group[0].facts for group, _ in apart])
     return [
         Arm(
@@ -188,10 +187,29 @@ def _arms(results: Sequence[Found]) -> list[Arm]:
     ]
 
 
+def _runs_apart(group: list[Found]) -> list[tuple[list[Found], str]]:
+    """Results of the same settings as one arm, or by runs where these cannot be the same; and the rest of its name."""
+    told = "learned" in group[0].facts
+    if told and crossed(group[0].facts):  # one test corpus beside different others: trained alike, so it counts once
+        first: dict[tuple[Any, str], Found] = {}
+        for result in group:
+            first.setdefault((result.part, result.condition), result)
+        group = list(first.values())
+    runs: dict[str, list[Found]] = {}
+    for result in group:
+        runs.setdefault(result.folder.parents[1].name.rpartition("-")[2], []).append(result)
+    slots, seeds = ({(r.part, r.condition) for r in group}, [{r.part[1] for r in run} for run in runs.values()])
+    mixed = sum(map(len, seeds)) > len(set().union(*seeds))  # two runs of one seed: other labels, audio or weights
+    if len(slots) == len(group) and (told or not mixed):
+        return [(group, "")]
+    return [(run, f"run={name}") for name, run in runs.items()]
+
+
 def _names(facts: Sequence[Mapping[str, Any]]) -> list[str]:
     """What sets each arm apart: choices of groups first, then settings that differ among arms of equal choices.
 
-    Settings that follow from a choice, such as a backbone's learning rate, differ between choices only and stay away.
+    Settings that follow from a choice, such as a backbone's learning rate, differ between choices only and stay away;
+    so do hashes of the content where a setting tells the arms apart.
     """
     choices = [_choices(f) for f in facts]
     settings = [_settings(f) for f in facts]
@@ -199,9 +217,11 @@ def _names(facts: Sequence[Mapping[str, Any]]) -> list[str]:
     if not differing and len(facts) == 1:
         differing = ["backbone", "aug", "aux_task"]
     names = []
-    for mine, setting in zip(choices, settings, strict=True):
+    for mine, setting, content in zip(choices, settings, map(_content, facts), strict=True):
         rivals = [s for c, s in zip(choices, settings, strict=True) if c == mine]
-        keys = [name for name in setting if len({_key(s.get(name)) for s in rivals}) > 1]
+        keys = [name for name in setting if name not in content and len({_key(s.get(name)) for s in rivals}) > 1]
+        alike = [s for s in rivals if all(_key(s.get(name)) == _key(setting[name]) for name in keys)]
+        keys += [name for name in content if len({_key(s.get(name)) for s in alike}) > 1]
         words = [f"{group}={mine[group]}" for group in differing]
         names.append(" ".join(words + [f"{name}={_shown(setting[name])}" for name in keys]))
     return names

@@ -34,8 +34,8 @@ def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame |
         table = rows[["utterance", "speaker"]].assign(
             label=codes(rows["label"], classes),
             prediction=codes(rows["prediction"], classes),
-            fold=result.facts["fold"],
-            seed=result.facts["seed"],
+            fold=result.part[0],
+            seed=result.part[1],
             result=number,
             row=np.arange(len(rows)),
         )

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seenet.errors import SeenetError
 from seenet.paths import make_once, write_whole
-from seenet.report.arms import Study, check_baseline, crossed, studies
+from seenet.report.arms import Study, check_baseline, studies
 from seenet.report.clips import embedding_section, mistakes_section
 from seenet.report.confidence import calibration_section
 from seenet.report.detail import classes_section, learning_section, speakers_section
@@ -18,7 +18,7 @@ from seenet.report.latex import write_latex
 from seenet.report.leaderboard import leaderboard, published_section
 from seenet.report.measures import Measured
 from seenet.report.provenance import provenance_section
-from seenet.report.results import Findings, find
+from seenet.report.results import Findings, crossed, find
 from seenet.report.robustness import noise_section
 from seenet.report.section import Section
 from seenet.report.tables import remarks
@@ -110,6 +110,7 @@ def _made_of(findings: Findings, options: Sequence[object]) -> str:
 def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, prefix: str) -> Chapter:
     arms = [Measured(arm, arm.under(study.condition), study.classes) for arm in study.tested()]
     arms.sort(key=lambda arm: -arm.ua)  # every figure in one order, so that an arm keeps its colour
+    elsewhere = [arm for arm in study.arms if not arm.under(study.condition)]
     named = study.baseline(baseline)
     base = next(arm for arm in arms if arm.arm is named)
     sections = [
@@ -118,7 +119,7 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
         classes_section(arms, folder, prefix),
         speakers_section(arms, folder, prefix),
         learning_section(study, arms, folder, prefix),
-        noise_section(study, [arm.arm for arm in arms], folder, prefix),
+        noise_section(study, [*(arm.arm for arm in arms), *elsewhere], folder, prefix),
         calibration_section(study, arms, folder, prefix),
         embedding_section(arms[0], base, folder, prefix),
         mistakes_section(arms[0], audio),
@@ -142,6 +143,11 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
             said.append(
                 f"{arm.arm.name} is incomplete: {missing} of {len(folds) * len(seeds)} folds and seeds are missing"
             )
+    for arm in elsewhere:
+        tested = ", ".join(dict.fromkeys(r.condition for r in arm.results))
+        said.append(
+            f"{arm.name} has no result in {study.condition}, of which all but the noise section is: only in {tested}"
+        )
     if not whole:
         said.append(f"{len(folds)} of {first['n_folds']} folds are there: the figures are of a part of the corpus")
     return Chapter(study.title, facts, said, [section for section in sections if section])

@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 
 from seenet.errors import SeenetError
-from seenet.runs import SCHEMA, condition_of
+from seenet.runs import READABLE, condition_of
+
+
+def crossed(facts: Mapping[str, Any]) -> bool:
+    """Whether a result tests on a corpus that it did not train on."""
+    return facts["config"].get("test_dataset") is not None
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,9 @@ class Found:
     where: str
 
     @property
-    def part(self) -> tuple[int, int]:
-        """Fold and seed."""
-        return self.facts["fold"], self.facts["seed"]
+    def part(self) -> tuple[int | str, int]:
+        """Fold and seed; of a test corpus its name, for its number depends on what else was tested with it."""
+        return self.facts["test_part" if crossed(self.facts) else "fold"], self.facts["seed"]
 
     @property
     def condition(self) -> str:
@@ -103,18 +108,23 @@ def find(folders: Sequence[Path]) -> Findings:
     """Read every result below some folders, and those that sweeps below them name.
 
     Raises:
-        SeenetError: a folder does not exist, or there is no result of this version's schema.
+        SeenetError: a folder does not exist, or there is no result of a schema that this version reads.
     """
     found: dict[str, Found] = {}
     old: list[tuple[str, Any]] = []
     notes: dict[tuple[str, ...], dict[str, Any]] = {}
     lost = 0
+    torn: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise SeenetError(f"'{folder}' is not a folder; give folders that seenet-train left, such as outputs/")
         paths = {path: folder for path in sorted(folder.rglob("result.json"))}
         for note_path in sorted(folder.rglob("arm.json")):
-            note = json.loads(note_path.read_text(encoding="utf-8"))
+            try:
+                note = json.loads(note_path.read_text(encoding="utf-8"))
+            except ValueError:  # cut off by a kill or a full disk
+                torn.append(note_path.as_posix())
+                continue
             notes[tuple(note["overrides"])] = note  # a later sweep may have put right what failed in an earlier one
             for named in note["results"]:
                 path = _result_of(note_path, named)
@@ -125,15 +135,16 @@ def find(folders: Sequence[Path]) -> Findings:
         for path, base in paths.items():
             facts = json.loads(path.read_text(encoding="utf-8"))
             where = path.parent.resolve().relative_to(base.resolve().parent).as_posix()
-            if facts.get("schema") != SCHEMA:
+            if facts.get("schema") not in READABLE:
                 old.append((where, facts.get("schema")))
                 continue
             key = json.dumps([facts["run_id"], facts["fold"], facts["noise"], facts["condition"]], sort_keys=True)
             found.setdefault(key, Found(facts, path.parent, where))
     if old and not found:
         where, schema = old[0]
+        readable = " and ".join(map(str, READABLE))
         raise SeenetError(
-            f"'{where}' holds a result of schema {schema}, and this version of seenet reads schema {SCHEMA}; "
+            f"'{where}' holds a result of schema {schema}, and this version of seenet reads {readable}; "
             "run the same seenet-train command again"
         )
     if not found:
@@ -144,6 +155,9 @@ def find(folders: Sequence[Path]) -> Findings:
             f"{len(old)} results of another schema are left out (run the same command again): {old[0][0]}"
             + (" and others" if len(old) > 1 else "")
         )
+    remarks += [
+        f"'{path}' is no whole note of a job, and is passed over: its failure would not be seen" for path in torn
+    ]
     if lost:
         remarks.append(f"{lost} results that a sweep names are not there any more")
     failed = [(" ".join(words), note["error"]) for words, note in notes.items() if note["error"]]

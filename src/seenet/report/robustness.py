@@ -11,6 +11,7 @@ from seenet.report.arms import Arm, Study
 from seenet.report.measures import Measured, area
 from seenet.report.section import Section
 from seenet.report.table import Table, interval, percent
+from seenet.runs import noise_of
 
 Triple = tuple[float, float, float]
 
@@ -28,7 +29,7 @@ def noise_section(study: Study, arms: Sequence[Arm], folder: Path, prefix: str) 
             results = arm.under(condition)
             settings, measured = results[0].facts["condition"], Measured(arm, results, study.classes)
             if "snr_db" in settings:
-                source = f"{settings['source']}, seed {settings['seed']}" if settings["seed"] else settings["source"]
+                source = ", ".join(noise_of(settings)) or "noise"
                 sources.setdefault(source, {}).setdefault(arm.name, {})[settings["snr_db"]] = measured
             elif condition == "clean":
                 clean[arm.name] = measured
