@@ -39,9 +39,7 @@ for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are n
 
 # Said by libraries at every fold, and of no use to the person who runs one.
 _NOISE = (
-    ".*does not have many workers.*",
     ".*Checkpoint directory .* exists and is not empty.*",
-    ".*custom batch sampler .* for prediction.*",
     ".*predict returned None.*",
     ".*mismatched key_padding_mask and attn_mask.*",
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",

@@ -42,6 +42,12 @@ class Batch:
         """The batch in page-locked memory."""
         return self._mapped(Tensor.pin_memory)
 
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the batch's memory until a stream is done with it, whichever stream it was made on."""
+        for f in fields(self):
+            if (value := getattr(self, f.name)) is not None:
+                value.record_stream(stream)
+
     def _mapped(self, function) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: function(v) for name, v in values.items() if v is not None})

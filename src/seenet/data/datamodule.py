@@ -106,10 +106,6 @@ class EmotionData(lightning.LightningDataModule):
         """Every clip of the development part once."""
         return self._evaluation("dev")
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Send a batch without waiting for it: it lies in pinned memory where the device is a GPU."""
-        return batch.to(device, non_blocking=True)
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment a training batch, or add the test condition to a test batch, on the device."""
         if self.trainer.testing:

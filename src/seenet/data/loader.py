@@ -1,6 +1,7 @@
-"""Batches of a part as Lightning takes them."""
+"""Batches of a part as Lightning takes them; for a GPU, the next is made and sent while this one computes."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -15,8 +16,38 @@ def _as_is(batch: Batch) -> Batch:
     return batch
 
 
+def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on a device, each made and sent by a thread while the one before is in use.
+
+    The thread copies on a stream of its own, so that the GPU computes meanwhile. What goes wrong in it is raised
+    here; leaving the loop waits for the batch in the making, no longer.
+
+    Args:
+        batches: what the thread takes; pinned where the device is a GPU, or the copy would not be at the same time.
+        device: where to. On the CPU nothing is copied.
+    """
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def following() -> Batch | None:
+        with torch.cuda.stream(stream):  # and on its device, which a new thread does not know
+            batch = next(batches, None)
+            return None if batch is None else batch.to(device, non_blocking=True)
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(following)
+        while (batch := waiting.result()) is not None:
+            if stream is not None:
+                current = torch.cuda.current_stream(device)
+                current.wait_stream(stream)
+                batch.record_stream(current)
+            waiting = thread.submit(following)
+            yield batch
+
+
 class Loader:
-    """The batches of a part, in the sampler's order.
+    """The batches of a part, in the sampler's order; on a GPU made ahead of their use.
+
+    On the CPU they are made when asked for: a thread would take the step's cores.
 
     Args:
         part: where the clips are.
@@ -43,7 +74,19 @@ class Loader:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._loader
+        if self.device.type == "cuda":
+            yield from ahead(iter(self._loader), self.device)
+        else:
+            yield from self._loader
+
+    @property
+    def _iterator(self) -> Any:
+        """Where Lightning looks for loader processes to end when all is done; Python would at any time later."""
+        return self._loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, value: Any) -> None:
+        self._loader._iterator = value
 
 
 class TrainLoader(Loader):
