@@ -175,8 +175,6 @@ def epochs(
             "ours": our_batches(corpus.part, batch_size, number, device),
         }
         for side, trainer in sides.items():
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats()
             seconds = epoch_seconds(trainer, batches[side], sample if number else 1)
             if number:
                 times[side].append(seconds)

@@ -44,8 +44,8 @@ class SpeechBackbone(nn.Module):
         mask_feature_prob: share of channels masked in training.
         attention: how it is computed: a form of `use_attention`, or `stock` for transformers' own.
         fast_layers: compute convolutions and dropout in faster forms than transformers'.
-        checkpointing: keep no activations of the transformer layers for the way back but compute them again: half the
-            speed, and a fraction of the memory.
+        checkpointing: keep no activations of the transformer layers for the way back but compute them again: longer
+            steps, and a fraction of the memory.
         architecture: settings of the transformers configuration, for random weights.
 
     Attributes:
