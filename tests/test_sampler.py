@@ -39,7 +39,7 @@ def iemocap() -> np.ndarray:
 
 def test_padding_of_iemocap_s_lengths():
     lengths, labels = iemocap(), np.arange(5531) % 4
-    for batch_size, most in ((64, 0.04), (16, 0.04)):
+    for batch_size, most in ((64, 0.05), (16, 0.08)):
         bucketed, plain = (
             padding(lengths, list(TrainBatches(labels, lengths, batch_size, True, None, 0, bucketed)))
             for bucketed in (True, False)
@@ -97,7 +97,7 @@ def test_clips_of_like_length_meet_by_chance():
     order = np.argsort(LENGTHS)
     met = Counter()
     for number in range(1000):
-        batches = TrainBatches(LABELS, LENGTHS, 8, False, None, 0)
+        batches = TrainBatches(np.zeros(91, int), LENGTHS, 8, False, None, 0)
         batches.set_epoch(number)
         for batch in batches:
             clips = {clip for clip, _ in batch}
@@ -108,10 +108,11 @@ def test_clips_of_like_length_meet_by_chance():
         assert met[rank] / 1000 == pytest.approx(1 / 2 * 7 / 8, abs=0.07)
 
 
-def test_the_mix_of_classes_varies():
-    """As without buckets or somewhat more, for clips of like length are fewer and have their own mix."""
+def test_every_batch_has_the_mix_of_classes_of_its_pool():
+    """Also where length tells the class: else a batch of long clips would be of one class, and teach little."""
     rng = np.random.default_rng(3)
-    labels, lengths = rng.integers(0, 4, 800), rng.integers(8000, 96000, 800)
+    labels = rng.integers(0, 4, 800)
+    lengths = rng.integers(8000, 24000, 800) + 24000 * labels
 
     def spread(bucketed: bool) -> float:
         """Of the number of clips of a class in a batch."""
@@ -122,7 +123,7 @@ def test_the_mix_of_classes_varies():
             counts += [np.bincount(labels[[clip for clip, _ in batch]], minlength=4) for batch in batches]
         return float(np.var(counts, axis=0).mean())
 
-    assert 0.9 < spread(True) / spread(False) < 1.8
+    assert spread(True) < 0.3 * spread(False)
 
 
 @pytest.mark.parametrize("bucketed", [True, False])
@@ -136,7 +137,7 @@ def test_processes_share_one_epoch(world_size: int, bucketed: bool):
     assert items(epoch()) <= together
     assert together.total() == -(-91 // world_size) * world_size
     at_once = [[item for batch in step for item in batch] for step in steps]
-    assert (padding(LENGTHS, at_once) < 0.35) == bucketed, "what is taken at one step is alike in length"
+    assert (padding(LENGTHS, at_once) < 0.4) == bucketed, "what is taken at one step is alike in length"
 
 
 def test_draws_as_they_come():
