@@ -1,11 +1,12 @@
-"""What seenet's speed-ups bring: a training epoch, the data path and EBM, against the stock way, in one run.
+"""What seenet's speed-ups bring, each against the stock way, in one run.
 
-Stock is what the original does: transformers' own model and attention, files read and EBM computed clip by clip with
+Stock is what the original does: transformers' own models and attention, files read and EBM computed clip by clip with
 numpy in the dataset, batches in random order, no loader workers; on a GPU both sides run in bf16 autocast. Both sides
-take turns in one process on the same clips (noise; their lengths have IEMOCAP's quantiles, cropped at 6 s). The figures
-that count are the ratios of medians. `cpu` takes some minutes on two cores; `gpu` measures WavLM large and prints
-seconds, peak memory and the share of the device's measured bf16 matrix speed that the model's products reach (counted
-by torch's FlopCounterMode over transformers' own model: matrix products and convolutions alone).
+take turns on the same clips (noise; their lengths have IEMOCAP's quantiles, cropped at 6 s). The figures that count
+are the ratios: the median over turns of stock's time by ours. `cpu` takes about five minutes on two quiet cores; `gpu`
+measures the large models. Matrix speed reached (MFU): the products that torch's FlopCounterMode counts in a step of
+transformers' own model (matrix products and convolutions alone), by the time of a step, by the speed of a large matrix
+product measured beside it (float32 on a CPU, bf16 on a GPU).
 
 Usage: python benchmarks/speed.py [cpu | gpu]
 """
@@ -15,8 +16,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,86 +29,34 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import numpy as np
 import soundfile
-import soxr
 import torch
 import transformers
-from torch import Tensor, nn
+from omegaconf import OmegaConf
+from stock import QUIET, RATE, SECONDS, Stock, mix, read, stock_batches
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from seenet.augment.ebm import EnergyBasedMixup
 from seenet.auxiliary.see import SoftEmotionExperts
-from seenet.backbone.speech import SpeechBackbone
+from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
-from seenet.data.sampler import TrainBatches
+from seenet.data.sampler import EvaluationBatches, TrainBatches
 from seenet.manifest import Manifest, Utterance
+from seenet.paths import conf_dir
 from seenet.pooling import AttentionPooling
 from seenet.store import prepare
 
-RATE, SECONDS, CLIPS = 16000, 6.0, 512
+CLIPS, PREDICTED = 512, 128
 QUANTILES = ([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], [0.58, 1.68, 2.32, 3.58, 5.77, 8.69, 34.1])
 CLASSES = ("happy", "neutral", "sad", "angry")
-TINY = {
-    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128,
-    "conv_dim": [64, 64], "conv_kernel": [400, 4], "conv_stride": [80, 4], "num_feat_extract_layers": 2,
-    "conv_bias": True, "feat_extract_norm": "layer", "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-}  # fmt: skip
 LARGE = {
     "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
     "feat_extract_norm": "layer", "do_stable_layer_norm": True,
 }  # fmt: skip
-QUIET = {"layerdrop": 0.0, "mask_time_prob": 0.0}  # which would make steps unlike
-
-
-class Stock(nn.Module):
-    """transformers' WavLM as it comes."""
-
-    def __init__(self, architecture: dict, frozen: bool):
-        super().__init__()
-        self.model = transformers.WavLMModel(transformers.WavLMConfig(**architecture, **QUIET))
-        self.dim = self.model.config.hidden_size
-        if frozen:
-            self.model.freeze_feature_encoder()
-
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        samples = torch.arange(waveform.shape[1], device=waveform.device) < lengths[:, None]
-        output = self.model(waveform, attention_mask=samples.long()).last_hidden_state
-        frames = self.model._get_feat_extract_output_lengths(lengths)
-        return output, torch.arange(output.shape[1], device=waveform.device) < frames[:, None]
-
-
-def mix(clip: np.ndarray, partner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """EBM of one clip with numpy."""
-    length = rng.integers(0, len(clip) // 2 + 1)
-    start = rng.integers(0, len(clip) - length + 1)
-    begin = rng.integers(0, max(0, len(partner) - length) + 1)
-    length = min(length, len(partner))
-    scale = np.sqrt(np.mean(clip**2) / (10 ** (rng.integers(-5, 6) / 10) * np.mean(partner**2)))
-    mixed = clip.copy()
-    mixed[start : start + length] += (scale * partner[begin : begin + length]).astype(np.float32)
-    return mixed
-
-
-def read(path: Path) -> np.ndarray:
-    """The first seconds of a file at 16 kHz."""
-    rate = soundfile.info(path).samplerate
-    wave, _ = soundfile.read(path, frames=int(SECONDS * rate), dtype="float32")
-    return wave if rate == RATE else soxr.resample(wave, rate, RATE)
-
-
-def stock_batches(paths: list[Path], labels: Tensor, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """An epoch of random batches, read and mixed clip by clip."""
-    order = rng.permutation(len(paths))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        clips = [mix(read(paths[k]), read(paths[rng.integers(len(paths))]), rng) for k in chosen]
-        lengths = torch.tensor([len(clip) for clip in clips])
-        waveform = nn.utils.rnn.pad_sequence([torch.from_numpy(clip) for clip in clips], batch_first=True)
-        rows = torch.from_numpy(chosen)
-        yield Batch(waveform, lengths, labels[rows], rows, rows, rows)
+CHILD = Path(__file__).with_name("child.py")
 
 
 def our_batches(part: Part, batch_size: int, epoch: int, device: torch.device) -> Iterator[Batch]:
@@ -129,15 +81,22 @@ class Trainer:
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=fused)
 
+    def logits(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        pooled = self.model["pooling"](*self.model["backbone"](batch.waveform, batch.lengths))
+        return self.model["head"](pooled).float(), pooled
+
     def step(self, batch: Batch) -> None:
         batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            pooled = self.model["pooling"](*self.model["backbone"](batch.waveform, batch.lengths))
-            main = F.cross_entropy(self.model["head"](pooled).float(), batch.labels)
-            loss, _ = self.model["auxiliary"].loss(main, pooled, batch, self.generator)
+            logits, pooled = self.logits(batch)
+            loss, _ = self.model["auxiliary"].loss(F.cross_entropy(logits, batch.labels), pooled, batch, self.generator)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+
+Sides = dict[str, Trainer]
+Figures = dict[str, float]
 
 
 def clock(device: torch.device) -> float:
@@ -146,41 +105,22 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def epoch_seconds(trainer: Trainer, batches: Iterator[Batch], sample: int | None) -> float:
-    """Seconds a clip of an epoch, or of batches evenly spaced in its batches by size; what makes them is in."""
-    start = clock(trainer.device)
-    if sample is None:
-        clips = 0
-        for batch in batches:
-            trainer.step(batch)
-            clips += len(batch)
-        return (clock(trainer.device) - start) / clips
-    drawn = sorted(batches, key=lambda batch: batch.waveform.numel())
-    making = (clock(trainer.device) - start) / sum(map(len, drawn))
-    chosen = [drawn[round((k + 0.5) * len(drawn) / sample - 0.5)] for k in range(sample)]
-    start = clock(trainer.device)
-    for batch in chosen:
-        trainer.step(batch)
-    return making + (clock(trainer.device) - start) / sum(map(len, chosen))
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    start = clock(device)
+    work()
+    return clock(device) - start
 
 
-def epochs(
-    name: str, sides: dict[str, Trainer], corpus: "Corpus", batch_size: int, rounds: int, sample: int | None
-) -> dict[str, float]:
-    device = sides["ours"].device
-    times: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(rounds + 1):  # in turn; the first is not counted
-        batches = {
-            "stock": stock_batches(corpus.paths, corpus.part.labels, batch_size, np.random.default_rng(number)),
-            "ours": our_batches(corpus.part, batch_size, number, device),
-        }
-        for side, trainer in sides.items():
-            seconds = epoch_seconds(trainer, batches[side], sample if number else 1)
-            if number:
-                times[side].append(seconds)
-    stock, ours = (statistics.median(times[side]) for side in ("stock", "ours"))
-    print(f"epoch of {name}, batches of {batch_size}: stock takes {stock / ours:.2f} x our time", flush=True)
-    return {"ratio": stock / ours, "stock_ms_a_clip": 1000 * stock, "ours_ms_a_clip": 1000 * ours}
+def in_turn(
+    stock: Callable[[], object], ours: Callable[[], object], device: torch.device, rounds: int, warm_up: int = 1
+) -> Figures:
+    """Both in turn, some rounds; the ratio is the median of the rounds' ratios, for neighbours come and go."""
+    turns = [(seconds(stock, device), seconds(ours, device)) for _ in range(warm_up + rounds)][warm_up:]
+    return {
+        "ratio": statistics.median(s / o for s, o in turns),
+        "stock_ms": 1000 * statistics.median(s for s, _ in turns),
+        "ours_ms": 1000 * statistics.median(o for _, o in turns),
+    }
 
 
 class Corpus:
@@ -188,10 +128,11 @@ class Corpus:
 
     def __init__(self, folder: Path, rate: int):
         rng = np.random.default_rng(0)
-        seconds = np.interp((np.arange(CLIPS) + 0.5) / CLIPS, *QUANTILES)
+        lengths = np.interp((np.arange(CLIPS) + 0.5) / CLIPS, *QUANTILES)
         os.environ["SEENET_CACHE"] = str(folder / "cache")
         rows = []
-        for k, length in enumerate(rng.permutation(seconds)):
+        folder.mkdir()
+        for k, length in enumerate(rng.permutation(lengths)):
             wave = rng.normal(0, 0.1, int(length * rate)).clip(-1, 1)
             soundfile.write(folder / f"{k}.wav", wave, rate, subtype="PCM_16")
             rows.append(Utterance(str(k), f"{k}.wav", CLASSES[k % 4], speaker=f"s{k % 10}"))
@@ -200,19 +141,106 @@ class Corpus:
         self.part = Part(manifest, prepare(manifest, SECONDS), np.arange(CLIPS), CLASSES)
 
 
-def in_turn(stock: Callable[[], object], ours: Callable[[], object], device: torch.device, rounds: int = 7) -> dict:
-    times: dict[str, list[float]] = {"stock": [], "ours": []}
-    for number in range(rounds + 1):
-        for side, work in (("stock", stock), ("ours", ours)):
-            start = clock(device)
-            work()
-            if number:
-                times[side].append(clock(device) - start)
-    medians = {side: statistics.median(values) for side, values in times.items()}
-    return {"ratio": medians["stock"] / medians["ours"], **{f"{side}_ms": 1000 * s for side, s in medians.items()}}
+def sides(family: str, architecture: dict, frozen: bool, device: torch.device) -> Sides:
+    """The stock model and ours, with the same weights."""
+    torch.manual_seed(0)
+    known = FAMILIES[family][0]()
+    architecture = {name: value for name, value in architecture.items() if hasattr(known, name)}
+    stock = Trainer(Stock(family, architecture, frozen), False, device)
+    ours = SpeechBackbone(family, Weights(None), frozen, architecture=architecture, **QUIET)
+    ours.model.load_state_dict(stock.model["backbone"].model.state_dict())
+    return {"stock": stock, "ours": Trainer(ours, True, device)}
 
 
-def data_path(folder: Path) -> dict[str, float]:
+def tiny(family: str) -> dict:
+    """What conf/backbone says of the tiny model of a family."""
+    name = family.removesuffix("-audio")
+    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "backbone" / f"{name}_tiny.yaml").architecture)
+
+
+def full_batch(device: torch.device, clips: int = 64) -> Batch:
+    size = int(SECONDS * RATE)
+    zeros = torch.zeros(clips, dtype=torch.long)
+    waveform = 0.1 * torch.randn(clips, size, generator=torch.Generator().manual_seed(0))
+    return Batch(waveform, torch.full((clips,), size), torch.arange(clips) % 4, zeros, zeros, zeros).to(device)
+
+
+def steps(family: str, sides: Sides, rounds: int, clips: int = 64) -> Figures:
+    """Training steps of so many clips of 6 s, and the share of the device's matrix speed that they reach."""
+    device = sides["ours"].device
+    batch = full_batch(device, clips)
+    figures = in_turn(lambda: sides["stock"].step(batch), lambda: sides["ours"].step(batch), device, rounds)
+    if device.type == "cuda":
+        for side, trainer in sides.items():
+            torch.cuda.reset_peak_memory_stats()
+            trainer.step(batch)
+            figures[f"{side}_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    with FlopCounterMode(display=False) as counter:
+        sides["stock"].step(batch)
+    operations, ceiling = counter.get_total_flops(), matrix_speed(device)
+    figures |= {"operations": operations, "ceiling_gflops": ceiling / 1e9}
+    for side in sides:
+        figures[f"{side}_mfu"] = operations / (figures[f"{side}_ms"] / 1000) / ceiling
+    print(
+        f"step of {clips} x 6 s, {family}: stock takes {figures['ratio']:.2f} x our time; MFU "
+        f"{100 * figures['stock_mfu']:.0f} and {100 * figures['ours_mfu']:.0f} % of {ceiling / 1e9:.0f} GFLOP/s",
+        flush=True,
+    )
+    return figures
+
+
+def matrix_speed(device: torch.device) -> float:
+    """Operations a second of a large matrix product: bf16 on a GPU, float32 on a CPU."""
+    size, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    return 2 * size**3 / statistics.median(seconds(lambda: a @ b, device) for _ in range(20))
+
+
+def epochs(name: str, sides: Sides, corpus: Corpus, batch_size: int, rounds: int) -> Figures:
+    """Whole epochs of both sides, in turn; making the batches is in."""
+    device, numbers = sides["ours"].device, {"stock": iter(range(99)), "ours": iter(range(99))}
+
+    def epoch(side: str) -> None:
+        for batch in _batches(side, corpus, batch_size, next(numbers[side]), device):
+            sides[side].step(batch)
+
+    for trainer in sides.values():
+        trainer.step(full_batch(device, 2))
+    figures = in_turn(lambda: epoch("stock"), lambda: epoch("ours"), device, rounds, warm_up=0)
+    print(f"epoch of {name}, batches of {batch_size}: stock takes {figures['ratio']:.2f} x our time", flush=True)
+    return figures
+
+
+def _batches(side: str, corpus: Corpus, batch_size: int, number: int, device: torch.device) -> Iterator[Batch]:
+    if side == "ours":
+        return our_batches(corpus.part, batch_size, number, device)
+    return stock_batches(corpus.paths, corpus.part.labels, batch_size, np.random.default_rng(number))
+
+
+def sampled_epoch(name: str, sides: Sides, corpus: Corpus, batch_size: int, sample: int) -> Figures:
+    """An epoch reckoned from some batches of each side, evenly spaced by size; sides take turns batch by batch."""
+    device = sides["ours"].device
+    times, clips, chosen = dict.fromkeys(sides, 0.0), dict.fromkeys(sides, 0), {}
+    for side, trainer in sides.items():
+        trainer.step(full_batch(device, 1))
+        start = clock(device)
+        drawn = sorted(_batches(side, corpus, batch_size, 0, device), key=lambda batch: batch.waveform.numel())
+        making = (clock(device) - start) / CLIPS
+        chosen[side] = [drawn[round((k + 0.5) * len(drawn) / sample - 0.5)] for k in range(sample)]
+        clips[side] = sum(map(len, chosen[side]))
+        times[side] = making * clips[side]
+    for turn in zip(*chosen.values(), strict=True):
+        for side, batch in zip(chosen, turn, strict=True):
+            times[side] += seconds(lambda side=side, batch=batch: sides[side].step(batch), device)
+    each = {side: times[side] / clips[side] for side in sides}
+    print(
+        f"epoch of {name}, batches of {batch_size}: stock takes {each['stock'] / each['ours']:.2f} x our time",
+        flush=True,
+    )
+    return {"ratio": each["stock"] / each["ours"], **{f"{side}_ms_a_clip": 1000 * s for side, s in each.items()}}
+
+
+def data_path(folder: Path) -> Figures:
     """An epoch's batches from 48 kHz files, against the store."""
     corpus = Corpus(folder, 48000)
 
@@ -230,65 +258,83 @@ def data_path(folder: Path) -> dict[str, float]:
     return figures
 
 
-def ebm(step_ms: float, device: torch.device) -> dict[str, float]:
-    """64 clips of 6 s on the device, against numpy; and as a share of a training step of 64 × 6 s."""
+def ebm(trainer: Trainer) -> Figures:
+    """64 clips of 6 s on the device, against numpy; and as a share of a training step of 64 x 6 s."""
+    device = trainer.device
     generator, size = torch.Generator().manual_seed(0), int(SECONDS * RATE)
     clips, partners = (0.1 * torch.randn(64, size, generator=generator) for _ in range(2))
     lengths, zeros = torch.full((64,), size), torch.zeros(64, dtype=torch.long)
     batch = Batch(clips, lengths, zeros, zeros, zeros, zeros, partners, lengths).to(device)
     arrays = list(zip(clips.numpy(), partners.numpy(), strict=True))
     rng, here, ours = np.random.default_rng(0), torch.Generator(device).manual_seed(0), EnergyBasedMixup()
-    figures = in_turn(lambda: [mix(*pair, rng) for pair in arrays], lambda: ours(batch, here), device)
-    share = figures["ours_ms"] / step_ms
+    figures = in_turn(lambda: [mix(*pair, rng) for pair in arrays], lambda: ours(batch, here), device, 9)
+    step = full_batch(device)
+    share = 1 / in_turn(lambda: trainer.step(step), lambda: ours(batch, here), device, 5)["ratio"]
     print(f"EBM: numpy takes {figures['ratio']:.1f} x our time, which is {100 * share:.2f} % of a step", flush=True)
     return {**figures, "share_of_step": share}
 
 
-def full_batch(device: torch.device) -> Batch:
-    size = int(SECONDS * RATE)
-    zeros = torch.zeros(64, dtype=torch.long)
-    waveform = 0.1 * torch.randn(64, size, generator=torch.Generator().manual_seed(0))
-    return Batch(waveform, torch.full((64,), size), torch.arange(64) % 4, zeros, zeros, zeros).to(device)
+def prediction(family: str, ours: Trainer, architecture: dict, corpus: Corpus, folder: Path) -> Figures:
+    """Clips to probabilities, against transformers' audio-classification pipeline at the better of two batch sizes.
+
+    Both begin at 16 kHz: the pipeline at files that soundfile reads, ours at the store.
+    """
+    device, config = ours.device, FAMILIES[family][0](**architecture, **QUIET, num_labels=4)
+    pipe = transformers.pipeline(
+        "audio-classification",
+        model=transformers.WavLMForSequenceClassification(config),
+        feature_extractor=transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True),
+        device=device,
+    )
+    paths = corpus.paths[:PREDICTED]
+
+    def stock(batch_size: int) -> None:
+        clips = ({"raw": read(path), "sampling_rate": RATE} for path in paths)
+        for _ in pipe(clips, batch_size=batch_size):
+            pass
+
+    def predict() -> None:
+        with torch.inference_mode():
+            for items in EvaluationBatches(corpus.part.lengths[:PREDICTED], 16):
+                ours.logits(corpus.part.__getitems__(items).to(device))[0].softmax(1).tolist()
+
+    ours.model.eval()
+    each = {size: in_turn(lambda size=size: stock(size), predict, device, 3) for size in (1, 16)}
+    ours.model.train()
+    best = min(each, key=lambda size: each[size]["stock_ms"])
+    print(f"prediction: the pipeline (batches of {best}) takes {each[best]['ratio']:.2f} x our time", flush=True)
+    return {**each[best], "stock_batch_size": best, "clips": PREDICTED}
 
 
-def steps(sides: dict[str, Trainer], rounds: int) -> dict[str, float]:
-    """Training steps of 64 × 6 s."""
-    device = sides["ours"].device
-    batch = full_batch(device)
-    figures = in_turn(lambda: sides["stock"].step(batch), lambda: sides["ours"].step(batch), device, rounds)
-    print(f"step of 64 x 6 s: stock takes {figures['ratio']:.2f} x our time", flush=True)
-    if device.type == "cuda":
-        for side, trainer in sides.items():
-            torch.cuda.reset_peak_memory_stats()
-            trainer.step(batch)
-            figures[f"{side}_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
-        with FlopCounterMode(display=False) as counter:
-            sides["stock"].step(batch)
-        operations, ceiling = counter.get_total_flops(), matrix_speed(device)
-        figures |= {"operations": operations, "ceiling_tflops": ceiling / 1e12}
-        for side in sides:
-            figures[f"{side}_mfu"] = operations / (figures[f"{side}_ms"] / 1000) / ceiling
-        print({key: round(value, 3) for key, value in figures.items()}, flush=True)
+def child(*arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(CHILD), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def first_step(folder: Path) -> Figures:
+    """From an empty process to the end of the first training step of the demo, its corpus prepared before.
+
+    Stock is a bare script without configuration, checks and files of results.
+    """
+    os.environ["SEENET_CACHE"] = str(folder)
+    child("first", "ours", str(folder))  # makes the corpus
+    figures = in_turn(
+        lambda: child("first", "stock", str(folder)),
+        lambda: child("first", "ours", str(folder)),
+        torch.device("cpu"),
+        rounds=2,
+    )
+    print(f"first step: a bare script takes {figures['ratio']:.2f} x our time", flush=True)
     return figures
 
 
-def matrix_speed(device: torch.device) -> float:
-    """Operations a second of a large bf16 matrix product."""
-    a, b = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
-    times = []
-    for _ in range(20):
-        start = clock(device)
-        a @ b
-        times.append(clock(device) - start)
-    return 2 * 8192**3 / statistics.median(times)
-
-
-def sides(architecture: dict, frozen: bool, device: torch.device) -> dict[str, Trainer]:
-    torch.manual_seed(0)
-    stock = Trainer(Stock(architecture, frozen), False, device)
-    ours = SpeechBackbone("wavlm", Weights(None), frozen, architecture=architecture, **QUIET)
-    ours.model.load_state_dict(stock.model["backbone"].model.state_dict())
-    return {"stock": stock, "ours": Trainer(ours, True, device)}
+def memory() -> Figures:
+    """Peak memory of a process that takes two steps of 64 x 6 s on the CPU with a tiny model."""
+    found = {side: float(child("memory", side)) for side in ("stock", "ours")}
+    ratio = found["stock"] / found["ours"]
+    print(f"peak memory: stock takes {ratio:.2f} x ours, {found['ours']:.2f} GiB", flush=True)
+    return {"ratio": ratio, **{f"{side}_peak_gib": gib for side, gib in found.items()}}
 
 
 def main(setting: str) -> dict[str, object]:
@@ -300,25 +346,29 @@ def main(setting: str) -> dict[str, object]:
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "16000").mkdir()
-        (folder / "48000").mkdir()
         figures["data_path"] = data_path(folder / "48000")
         corpus = Corpus(folder / "16000", RATE)
         if setting == "gpu":
-            large = sides(LARGE, True, device)
-            figures["step"] = steps(large, 10)
-            figures["epoch"] = epochs("WavLM large", large, corpus, 64, 3, None)
+            models = {family: (LARGE, True, 64, 10) for family in FAMILIES}
         else:
-            tiny = sides(TINY, False, device)
-            figures["step"] = steps(tiny, 3)
-            figures["epoch_tiny"] = epochs("wavlm_tiny", tiny, corpus, 64, 3, None)
-            base = sides({}, True, device)
-            figures["epoch_base"] = epochs("wavlm_base's widths", base, corpus, 8, 2, 3)
-        figures["ebm"] = ebm(figures["step"]["ours_ms"], device)
+            models = {family: (tiny(family), False, 64 if family == "wavlm" else 16, 3) for family in FAMILIES}
+        for family, (architecture, frozen, clips, rounds) in models.items():
+            pair = sides(family, architecture, frozen, device)
+            figures[f"step_{family}"] = steps(family, pair, rounds, clips)
+            if family == "wavlm":
+                figures["ebm"] = ebm(pair["ours"])
+                figures["epoch"] = epochs("WavLM large" if setting == "gpu" else "wavlm_tiny", pair, corpus, 64, 3)
+                figures["prediction"] = prediction(family, pair["ours"], architecture, corpus, folder)
+        if setting == "cpu":
+            base = sides("wavlm", {}, True, device)
+            figures["epoch_base"] = sampled_epoch("wavlm_base's widths", base, corpus, 8, 3)
+            figures["memory"] = memory()
+            figures["first_step"] = first_step(folder / "demo")
     return figures
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", message=".*mismatched key_padding_mask.*")  # stock's own
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("setting", nargs="?", default="cpu", choices=("cpu", "gpu"))
     figures = main(parser.parse_args().setting)

@@ -228,4 +228,9 @@ def test_compiled_layers_are_the_same_function_and_compile_once_for_all_lengths(
     torch._dynamo.utils.counters.clear()
     for samples in range(2000, 4000, 100):
         model(waveform()[:, :samples], LENGTHS.clamp(max=samples))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
+    graphs = torch._dynamo.utils.counters["stats"]
+    assert graphs["unique_graphs"] <= 4
+    before, another = graphs["unique_graphs"], backbone(attention="sdpa")  # as the next fold makes one
+    another.compile_layers()
+    another(waveform(), LENGTHS)
+    assert graphs["unique_graphs"] <= before + 1, "it finds what was compiled"

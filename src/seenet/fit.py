@@ -94,7 +94,9 @@ class FoldRun:
         )
         used_elsewhere = ("family", "checkpoint", "revision", "path", "recipe")
         backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=job.weights)
-        if job.plan.compile:
+        if job.plan.compile is True:
+            if not hasattr(backbone, "compile_layers"):
+                raise SeenetError("trainer.compile=true: this backbone cannot be compiled; take trainer.compile=false")
             backbone.compile_layers()
         self.model = EmotionModel(
             backbone=backbone,

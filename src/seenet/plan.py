@@ -2,16 +2,10 @@
 
 import math
 import shutil
-import statistics
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
-import torch
 from omegaconf import DictConfig
 from rich import box
 from rich.markup import escape
@@ -20,82 +14,12 @@ from rich.table import Table
 from seenet.console import say, terminal
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
-from seenet.fit import FoldRun, build_auxiliary
-from seenet.folds import Fold
+from seenet.fit import build_auxiliary
 from seenet.job import Job, problems
-from seenet.runs import digest, read_result
+from seenet.runs import digest
+from seenet.tuning import Cost, probe, with_batch_size
 
-PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
-PROBE_SECONDS = 6.0  # after which no further step is begun, but three are made
-SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
 ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy
-CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
-
-
-class _Stopwatch(lightning.Callback):
-    """Times training steps, and stops when it has seen enough."""
-
-    def __init__(self):
-        self.seconds: list[float] = []
-        self._start = 0.0
-
-    def _now(self) -> float:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def on_train_batch_start(self, *_: object) -> None:
-        """Start the clock."""
-        self._start = self._now()
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
-        """Note a step."""
-        self.seconds.append(self._now() - self._start)
-        trainer.should_stop = len(self.seconds) >= 3 and sum(self.seconds) > PROBE_SECONDS
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model costs on this machine.
-
-    Attributes:
-        train: seconds a clip and training step.
-        checkpoint: bytes of a fold's best.ckpt.
-        state: bytes of an unfinished fold's last.ckpt.
-    """
-
-    train: float
-    checkpoint: int
-    state: int
-
-    def seconds(self, job: Job, folds: Sequence[Fold]) -> float:
-        """About how long the training of some folds and a job's missing tests take.
-
-        A prediction is reckoned as a third of a step, whose way back is twice the way there.
-        """
-        trained = sum(job.plan.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in folds)
-        tested = sum(len(fold.test) for fold, _, folder in job.tests() if read_result(folder) is None)
-        return self.train * (trained + tested / 3)
-
-
-def probe(job: Job) -> Cost:
-    """Measure a few steps of a job's first missing fold; nothing of it stays.
-
-    A CPU is asked for a few clips of a batch only where the model is large, and the rest is reckoned.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        run = FoldRun(job, (job.untrained() or job.folds)[0], Path(folder))
-        parameters = sum(p.numel() for p in run.model.parameters())
-        trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
-        if job.plan.accelerator == "cpu" and parameters > SMALL:
-            run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
-        watch = _Stopwatch()
-        limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": 0}
-        trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
-        run.run(trainer.fit)
-        clips = run.data.batch_size
-    later = watch.seconds[len(watch.seconds) // 2 :]
-    return Cost(statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained))
 
 
 def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
@@ -113,7 +37,7 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
         found = problems(cfg)
         if not found:
             try:
-                jobs[name] = Job.of(cfg)
+                jobs[name] = Job.of(with_batch_size(cfg))
                 _require_auxiliary(jobs[name])
             except SeenetError as error:  # of its data: bad files, folds without clips, no genders to learn
                 found = [str(error)]

@@ -21,7 +21,8 @@ class TrainerPlan:
         strategy: Lightning's; `auto` is ddp for several devices.
         accumulate_grad_batches: batches an optimiser step.
         gradient_clip_val: norm to clip the gradient to, or None.
-        compile: let torch.compile fuse the backbone's layers.
+        compile: let torch.compile fuse the backbone's layers. `auto` stays so on one GPU, for `with_compilation` to
+            settle, and is False elsewhere.
         checkpoint_minutes: after how long `last.ckpt` is written within an epoch, too.
 
     Raises:
@@ -35,7 +36,7 @@ class TrainerPlan:
     strategy: Literal["auto", "ddp"] = "auto"
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
-    compile: bool = False
+    compile: bool | Literal["auto"] = "auto"
     checkpoint_minutes: float = 10.0
 
     def __post_init__(self):
@@ -51,6 +52,8 @@ class TrainerPlan:
         if self.devices < 1 or (on_gpu and self.devices > gpus):
             most = f"1 to {gpus} GPUs" if on_gpu else "at least 1 process"
             raise SeenetError(f"trainer.devices={self.devices}: expected {most}")
+        if self.compile == "auto" and (not on_gpu or self.devices > 1):
+            self.compile = False
         if self.precision == "auto":
             half = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
             self.precision = half if on_gpu else "32-true"

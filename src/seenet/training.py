@@ -30,7 +30,15 @@ def train(cfg: DictConfig) -> list[Path]:
     Raises:
         SeenetError: anything the user can put right; finished folds stay finished.
     """
+    if cfg.data.batch_size == "auto":
+        from seenet.tuning import with_batch_size  # brings Lightning and transformers
+
+        cfg = with_batch_size(cfg)
     job = Job.of(cfg)
+    if job.plan.compile == "auto" and job.untrained():
+        from seenet.tuning import with_compilation
+
+        job = with_compilation(job)
     audits = {n: audit(job.manifest, job.store.digests, job.folds[n], job.protocol) for n in job.chosen}
     _announce(job, {str(found["verdict"]) for found in audits.values()})
     run = job.run
@@ -73,6 +81,7 @@ def _test_fold(job: Job, fold: Fold, label: str, audited: Mapping[str, object]) 
         "git_commit": git_commit(),
         "device": job.plan.device_name(),
         "precision": job.plan.precision,
+        "compiled": job.plan.compile is True,
     }
     done = job.run.fold_folder(fold) / TRAINED
     trained = read_json(done) if job.trained(fold) else fold_run.train(label, made_with)

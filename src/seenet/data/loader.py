@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
-from seenet.data.sampler import EvaluationBatches, TrainBatches
+from seenet.data.sampler import EvaluationBatches, Item, TrainBatches
 
 
 def _as_is(batch: Batch) -> Batch:
@@ -57,7 +57,11 @@ class Loader:
     """
 
     def __init__(
-        self, part: Part, batches: TrainBatches | EvaluationBatches, device: torch.device, num_workers: int = 0
+        self,
+        part: Part,
+        batches: TrainBatches | EvaluationBatches | list[list[Item]],
+        device: torch.device,
+        num_workers: int = 0,
     ):
         self.batches, self.device = batches, device
         self._loader = DataLoader(

@@ -1,0 +1,71 @@
+"""One side of a comparison in a process of its own; benchmarks/speed.py starts it.
+
+Usage: python benchmarks/child.py memory SIDE | first SIDE FOLDER
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
+def memory(side: str) -> None:
+    """Take two steps and print the process' peak memory, in GiB."""
+    import torch
+    from speed import full_batch, sides, tiny
+
+    trainer = sides("wavlm", tiny("wavlm"), False, torch.device("cpu"))[side]
+    for _ in range(2):
+        trainer.step(full_batch(trainer.device))
+    status = Path("/proc/self/status").read_text(encoding="utf-8").split("\n")
+    kilobytes = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    print(kilobytes / 2**20)
+
+
+def first_of_ours(folder: Path) -> None:
+    """`seenet-train`, up to the end of its first step."""
+    from seenet.callbacks import History
+    from seenet.cli.train import main
+
+    History.on_train_batch_end = lambda *_: os._exit(0)
+    sys.argv = ["seenet-train", f"output_dir={folder / 'outputs'}"]
+    main()
+
+
+def first_of_stock(folder: Path) -> None:
+    """A bare script: it lists files, reads a batch, and takes a step with transformers' own model."""
+    import numpy as np
+    import torch
+    from stock import QUIET, stock_batches
+    from transformers import WavLMConfig, WavLMModel
+
+    paths = sorted(folder.rglob("*.wav"))
+    model = WavLMModel(WavLMConfig(**TINY, **QUIET)).train()
+    head = torch.nn.Linear(model.config.hidden_size, 4)
+    optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()])
+    labels = torch.arange(len(paths)) % 4
+    batch = next(stock_batches(paths, labels, 32, np.random.default_rng(0)))
+    mask = torch.arange(batch.waveform.shape[1]) < batch.lengths[:, None]
+    pooled = model(batch.waveform, attention_mask=mask.long()).last_hidden_state.mean(1)
+    torch.nn.functional.cross_entropy(head(pooled), batch.labels).backward()
+    optimizer.step()
+    os._exit(0)
+
+
+TINY = {
+    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128,
+    "conv_dim": [64, 64], "conv_kernel": [400, 4], "conv_stride": [80, 4], "num_feat_extract_layers": 2,
+    "conv_bias": True, "feat_extract_norm": "layer", "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+"""As conf/backbone/wavlm_tiny.yaml, which a bare script would not read."""
+
+
+if __name__ == "__main__":
+    what, side, *rest = sys.argv[1:]
+    if what == "memory":
+        memory(side)
+    else:
+        {"ours": first_of_ours, "stock": first_of_stock}[side](Path(*rest))

@@ -1,0 +1,66 @@
+"""The stock way to train, which benchmarks compare with: transformers' own models, and numpy clip by clip."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import Tensor, nn
+
+from seenet.data.batch import Batch
+
+RATE, SECONDS = 16000, 6.0
+QUIET = {"layerdrop": 0.0, "mask_time_prob": 0.0}  # which would make steps unlike
+
+
+class Stock(nn.Module):
+    """A model of transformers as it comes."""
+
+    def __init__(self, family: str, architecture: dict, frozen: bool):
+        from seenet.backbone.speech import FAMILIES  # here: a bare script does without
+
+        super().__init__()
+        make_config, make = FAMILIES[family]
+        self.model = make(make_config(**architecture, **QUIET))
+        self.dim = self.model.config.hidden_size
+        if frozen:
+            self.model.feature_extractor._freeze_parameters()
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        samples = torch.arange(waveform.shape[1], device=waveform.device) < lengths[:, None]
+        output = self.model(waveform, attention_mask=samples.long()).last_hidden_state
+        frames = self.model._get_feat_extract_output_lengths(lengths)
+        return output, torch.arange(output.shape[1], device=waveform.device) < frames[:, None]
+
+
+def mix(clip: np.ndarray, partner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """EBM of one clip with numpy."""
+    length = rng.integers(0, len(clip) // 2 + 1)
+    start = rng.integers(0, len(clip) - length + 1)
+    begin = rng.integers(0, max(0, len(partner) - length) + 1)
+    length = min(length, len(partner))
+    scale = np.sqrt(np.mean(clip**2) / (10 ** (rng.integers(-5, 6) / 10) * np.mean(partner**2)))
+    mixed = clip.copy()
+    mixed[start : start + length] += (scale * partner[begin : begin + length]).astype(np.float32)
+    return mixed
+
+
+def read(path: Path) -> np.ndarray:
+    """The first seconds of a file at 16 kHz."""
+    rate = soundfile.info(path).samplerate
+    wave, _ = soundfile.read(path, frames=int(SECONDS * rate), dtype="float32")
+    return wave if rate == RATE else soxr.resample(wave, rate, RATE)
+
+
+def stock_batches(paths: list[Path], labels: Tensor, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """An epoch of random batches, read and mixed clip by clip."""
+    order = rng.permutation(len(paths))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        clips = [mix(read(paths[k]), read(paths[rng.integers(len(paths))]), rng) for k in chosen]
+        lengths = torch.tensor([len(clip) for clip in clips])
+        waveform = nn.utils.rnn.pad_sequence([torch.from_numpy(clip) for clip in clips], batch_first=True)
+        rows = torch.from_numpy(chosen)
+        yield Batch(waveform, lengths, labels[rows], rows, rows, rows)

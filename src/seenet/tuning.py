@@ -1,0 +1,196 @@
+"""What a job leaves to the machine (`auto`): the batch that fits a GPU, and whether compilation pays on it."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from seenet.console import say
+from seenet.data.loader import Loader
+from seenet.errors import SeenetError, reason
+from seenet.fit import FoldRun
+from seenet.folds import Fold
+from seenet.job import Job
+from seenet.runs import read_result
+
+PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
+PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made
+SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
+CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
+WORTH = 300.0  # seconds of training that are left, below which compilation is not even tried
+
+
+class _Stopwatch(lightning.Callback):
+    """Times training steps, and stops when it has seen enough."""
+
+    def __init__(self):
+        self.seconds: list[float] = []
+        self._start = 0.0
+
+    def _now(self) -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def on_train_batch_start(self, *_: object) -> None:
+        """Start the clock."""
+        self._start = self._now()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        """Note a step."""
+        self.seconds.append(self._now() - self._start)
+        trainer.should_stop = len(self.seconds) >= 3 and sum(self.seconds[1:]) > PROBE_SECONDS
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs on this machine.
+
+    Attributes:
+        train: seconds a clip and training step.
+        checkpoint: bytes of a fold's best.ckpt.
+        state: bytes of an unfinished fold's last.ckpt.
+    """
+
+    train: float
+    checkpoint: int
+    state: int
+
+    def seconds(self, job: Job, folds: Sequence[Fold]) -> float:
+        """About how long the training of some folds and a job's missing tests take.
+
+        A prediction is reckoned as a third of a step, whose way back is twice the way there.
+        """
+        trained = sum(job.plan.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in folds)
+        tested = sum(len(fold.test) for fold, _, folder in job.tests() if read_result(folder) is None)
+        return self.train * (trained + tested / 3)
+
+
+def probe(job: Job) -> Cost:
+    """Measure a few steps of a job's first missing fold; nothing of it stays.
+
+    A CPU is asked for a few clips of a batch only where the model is large, and the rest is reckoned.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = FoldRun(job, (job.untrained() or job.folds)[0], Path(folder))
+        parameters = sum(p.numel() for p in run.model.parameters())
+        trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
+        if job.plan.accelerator == "cpu" and parameters > SMALL:
+            run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
+        watch = _Stopwatch()
+        limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": 0}
+        trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
+        run.run(trainer.fit)
+        clips = run.data.batch_size
+    later = watch.seconds[len(watch.seconds) // 2 :]
+    return Cost(statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained))
+
+
+def with_compilation(job: Job) -> Job:
+    """The job with `trainer.compile=auto` settled: compiled where a few steps are faster so.
+
+    A short training is not compiled, for compiling takes a minute or more. Compilation that fails is said, and the
+    training goes on without.
+    """
+    if job.plan.compile != "auto":
+        return job
+    without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
+    left = job.untrained()
+    plain = probe(without)
+    seconds = plain.seconds(job, left)
+    if seconds < WORTH:
+        return without
+    try:
+        fused = probe(compiled)
+    except (RuntimeError, SeenetError) as error:  # no compiler here, or one that cannot, or a backbone without
+        why = reason(error)[:200]  # a compiler's are pages long
+        say(f"trainer.compile=auto: torch.compile fails here ({why}); training goes on without it")
+        return without
+    saved = seconds - fused.seconds(job, left)  # what compiling took is spent: later folds of this process find it
+    verdict = f"saves {saved:.0f} s" if saved > 0 else "does not pay"
+    say(f"trainer.compile=auto: torch.compile {verdict} of about {seconds:.0f} s")
+    return compiled if saved > 0 else without
+
+
+def with_batch_size(cfg: DictConfig) -> DictConfig:
+    """The configuration with `data.batch_size=auto` settled.
+
+    It becomes the backbone's own (`backbone.recipe.batch_size`) where that fits the GPU, else the first of its half,
+    quarter, ... that does, and `trainer.accumulate_grad_batches` makes up for it. On a CPU, whose memory gives no
+    warning, it is the backbone's own.
+
+    Raises:
+        SeenetError: the backbone has no batch size of its own, several GPUs, or not even one clip fits.
+    """
+    if cfg.data.batch_size != "auto":
+        return cfg
+    whole = OmegaConf.select(cfg, "backbone.recipe.batch_size")
+    if not isinstance(whole, int):
+        raise SeenetError("data.batch_size=auto: this backbone has no backbone.recipe.batch_size; give a number")
+    job = Job.of(_in_parts(cfg, whole, 1))
+    if job.plan.devices > 1:
+        raise SeenetError(f"data.batch_size=auto is for one GPU, and trainer.devices={job.plan.devices}; give a number")
+    if job.plan.accelerator == "cpu" or not job.untrained():
+        return job.cfg
+    chosen = fitting(cfg, whole)
+    say(
+        f"data.batch_size=auto: data.batch_size={chosen.data.batch_size} "
+        f"trainer.accumulate_grad_batches={chosen.trainer.accumulate_grad_batches}"
+    )
+    return chosen
+
+
+def _in_parts(cfg: DictConfig, whole: int, parts: int) -> DictConfig:
+    """The configuration with batches in so many parts."""
+    cfg = cfg.copy()
+    cfg.trainer.accumulate_grad_batches *= parts
+    cfg.data.batch_size = -(-whole // parts)
+    return cfg
+
+
+def fitting(cfg: DictConfig, whole: int) -> DictConfig:
+    """The configuration with batches in 1, 2, 4, ... parts: the first number of parts that leaves memory large enough.
+
+    Args:
+        cfg: the composed configuration (conf/train.yaml).
+        whole: clips an optimiser step.
+
+    Raises:
+        SeenetError: not even one clip fits.
+    """
+    parts = 1
+    while True:
+        chosen = _in_parts(cfg, whole, parts)
+        try:
+            take_longest(Job.of(chosen))
+        except SeenetError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError) or chosen.data.batch_size == 1:
+                raise
+        else:
+            return chosen
+        torch.cuda.empty_cache()  # once the error and its frames are gone, with all that they held
+        parts *= 2
+
+
+def take_longest(job: Job) -> None:
+    """Take two optimiser steps over the longest clips; the second has the optimiser's state beside it.
+
+    Raises:
+        SeenetError: from a torch.OutOfMemoryError where memory is too small.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = FoldRun(job, job.untrained()[0], Path(folder))
+        part = run.data.parts["train"]
+        longest = np.argsort(-part.lengths, kind="stable")[: run.data.batch_size].tolist()
+        batch = [(clip, clip if run.data.partner else -1) for clip in longest]
+        steps = 2 * job.plan.accumulate_grad_batches
+        run.data.train_dataloader = lambda: Loader(part, [batch] * steps, torch.device(run.model.device))
+        limits = {"max_epochs": 1, "limit_val_batches": 0, "enable_progress_bar": False}
+        run.run(job.plan.make(Path(folder), False, [], enable_checkpointing=False, **limits).fit)
