@@ -44,12 +44,13 @@ format: .venv/installed-dev  ## put the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: .venv/installed  ## what speed-ups bring, and what the trainer, preparing, a million clips and augmentation cost
+benchmark: .venv/installed  ## what speed-ups bring and leave alone; what trainer, preparing, a million clips, augmentation cost
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/quality.py
 
 wheel: .venv/installed-dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

@@ -30,7 +30,7 @@ def first_of_ours(folder: Path) -> None:
     from seenet.cli.train import main
 
     History.on_train_batch_end = lambda *_: os._exit(0)
-    sys.argv = ["seenet-train", f"output_dir={folder / 'outputs'}"]
+    sys.argv = ["seenet-train", "dataset.speakers=6", "dataset.clips=8", f"output_dir={folder / 'outputs'}"]
     main()
 
 

@@ -49,7 +49,7 @@ from seenet.paths import conf_dir
 from seenet.pooling import AttentionPooling
 from seenet.store import prepare
 
-CLIPS, PREDICTED = 512, 128
+CLIPS, PREDICTED = 448, 128
 QUANTILES = ([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], [0.58, 1.68, 2.32, 3.58, 5.77, 8.69, 34.1])
 CLASSES = ("happy", "neutral", "sad", "angry")
 LARGE = {
@@ -313,7 +313,7 @@ def child(*arguments: str) -> str:
 
 
 def first_step(folder: Path) -> Figures:
-    """From an empty process to the end of the first training step of the demo, its corpus prepared before.
+    """From an empty process to the end of the first training step, the (synthetic) corpus prepared before.
 
     Stock is a bare script without configuration, checks and files of results.
     """

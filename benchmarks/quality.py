@@ -1,0 +1,53 @@
+"""Whether the speed-ups leave what is learned alone: the demo's UA over seeds, with all of them and with none.
+
+Both train with the same settings otherwise, one after the other; that takes a quarter of an hour on two cores.
+Rounding and the order of batches differ, so single runs differ; what must not differ by more than its spread over
+seeds is the mean. The corpus is synthetic: no science.
+
+Usage: python benchmarks/quality.py [SEEDS]
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from seenet.runs import read_json
+
+SIDES = {
+    "on": (),
+    "off": ("data.bucketed=false", "backbone.attention=stock", "backbone.fast_layers=false", "optim.fused=false"),
+}
+
+
+def uas(folder: Path) -> list[float]:
+    """UA of each seed, in percent: the mean over its folds."""
+    folds: dict[int, list[float]] = defaultdict(list)
+    for path in folder.glob("*/fold*/*/result.json"):
+        result = read_json(path)
+        folds[result["seed"]].append(100 * result["metrics"]["ua"])
+    return [statistics.mean(folds[seed]) for seed in sorted(folds)]
+
+
+def main(seeds: int) -> None:
+    figures: dict[str, object] = {"benchmark": "quality", "seeds": seeds}
+    means = {}
+    with tempfile.TemporaryDirectory() as place:
+        for side, settings in SIDES.items():
+            command = [sys.executable, "-m", "seenet.cli.train", "-m", "seed=" + ",".join(map(str, range(seeds)))]
+            subprocess.run([*command, f"output_dir={place}/{side}", "sweep.report=false", *settings], check=True)
+            found = uas(Path(place) / side)
+            means[side], spread = statistics.mean(found), statistics.stdev(found)
+            print(f"speed-ups {side}: UA {means[side]:.1f} ± {spread:.1f} % over {len(found)} seeds", flush=True)
+            figures[side] = {"ua": found, "mean": means[side], "sd": spread}
+    figures["difference"] = means["on"] - means["off"]
+    results = Path(__file__).parent / "results"
+    (results / "quality.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
