@@ -3,10 +3,10 @@
 Stock is what the original does: transformers' own models and attention, files read and EBM computed clip by clip with
 numpy in the dataset, batches in random order, no loader workers; on a GPU both sides run in bf16 autocast. Both sides
 take turns on the same clips (noise; their lengths have IEMOCAP's quantiles, cropped at 6 s). The figures that count
-are the ratios: the median over turns of stock's time by ours. `cpu` takes about five minutes on two quiet cores; `gpu`
-measures the large models. Matrix speed reached (MFU): the products that torch's FlopCounterMode counts in a step of
-transformers' own model (matrix products and convolutions alone), by the time of a step, by the speed of a large matrix
-product measured beside it (float32 on a CPU, bf16 on a GPU).
+are the ratios: the median over turns of stock's time by ours. `cpu` takes five to seven minutes on two shared cores;
+`gpu` measures the large models. Matrix speed reached (MFU): the products that torch's FlopCounterMode counts in a step
+of transformers' own model (matrix products and convolutions alone), by the time of a step, by the speed of a large
+matrix product measured beside it (float32 on a CPU, bf16 on a GPU).
 
 Usage: python benchmarks/speed.py [cpu | gpu]
 """
