@@ -63,6 +63,8 @@ def test_cfg_job_is_yaml_with_the_choices_on_top(seenet_train):
         (["dataset=ravdess", "dataset.root=/nowhere"], ["/nowhere"]),
         (["seed=x"], ["seed=x"]),
         (["data.batch_size"], ["data.batch_size"]),
+        (["data.batch_size=foo"], ["data.batch_size=foo", "whole number", "auto"]),
+        (["noise=null"], ["noise=null", "expected one of", "clean"]),
     ],
 )
 def test_a_mistake_is_one_line(seenet_train, arguments: list[str], words: list[str]):

@@ -40,7 +40,7 @@ def _expected(kind: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_expected(k) for k in typing.get_args(kind))
     if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+        return ("one of " if len(typing.get_args(kind)) > 1 else "") + ", ".join(map(str, typing.get_args(kind)))
     if kind is type(None):
         return "null"
     if origin in (list, tuple, Sequence):

@@ -65,6 +65,8 @@ class Job:
         """
         if not isinstance(cfg.seed, int) or cfg.seed < 0:
             raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
+        if not isinstance(cfg.data.batch_size, int) or cfg.data.batch_size < 1:
+            raise SeenetError(f"data.batch_size={cfg.data.batch_size}: expected a whole number, 1 or more, or auto")
         weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
         from seenet.augment.chain import (

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -36,6 +37,16 @@ WANTS_TRACEBACK = os.environ.get(_ASKED, os.environ.get("HYDRA_FULL_ERROR")) == 
 def choices(group: str) -> str:
     """The shipped choices of a configuration group."""
     return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml")))
+
+
+def _refuse_numbers(groups: Sequence[str]) -> None:
+    """Raise a SeenetError for a group set to null, a number or a truth value, where Hydra has a traceback."""
+    for word in sys.argv[1:]:
+        group, _, choice = word.partition("=")
+        if group in groups and choice:
+            value = OverridesParser.create().parse_override(word).value()
+            if value is None or isinstance(value, bool | int | float):
+                raise SeenetError(f"{word}: expected one of {choices(group)}")
 
 
 def _choices_in_help(group: str) -> str:
@@ -115,6 +126,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     os.environ[_ASKED] = str(int(WANTS_TRACEBACK))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them its own way
     try:
+        _refuse_numbers(groups)
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
     except EXPECTED as error:
         if WANTS_TRACEBACK:
