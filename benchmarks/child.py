@@ -1,8 +1,9 @@
 """One side of a comparison in a process of its own; benchmarks/speed.py starts it.
 
-Usage: python benchmarks/child.py memory SIDE | first SIDE FOLDER
+Usage: python benchmarks/child.py memory SIDE DEVICE CLIPS | first SIDE FOLDER
 """
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -11,14 +12,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
-def memory(side: str) -> None:
-    """Take two steps and print the process' peak memory, in GiB."""
+def memory(side: str, kind: str, clips: int) -> None:
+    """Take two steps and print the peak in GiB, of the process' memory or the GPU's; inf where it does not suffice."""
     import torch
-    from speed import full_batch, sides, tiny
+    from speed import full_batch, model, sides
 
-    trainer = sides("wavlm", tiny("wavlm"), False, torch.device("cpu"))[side]
-    for _ in range(2):
-        trainer.step(full_batch(trainer.device))
+    trainer = sides("wavlm", *model("wavlm", kind), torch.device(kind))[side]  # and the other side is gone
+    batch = full_batch(trainer.device, clips)
+    if kind == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        for _ in range(2):
+            trainer.step(batch)
+    except torch.OutOfMemoryError:
+        print(math.inf)
+        return
+    if kind == "cuda":
+        print(torch.cuda.max_memory_allocated() / 2**30)
+        return
     status = Path("/proc/self/status").read_text(encoding="utf-8").split("\n")
     kilobytes = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     print(kilobytes / 2**20)
@@ -66,6 +77,6 @@ TINY = {
 if __name__ == "__main__":
     what, side, *rest = sys.argv[1:]
     if what == "memory":
-        memory(side)
+        memory(side, rest[0], int(rest[1]))
     else:
         {"ours": first_of_ours, "stock": first_of_stock}[side](Path(*rest))

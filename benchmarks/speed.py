@@ -13,6 +13,7 @@ Usage: python benchmarks/speed.py [cpu | gpu]
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -22,6 +23,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as seenet-train does, for both sides
@@ -49,7 +51,9 @@ from seenet.paths import conf_dir
 from seenet.pooling import AttentionPooling
 from seenet.store import prepare
 
-CLIPS, PREDICTED = 320, 64
+CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus
+PREDICTED = {"cpu": 64, "cuda": 512}  # of these
+ROUNDS = {"cpu": 3, "cuda": 10}  # of steps
 QUANTILES = ([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], [0.58, 1.68, 2.32, 3.58, 5.77, 8.69, 34.1])
 CLASSES = ("happy", "neutral", "sad", "angry")
 LARGE = {
@@ -126,9 +130,9 @@ def in_turn(
 class Corpus:
     """Clips of noise of IEMOCAP's lengths, as files and as a part of the store."""
 
-    def __init__(self, folder: Path, rate: int):
+    def __init__(self, folder: Path, rate: int, clips: int):
         rng = np.random.default_rng(0)
-        lengths = np.interp((np.arange(CLIPS) + 0.5) / CLIPS, *QUANTILES)
+        lengths = np.interp((np.arange(clips) + 0.5) / clips, *QUANTILES)
         os.environ["SEENET_CACHE"] = str(folder / "cache")
         rows = []
         folder.mkdir()
@@ -138,7 +142,7 @@ class Corpus:
             rows.append(Utterance(str(k), f"{k}.wav", CLASSES[k % 4], speaker=f"s{k % 10}"))
         manifest = Manifest(f"bench{rate}", folder, rows)
         self.paths = [folder / row.path for row in rows]
-        self.part = Part(manifest, prepare(manifest, SECONDS), np.arange(CLIPS), CLASSES)
+        self.part = Part(manifest, prepare(manifest, SECONDS), np.arange(clips), CLASSES)
 
 
 def sides(family: str, architecture: dict, frozen: bool, device: torch.device) -> Sides:
@@ -152,37 +156,39 @@ def sides(family: str, architecture: dict, frozen: bool, device: torch.device) -
     return {"stock": stock, "ours": Trainer(ours, True, device)}
 
 
-def tiny(family: str) -> dict:
-    """What conf/backbone says of the tiny model of a family."""
+def model(family: str, kind: str) -> tuple[dict, bool]:
+    """The architecture that a kind of device takes, and whether its feature encoder is frozen.
+
+    A GPU's is the large one, its encoder frozen as in the paper; a CPU's is what conf/backbone says of the tiny one.
+    """
+    if kind == "cuda":
+        return LARGE, True
     name = family.removesuffix("-audio")
-    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "backbone" / f"{name}_tiny.yaml").architecture)
+    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "backbone" / f"{name}_tiny.yaml").architecture), False
 
 
-def full_batch(device: torch.device, clips: int = 64) -> Batch:
+def full_batch(device: torch.device, clips: int) -> Batch:
     size = int(SECONDS * RATE)
     zeros = torch.zeros(clips, dtype=torch.long)
     waveform = 0.1 * torch.randn(clips, size, generator=torch.Generator().manual_seed(0))
     return Batch(waveform, torch.full((clips,), size), torch.arange(clips) % 4, zeros, zeros, zeros).to(device)
 
 
-def steps(family: str, sides: Sides, rounds: int, clips: int = 64) -> Figures:
+def steps(name: str, sides: Sides, clips: int) -> Figures:
     """Training steps of so many clips of 6 s, and the share of the device's matrix speed that they reach."""
     device = sides["ours"].device
     batch = full_batch(device, clips)
-    figures = in_turn(lambda: sides["stock"].step(batch), lambda: sides["ours"].step(batch), device, rounds)
-    if device.type == "cuda":
-        for side, trainer in sides.items():
-            torch.cuda.reset_peak_memory_stats()
-            trainer.step(batch)
-            figures[f"{side}_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    figures = in_turn(
+        lambda: sides["stock"].step(batch), lambda: sides["ours"].step(batch), device, ROUNDS[device.type]
+    )
     with FlopCounterMode(display=False) as counter:
         sides["stock"].step(batch)
     operations, ceiling = counter.get_total_flops(), matrix_speed(device)
-    figures |= {"operations": operations, "ceiling_gflops": ceiling / 1e9}
+    figures |= {"clips": clips, "operations": operations, "ceiling_gflops": ceiling / 1e9}
     for side in sides:
         figures[f"{side}_mfu"] = operations / (figures[f"{side}_ms"] / 1000) / ceiling
     print(
-        f"step of {clips} x 6 s, {family}: stock takes {figures['ratio']:.2f} x our time; MFU "
+        f"step of {clips} x 6 s, {name}: stock takes {figures['ratio']:.2f} x our time; MFU "
         f"{100 * figures['stock_mfu']:.0f} and {100 * figures['ours_mfu']:.0f} % of {ceiling / 1e9:.0f} GFLOP/s",
         flush=True,
     )
@@ -225,7 +231,7 @@ def sampled_epoch(name: str, sides: Sides, corpus: Corpus, batch_size: int, samp
         trainer.step(full_batch(device, 1))
         start = clock(device)
         drawn = sorted(_batches(side, corpus, batch_size, 0, device), key=lambda batch: batch.waveform.numel())
-        making = (clock(device) - start) / CLIPS
+        making = (clock(device) - start) / len(corpus.paths)
         chosen[side] = [drawn[round((k + 0.5) * len(drawn) / sample - 0.5)] for k in range(sample)]
         clips[side] = sum(map(len, chosen[side]))
         times[side] = making * clips[side]
@@ -240,16 +246,15 @@ def sampled_epoch(name: str, sides: Sides, corpus: Corpus, batch_size: int, samp
     return {"ratio": each["stock"] / each["ours"], **{f"{side}_ms_a_clip": 1000 * s for side, s in each.items()}}
 
 
-def data_path(folder: Path) -> Figures:
+def data_path(corpus: Corpus) -> Figures:
     """An epoch's batches from 48 kHz files, against the store."""
-    corpus = Corpus(folder, 48000)
 
     def ours() -> None:
         for items in TrainBatches(corpus.part.labels, corpus.part.lengths, 64, False, None, 0):
             corpus.part.__getitems__(items)
 
     def stock() -> None:
-        for start in range(0, CLIPS, 64):
+        for start in range(0, len(corpus.paths), 64):
             clips = [torch.from_numpy(read(path)) for path in corpus.paths[start : start + 64]]
             nn.utils.rnn.pad_sequence(clips, batch_first=True)
 
@@ -258,35 +263,32 @@ def data_path(folder: Path) -> Figures:
     return figures
 
 
-def ebm(trainer: Trainer) -> Figures:
-    """64 clips of 6 s on the device, against numpy; and as a share of a training step of 64 x 6 s."""
-    device = trainer.device
-    generator, size = torch.Generator().manual_seed(0), int(SECONDS * RATE)
-    clips, partners = (0.1 * torch.randn(64, size, generator=generator) for _ in range(2))
-    lengths, zeros = torch.full((64,), size), torch.zeros(64, dtype=torch.long)
-    batch = Batch(clips, lengths, zeros, zeros, zeros, zeros, partners, lengths).to(device)
-    arrays = list(zip(clips.numpy(), partners.numpy(), strict=True))
+def ebm(trainer: Trainer, clips: int) -> Figures:
+    """Clips of 6 s on the device, against numpy; and as a share of a training step of as many."""
+    device, step = trainer.device, full_batch(trainer.device, clips)
+    batch = replace(step, partner=step.waveform.flip(0), partner_lengths=step.lengths)
+    arrays = list(zip(batch.waveform.cpu().numpy(), batch.partner.cpu().numpy(), strict=True))
     rng, here, ours = np.random.default_rng(0), torch.Generator(device).manual_seed(0), EnergyBasedMixup()
     figures = in_turn(lambda: [mix(*pair, rng) for pair in arrays], lambda: ours(batch, here), device, 9)
-    step = full_batch(device)
     share = 1 / in_turn(lambda: trainer.step(step), lambda: ours(batch, here), device, 3)["ratio"]
     print(f"EBM: numpy takes {figures['ratio']:.1f} x our time, which is {100 * share:.2f} % of a step", flush=True)
     return {**figures, "share_of_step": share}
 
 
-def prediction(family: str, ours: Trainer, architecture: dict, corpus: Corpus, folder: Path) -> Figures:
+def prediction(ours: Trainer, corpus: Corpus) -> Figures:
     """Clips to probabilities, against transformers' audio-classification pipeline at the better of two batch sizes.
 
     Both begin at 16 kHz: the pipeline at files that soundfile reads, ours at the store.
     """
-    device, config = ours.device, FAMILIES[family][0](**architecture, **QUIET, num_labels=4)
+    device = ours.device
+    config = transformers.WavLMConfig(**model("wavlm", device.type)[0], **QUIET, num_labels=4)
     pipe = transformers.pipeline(
         "audio-classification",
         model=transformers.WavLMForSequenceClassification(config),
         feature_extractor=transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True),
         device=device,
     )
-    paths = corpus.paths[:PREDICTED]
+    paths = corpus.paths[: PREDICTED[device.type]]
 
     def stock(batch_size: int) -> None:
         clips = ({"raw": read(path), "sampling_rate": RATE} for path in paths)
@@ -295,7 +297,7 @@ def prediction(family: str, ours: Trainer, architecture: dict, corpus: Corpus, f
 
     def predict() -> None:
         with torch.inference_mode():
-            for items in EvaluationBatches(corpus.part.lengths[:PREDICTED], 16):
+            for items in EvaluationBatches(corpus.part.lengths[: len(paths)], 16):
                 ours.logits(corpus.part.__getitems__(items).to(device))[0].softmax(1).tolist()
 
     ours.model.eval()
@@ -303,7 +305,7 @@ def prediction(family: str, ours: Trainer, architecture: dict, corpus: Corpus, f
     ours.model.train()
     best = min(each, key=lambda size: each[size]["stock_ms"])
     print(f"prediction: the pipeline (batches of {best}) takes {each[best]['ratio']:.2f} x our time", flush=True)
-    return {**each[best], "stock_batch_size": best, "clips": PREDICTED}
+    return {**each[best], "stock_batch_size": best, "clips": len(paths)}
 
 
 def child(*arguments: str) -> str:
@@ -330,12 +332,15 @@ def first_step(folder: Path) -> Figures:
     return figures
 
 
-def memory() -> Figures:
-    """Peak memory of a process that takes two steps of 64 x 6 s on the CPU with a tiny model."""
-    found = {side: float(child("memory", side)) for side in ("stock", "ours")}
+def memory(device: torch.device) -> Figures:
+    """Peak memory of a process that takes two steps of 64 x 6 s, or of as many clips as fit the device both ways."""
+    clips, found = 128, {"stock": math.inf}
+    while math.inf in found.values():
+        clips //= 2
+        found = {side: float(child("memory", side, device.type, str(clips))) for side in ("stock", "ours")}
     ratio = found["stock"] / found["ours"]
-    print(f"peak memory: stock takes {ratio:.2f} x ours, {found['ours']:.2f} GiB", flush=True)
-    return {"ratio": ratio, **{f"{side}_peak_gib": gib for side, gib in found.items()}}
+    print(f"peak memory, {clips} x 6 s: stock takes {ratio:.2f} x ours, {found['ours']:.2f} GiB", flush=True)
+    return {"ratio": ratio, "clips": clips, **{f"{side}_peak_gib": gib for side, gib in found.items()}}
 
 
 def main(setting: str) -> dict[str, object]:
@@ -345,25 +350,29 @@ def main(setting: str) -> dict[str, object]:
         "benchmark": "speed", "setting": setting, "machine": machine, "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }  # fmt: skip
+    size = "large" if setting == "gpu" else "tiny"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures["data_path"] = data_path(folder / "48000")
-        corpus = Corpus(folder / "16000", RATE)
-        if setting == "gpu":
-            models = {family: (LARGE, True, 64, 10) for family in FAMILIES}
-        else:
-            models = {family: (tiny(family), False, 64 if family == "wavlm" else 16, 3) for family in FAMILIES}
-        for family, (architecture, frozen, clips, rounds) in models.items():
-            pair = sides(family, architecture, frozen, device)
-            figures[f"step_{family}"] = steps(family, pair, rounds, clips)
+        figures["data_path"] = data_path(Corpus(folder / "48000", 48000, CLIPS[device.type]))
+        corpus = Corpus(folder / "16000", RATE, CLIPS[device.type])
+        figures["memory"] = memory(device)  # before this process takes any of a GPU's
+        clips = figures["memory"]["clips"]
+        for family in FAMILIES:
+            pair = sides(family, *model(family, device.type), device)
+            few = 16 if setting == "cpu" and family != "wavlm" else clips
+            figures[f"step_{family}"] = steps(f"{family} {size}", pair, few)
             if family == "wavlm":
-                figures["ebm"] = ebm(pair["ours"])
-                figures["epoch"] = epochs("WavLM large" if setting == "gpu" else "wavlm_tiny", pair, corpus, 64, 3)
-                figures["prediction"] = prediction(family, pair["ours"], architecture, corpus, folder)
+                figures["ebm"] = ebm(pair["ours"], clips)
+                figures["epoch"] = epochs(f"wavlm {size}", pair, corpus, clips, 3)
+                figures["prediction"] = prediction(pair["ours"], corpus)
+                if setting == "gpu":
+                    pair["ours"].model["backbone"].compile_layers()
+                    figures["step_wavlm_compiled"] = steps("wavlm large, compiled", pair, clips)
+                    figures["epoch_compiled"] = epochs("wavlm large, compiled", pair, corpus, clips, 3)
+            del pair  # or the next would find less memory
         if setting == "cpu":
             base = sides("wavlm", {}, True, device)
-            figures["epoch_base"] = sampled_epoch("wavlm_base's widths", base, corpus, 8, 2)
-            figures["memory"] = memory()
+            figures["epoch_base"] = sampled_epoch("wavlm base", base, corpus, 8, 2)
             figures["first_step"] = first_step(folder / "demo")
     return figures
 
@@ -372,7 +381,10 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", message=".*mismatched key_padding_mask.*")  # stock's own
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("setting", nargs="?", default="cpu", choices=("cpu", "gpu"))
-    figures = main(parser.parse_args().setting)
+    setting = parser.parse_args().setting
+    if setting == "gpu" and not torch.cuda.is_available():
+        parser.error("gpu: torch finds no GPU here")
+    figures = main(setting)
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
     (results / f"speed_{figures['setting']}.json").write_text(json.dumps(figures, indent=2) + "\n")

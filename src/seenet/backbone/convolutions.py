@@ -13,7 +13,9 @@ from transformers.activations import GELUActivation
 
 from seenet.backbone.lengths import LengthAwareGroupNorm
 
-CHUNK = 4  # clips that go through a frozen feature encoder at once: its first layers make much of little
+CPU_CHUNK, GPU_CHUNK = 4, 16
+"""Clips that go through a frozen feature encoder at once, whose first layers make much of little: few for a CPU's
+caches, more to keep a GPU busy."""
 LONG = 64  # frames from which a kernel is worth a Fourier transform
 
 
@@ -52,10 +54,15 @@ class TimeFirst:
 
     conv_layers: nn.ModuleList
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As torch's, for what a share of the clips goes through; the graph of all shares would grow with the batch."""
+        self._features = torch.compile(self._features, *args, **kwargs)
+
     def forward(self, input_values: Tensor) -> Tensor:
         """Features of waveforms. Shapes (batch, samples) and (batch, channels, frames)."""
         frozen = not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()))
-        size = CHUNK if frozen else len(input_values)
+        chunk = CPU_CHUNK if input_values.device.type == "cpu" else GPU_CHUNK
+        size = chunk if frozen else len(input_values)
         norm = getattr(self.conv_layers[0], "layer_norm", None)
         lengths = norm.lengths if isinstance(norm, LengthAwareGroupNorm) else torch.zeros(len(input_values))
         parts = zip(input_values.split(size), lengths.split(size), strict=True)

@@ -1,0 +1,48 @@
+"""The benchmark of speed compares equals, and is ready for a GPU whose memory is too small for stock."""
+
+import importlib
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    monkeypatch.setenv("SEENET_CACHE", "")  # which it changes
+    return importlib.import_module("speed")
+
+
+@pytest.mark.filterwarnings("ignore:.*mismatched key_padding_mask.*")
+def test_both_sides_are_the_same_function(speed: ModuleType):
+    pair = speed.sides("wavlm", *speed.model("wavlm", "cpu"), CPU)
+    pair["ours"].model["pooling"].load_state_dict(pair["stock"].model["pooling"].state_dict())
+    pair["ours"].model["head"].load_state_dict(pair["stock"].model["head"].state_dict())
+    batch = speed.full_batch(CPU, 2)
+    batch.lengths[1] //= 2
+    batch.waveform[1, batch.lengths[1] :] = 0
+    logits = [trainer.logits(batch)[0] for trainer in pair.values() if trainer.model.eval()]
+    torch.testing.assert_close(*logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*mismatched key_padding_mask.*")
+def test_an_epoch_of_both_sides_is_timed(speed: ModuleType, tmp_path: Path):
+    corpus = speed.Corpus(tmp_path / "clips", speed.RATE, 8)
+    for side in ("stock", "ours"):
+        clips = sum(map(len, speed._batches(side, corpus, 4, 0, CPU)))
+        assert clips == len(corpus.paths)
+    figures = speed.epochs("tiny", speed.sides("wavlm", *speed.model("wavlm", "cpu"), CPU), corpus, 4, 1)
+    assert figures["ratio"] == pytest.approx(figures["stock_ms"] / figures["ours_ms"])
+
+
+def test_memory_is_compared_where_both_fit(speed: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        speed, "child", lambda _, side, kind, clips: str(math.inf if side == "stock" and clips == "64" else int(clips))
+    )
+    figures = speed.memory(CPU)
+    assert (figures["clips"], figures["ratio"]) == (32, 1.0)
