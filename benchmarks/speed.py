@@ -45,6 +45,7 @@ from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
+from seenet.data.loader import Loader
 from seenet.data.sampler import EvaluationBatches, TrainBatches
 from seenet.manifest import Manifest, Utterance
 from seenet.paths import conf_dir
@@ -68,8 +69,8 @@ def our_batches(part: Part, batch_size: int, epoch: int, device: torch.device) -
     batches = TrainBatches(part.labels, part.lengths, batch_size, False, "uniform", 0)
     batches.set_epoch(epoch)
     generator, ebm = torch.Generator(device).manual_seed(epoch), EnergyBasedMixup()
-    for items in batches:
-        yield ebm(part.__getitems__(items).to(device), generator)
+    for batch in Loader(part, batches, device):
+        yield ebm(batch, generator)
 
 
 class Trainer:
