@@ -345,12 +345,17 @@ def test_a_full_gpu_is_one_line(run, monkeypatch: pytest.MonkeyPatch):
         run("fold=0", "data.batch_size=1")
 
 
-def test_fused_optimisers_cannot_clip_what_fp16_scales(config):
-    plan = SimpleNamespace(precision="16-mixed", gradient_clip_val=1.0)
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+def test_fused_optimisers_cannot_clip_in_mixed_precision(config, precision: str):
+    plan = SimpleNamespace(precision=precision, gradient_clip_val=1.0)
     with pytest.raises(SeenetError, match=r"take optim\.fused=false"):
         _optimizer(config().optim, plan)
     _optimizer(config("optim.fused=false").optim, plan)
-    _optimizer(config().optim, SimpleNamespace(precision="bf16-mixed", gradient_clip_val=1.0))
+
+
+@pytest.mark.parametrize("settings", [("trainer.precision=bf16-mixed", "optim.fused=false"), ()])
+def test_gradients_are_clipped(run, settings: tuple[str, ...]):
+    run("fold=0", "trainer.max_epochs=1", "trainer.gradient_clip_val=1.0", *settings)
 
 
 def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys):

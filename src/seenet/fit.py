@@ -51,10 +51,10 @@ MISTAKES = 8
 
 def _optimizer(node: DictConfig, plan: TrainerPlan) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
     """What makes the optimiser, tried once on one number so that a wrong setting is found before training."""
-    if node.get("fused") and plan.precision == "16-mixed" and plan.gradient_clip_val is not None:
+    if node.get("fused") and plan.precision != "32-true" and plan.gradient_clip_val is not None:
         raise SeenetError(
-            f"optim.fused=true undoes the scaling of trainer.precision=16-mixed too late for "
-            f"trainer.gradient_clip_val={plan.gradient_clip_val}: take optim.fused=false"
+            f"trainer.gradient_clip_val={plan.gradient_clip_val}: Lightning clips no gradients of a fused optimiser in "
+            f"trainer.precision={plan.precision}; take optim.fused=false"
         )
     make = build(node, "optim")
     try:

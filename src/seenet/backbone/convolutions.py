@@ -54,10 +54,6 @@ class TimeFirst:
 
     conv_layers: nn.ModuleList
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As torch's, for what a share of the clips goes through; the graph of all shares would grow with the batch."""
-        self._features = torch.compile(self._features, *args, **kwargs)
-
     def forward(self, input_values: Tensor) -> Tensor:
         """Features of waveforms. Shapes (batch, samples) and (batch, channels, frames)."""
         frozen = not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()))

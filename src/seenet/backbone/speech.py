@@ -108,9 +108,12 @@ class SpeechBackbone(nn.Module):
             self.model.requires_grad_(False)
 
     def compile_layers(self) -> None:
-        """Let torch.compile fuse each transformer layer and the feature encoder, once for clips of all lengths."""
-        for module in (self.model.feature_extractor, *self.model.encoder.layers):
-            module.compile(dynamic=True)
+        """Let torch.compile fuse each transformer layer, once for clips of all lengths.
+
+        The feature encoder stays as it is: its strided views cannot be traced.
+        """
+        for layer in self.model.encoder.layers:
+            layer.compile(dynamic=True)
 
     def train(self, mode: bool = True) -> "SpeechBackbone":
         """Training mode for what is trained; a frozen model stays in evaluation mode."""
