@@ -354,8 +354,11 @@ def test_fused_optimisers_cannot_clip_in_mixed_precision(config, precision: str)
 
 
 @pytest.mark.parametrize("settings", [("trainer.precision=bf16-mixed", "optim.fused=false"), ()])
-def test_gradients_are_clipped(run, settings: tuple[str, ...]):
-    run("fold=0", "trainer.max_epochs=1", "trainer.gradient_clip_val=1.0", *settings)
+def test_gradients_are_clipped(run, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]):
+    norms, clip = [], torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda p, norm: (norms.append(norm), clip(p, norm)))
+    run("fold=0", "trainer.max_epochs=1", "trainer.gradient_clip_val=0.5", *settings)
+    assert set(norms) == {0.5}
 
 
 def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys):
