@@ -1,15 +1,18 @@
 """Fast forms of a backbone's layers compute what transformers' own do."""
 
 import copy
+from unittest import mock
 
 import pytest
 import torch
 import transformers
 from torch.nn import functional as F
 
+from seenet.backbone import attention
 from seenet.backbone.attention import SHARE, InShares, attend
-from seenet.backbone.convolutions import LONG, use_convolutions
+from seenet.backbone.convolutions import LONG, time_convolution, use_convolutions
 from seenet.backbone.dropout import LEVELS, drop
+from seenet.backbone.lengths import LengthAwareGroupNorm
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights
 
@@ -92,23 +95,47 @@ def test_a_batch_in_many_shares(monkeypatch: pytest.MonkeyPatch):
     assert_alike(backbone().double(), backbone(**STOCK).double(), 1e-11, 1e-10)
 
 
+@torch.no_grad()
+def test_the_norm_over_valid_frames_in_half_precision():
+    """Its statistics and differences are those of float32: what comes out is rounded once."""
+    norm = LengthAwareGroupNorm(8, 8)
+    hidden = 3 + torch.randn(5, 4000, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    exact = norm.time_first(hidden.double(), LENGTHS)
+    torch.testing.assert_close(norm.time_first(hidden, LENGTHS), exact.bfloat16(), atol=1e-5, rtol=2**-7)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile.*")
-def test_flex_attention(family: str):
-    """Forward alone: torch has no way back through it on a CPU."""
+def test_flex_attention(family: str, monkeypatch: pytest.MonkeyPatch):
+    """Forward alone: torch has no way back through it on a CPU, where training takes another form."""
+    monkeypatch.setattr(attention, "_flex", mock.Mock(side_effect=attention._flex))
     with torch.no_grad():
         ours, mask = backbone(family, attention="flex").eval()(waveform(), LENGTHS)
         theirs, _ = backbone(family, **STOCK).eval()(waveform(), LENGTHS)
     torch.testing.assert_close(ours[mask], theirs[mask], atol=1e-5, rtol=0)
+    assert attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
+    assert_alike(backbone(family, attention="flex").train(), backbone(family, **STOCK).train(), 1e-5, 1e-4)
+    assert attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frames_are_padded_to_a_multiple_on_a_gpu(family: str, monkeypatch: pytest.MonkeyPatch):
+    plain = backbone(family).train()
+    size = plain(waveform(), LENGTHS)[0].shape[1]
+    assert size % 8
+    monkeypatch.setattr("seenet.backbone.speech.FRAMES", {"cpu": 8})
+    assert backbone(family)(waveform(), LENGTHS)[0].shape[1] == size + 8 - size % 8
+    assert_alike(backbone(family).train(), backbone(family, **STOCK).train(), 1e-5, 1e-4)
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_half_precision(attention: str):
+def test_half_precision(attention: str, norm: str):
     """bfloat16 against float32: no farther than transformers' own bfloat16 is, but for a factor of chance."""
-    exact, _ = outcome(backbone(**STOCK))
+    exact, _ = outcome(backbone(norm=norm, **STOCK))
     with torch.autocast("cpu", torch.bfloat16):
-        theirs, their_slopes = outcome(backbone(**STOCK))
-        ours, slopes = outcome(backbone(attention=attention))
+        theirs, their_slopes = outcome(backbone(norm=norm, **STOCK))
+        ours, slopes = outcome(backbone(norm=norm, attention=attention))
     assert (ours.float() - exact).norm() < 1.5 * (theirs.float() - exact).norm()
     for name, slope in their_slopes.items():
         assert torch.isfinite(slopes[name]).all()
@@ -203,6 +230,15 @@ def test_attention_without_a_mask_hears_every_frame():
         torch.testing.assert_close(attend(form, query, key, value, None, 0.0), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [(10, 5), (3, 2), (2, 2), (8, 3), (5, 1), (2, 3)])
+def test_a_convolution_as_matrix_products(kernel: int, stride: int):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv1d(6, 5, kernel, stride).double()
+    for time in range(kernel, kernel + 3 * stride + 2):
+        hidden = torch.randn(3, time, 6, dtype=torch.double)
+        torch.testing.assert_close(time_convolution(hidden, conv), conv(hidden.mT).mT)
+
+
 @pytest.mark.parametrize(("kernel", "frames"), [(128, 299), (128, 20), (65, 100), (64, 1)])
 def test_the_positional_convolution_by_spectrum(kernel: int, frames: int):
     config = transformers.WavLMConfig(
@@ -219,18 +255,44 @@ def test_the_positional_convolution_by_spectrum(kernel: int, frames: int):
     assert plain.keys() == model.state_dict().keys()
 
 
+def graphs() -> int:
+    """How many torch.compile has made since it was asked to forget."""
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
 @pytest.mark.slow
-def test_compiled_layers_are_the_same_function_and_compile_once_for_all_lengths():
+@pytest.mark.parametrize("frozen", [True, False])
+def test_compiled_layers_are_the_same_function_and_compile_once_for_all_lengths(frozen: bool, monkeypatch):
+    """A frozen encoder takes the five clips in three shares of two lengths."""
+    monkeypatch.setattr("seenet.backbone.convolutions.CPU_CHUNK", 2)
     torch._dynamo.reset()
-    model, plain = backbone(attention="sdpa"), backbone(attention="sdpa")
+    torch._dynamo.utils.counters.clear()
+    settings = {"attention": "sdpa", "freeze_feature_encoder": frozen}
+    model, plain = backbone(**settings), backbone(**settings)
     model.compile_layers()
     assert_alike(model, plain, 1e-5, 1e-4)
-    torch._dynamo.utils.counters.clear()
+    encoder, layers = 1 + frozen, 2  # forms: of two clips and of one; the first layer looks up the position bias
+    assert graphs() == encoder + layers
     for samples in range(2000, 4000, 100):
         model(waveform()[:, :samples], LENGTHS.clamp(max=samples))
-    graphs = torch._dynamo.utils.counters["stats"]
-    assert graphs["unique_graphs"] <= 4
-    before, another = graphs["unique_graphs"], backbone(attention="sdpa")  # as the next fold makes one
+    assert graphs() == encoder + layers
+    another = backbone(**settings)  # as the next fold makes one
     another.compile_layers()
     another(waveform(), LENGTHS)
-    assert graphs["unique_graphs"] <= before + 1, "it finds what was compiled"
+    assert graphs() == encoder + layers, "it finds what was compiled"
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
+def test_every_arm_of_a_sweep_is_compiled(monkeypatch: pytest.MonkeyPatch):
+    """torch stops after eight forms of a layer, without an error."""
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda layer, **how: compiled(layer, backend="eager", **how))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for arm in range(1, 7):
+        before = graphs()
+        model = backbone(fast_layers=False, attention="sdpa", hidden_dropout=arm / 10)
+        model.compile_layers()
+        with torch.no_grad():
+            model.train()(waveform(), LENGTHS)
+        assert graphs() >= before + 2, f"arm {arm}"

@@ -134,8 +134,9 @@ class EmotionModel(lightning.LightningModule):
         loss, auxiliary = self.auxiliary.loss(main, pooled, batch, self._generator)
         self.metrics["fit"].update(logits, batch.labels)
         self._loss_sum += loss.detach()
-        self.losses["fit_loss"].update(loss.detach(), len(batch))
-        self.losses["fit_auxiliary"].update(auxiliary.detach(), len(batch))
+        # One value a clip: without its check for NaN, which waits for the device, MeanMetric takes no heed of weights.
+        self.losses["fit_loss"].update(loss.detach().expand(len(batch)))
+        self.losses["fit_auxiliary"].update(auxiliary.detach().expand(len(batch)))
         if batch_idx % CHECK_EVERY == 0 or self.trainer.is_last_batch:
             self._check_loss()
         return loss
@@ -155,8 +156,8 @@ class EmotionModel(lightning.LightningModule):
         """Count a batch of the part that selects the epoch."""
         probabilities = self(batch)
         self.metrics["dev"].update(probabilities, batch.labels)
-        loss = F.nll_loss(probabilities.clamp(min=1e-9).log(), batch.labels)
-        self.losses["dev_loss"].update(loss, len(batch))
+        loss = F.nll_loss(probabilities.clamp(min=1e-9).log(), batch.labels, reduction="none")
+        self.losses["dev_loss"].update(loss)
 
     def on_validation_epoch_end(self) -> None:
         """Close the figures that select the epoch."""

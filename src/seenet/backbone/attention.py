@@ -78,7 +78,7 @@ def attend(
         gate, table, pairs = (tensor.to(query.dtype) for tensor in (gated[0], *gated[1]))
     if form == "eager":
         return _in_shares(query, key, value, gate, pairs, padding, query.shape[3] ** -0.5, dropout)
-    if form == "flex" and dropout == 0:
+    if form == "flex" and dropout == 0 and not (query.requires_grad and query.device.type == "cpu"):
         return _flex(query, key, value, valid.sum(1), (gate, table) if gated else None)
     bias = torch.addcmul(padding, gate, pairs) if gated else padding
     return F.scaled_dot_product_attention(query, key, value, bias, dropout)
@@ -264,8 +264,8 @@ def use_attention(model: PreTrainedModel, form: Form) -> None:
     Args:
         model: wav2vec 2.0, HuBERT, WavLM or data2vec-audio; changed in place.
         form: `eager` writes the formula out for a few clips at a time, which a CPU does fastest; `sdpa` hands padding
-            and bias to torch's fused attention; `flex` adds them inside of FlexAttention, which knows no dropout:
-            where attention weights are dropped it is `sdpa`. `auto` is `eager` on a CPU, else `sdpa`.
+            and bias to torch's fused attention; `flex` adds them inside of FlexAttention, which knows no dropout, and
+            on a CPU no way back: there it is `sdpa`. `auto` is `eager` on a CPU, else `sdpa`.
     """
     gated = [module for module in model.modules() if isinstance(module, WavLMAttention)]
     for module in gated:

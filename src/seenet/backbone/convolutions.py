@@ -4,11 +4,13 @@ The feature encoder keeps time before channels, so that its convolutions are pla
 no copies. The positional convolution, whose kernel is 128 frames long, is a product of spectra.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers.activations import GELUActivation
 
 from seenet.backbone.lengths import LengthAwareGroupNorm
@@ -32,16 +34,15 @@ def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     batch, time, channels = hidden.shape
     frames = (time - kernel) // stride + 1
-    hidden, weight = hidden.contiguous(), conv.weight.permute(2, 1, 0)  # (kernel, channels, output channels)
+    hidden, weight = F.pad(hidden, (0, 0, 0, max(0, stride - kernel))), conv.weight.permute(2, 1, 0)
     sums = None
     for start in range(0, kernel, stride):
         part = weight[start : start + stride].flatten(0, 1)
-        # A view: each row holds what this part of the kernel sees of a frame, and rows do not overlap.
-        shape, strides = (batch, frames, len(part)), (time * channels, stride * channels, 1)
-        rows, matrix = (
-            hidden.as_strided(shape, strides, start * channels + hidden.storage_offset()),
-            part.expand(batch, -1, -1),
-        )
+        # A view: each row holds what this part of the kernel, (stride · channels, output channels), sees of a frame. A
+        # shorter last part is the end of rows that begin earlier, for the last of its own could pass the clip's end.
+        begin = max(0, min(start, kernel - stride))
+        rows = hidden[:, begin : begin + frames * stride].unflatten(1, (frames, stride)).flatten(2)
+        rows, matrix = rows[..., (start - begin) * channels :][..., : len(part)], part.expand(batch, -1, -1)
         if sums is None:
             sums = torch.bmm(rows, matrix) if conv.bias is None else torch.baddbmm(conv.bias, rows, matrix)
         else:
@@ -56,13 +57,18 @@ class TimeFirst:
 
     def forward(self, input_values: Tensor) -> Tensor:
         """Features of waveforms. Shapes (batch, samples) and (batch, channels, frames)."""
-        frozen = not (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()))
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in (input_values, *self.parameters()))
         chunk = CPU_CHUNK if input_values.device.type == "cpu" else GPU_CHUNK
-        size = chunk if frozen else len(input_values)
+        size = len(input_values) if learns else chunk
         norm = getattr(self.conv_layers[0], "layer_norm", None)
         lengths = norm.lengths if isinstance(norm, LengthAwareGroupNorm) else torch.zeros(len(input_values))
         parts = zip(input_values.split(size), lengths.split(size), strict=True)
-        return torch.cat([self._features(*part) for part in parts]).transpose(1, 2)
+        with torch.set_grad_enabled(learns):  # compiled, a frozen one is the same in training and in tests
+            return torch.cat([self._features(*part) for part in parts]).transpose(1, 2)
+
+    def compile(self, **options: Any) -> None:
+        """Compile what a share of the clips goes through; see `torch.compile`."""
+        self._features = torch.compile(self._features, **options)
 
     def _features(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Shapes (batch, samples), of the first layer's valid frames (batch,), and (batch, frames, channels)."""
@@ -105,13 +111,15 @@ class BySpectrum:
         return values.to(hidden.dtype)
 
 
-def _swap(module: nn.Module, mixin: type) -> None:
-    module.__class__ = type(mixin.__name__ + type(module).__name__, (mixin, type(module)), {})
+@cache
+def _mixed(mixin: type, base: type) -> type:
+    """One class for all models, or torch.compile would take the next fold's for another program."""
+    return type(mixin.__name__ + base.__name__, (mixin, base), {})
 
 
 def use_convolutions(model: Any) -> None:
     """Make a transformers speech model compute its convolutions in these forms; changed in place, weights stay."""
-    _swap(model.feature_extractor, TimeFirst)
+    model.feature_extractor.__class__ = _mixed(TimeFirst, type(model.feature_extractor))
     for module in model.encoder.pos_conv_embed.modules():
         if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= LONG:
-            _swap(module, BySpectrum)
+            module.__class__ = _mixed(BySpectrum, type(module))

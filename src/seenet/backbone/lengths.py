@@ -35,14 +35,15 @@ class LengthAwareGroupNorm(nn.GroupNorm):
         Returns:
             Shape (batch, frames, channels).
         """
+        kind, count = hidden.dtype, lengths[:, None]
+        hidden = hidden.to(torch.promote_types(kind, torch.float32))  # where half precision is asked for, too
         into = hidden if not hidden.requires_grad else None
         mask = valid_mask(lengths, hidden.shape[1])[..., None].to(hidden.dtype)  # (batch, frames, 1)
-        wide, count = torch.promote_types(hidden.dtype, torch.float32), lengths[:, None]
-        mean = torch.mul(hidden, mask, out=into).sum(1, dtype=wide) / count
-        centred = torch.mul(torch.sub(hidden, mean[:, None].to(hidden.dtype), out=into), mask, out=into)
-        variance = torch.linalg.vector_norm(centred, dim=1, dtype=wide).square() / count
-        scale = (self.weight * torch.rsqrt(variance + self.eps)).to(hidden.dtype)
-        return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None], out=into)
+        mean = torch.mul(hidden, mask, out=into).sum(1) / count
+        centred = torch.mul(torch.sub(hidden, mean[:, None], out=into), mask, out=into)
+        variance = torch.linalg.vector_norm(centred, dim=1).square() / count
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None].to(hidden.dtype), out=into).to(kind)
 
 
 def mind_lengths(model: nn.Module) -> Callable[[Tensor], None]:

@@ -1,5 +1,6 @@
 """wav2vec 2.0, HuBERT, WavLM and data2vec-audio, through transformers."""
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -21,6 +22,12 @@ FAMILIES = {
     "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
     "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
 }
+
+FRAMES = {"cuda": 8}
+"""Batches have a multiple of so many frames there: torch's fused attention would copy a bias of 299 in each layer."""
+
+COMPILATIONS = 1024
+"""Forms of one layer that a process compiles at most: training and test, each of every arm of a sweep."""
 
 
 class SpeechBackbone(nn.Module):
@@ -94,7 +101,9 @@ class SpeechBackbone(nn.Module):
         self.freeze, self.normalize = freeze, normalize
         self.dropout = nn.Dropout(config.final_dropout)
         self._set_lengths = mind_lengths(self.model)
+        self._frames = self.model._get_feat_extract_output_lengths  # of so many samples
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
+        self._hop = math.prod(config.conv_stride)
         if attention != "stock":
             use_attention(self.model, attention)
         if fast_layers:
@@ -108,12 +117,11 @@ class SpeechBackbone(nn.Module):
             self.model.requires_grad_(False)
 
     def compile_layers(self) -> None:
-        """Let torch.compile fuse each transformer layer, once for clips of all lengths.
-
-        The feature encoder stays as it is: its strided views cannot be traced.
-        """
-        for layer in self.model.encoder.layers:
-            layer.compile(dynamic=True)
+        """Let torch.compile fuse the feature encoder and each transformer layer, once for clips of all lengths."""
+        # All arms of a sweep share one limit, behind which torch goes on uncompiled without an error; it is 8.
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
+        for part in (self.model.feature_extractor, *self.model.encoder.layers):
+            part.compile(dynamic=True)
 
     def train(self, mode: bool = True) -> "SpeechBackbone":
         """Training mode for what is trained; a frozen model stays in evaluation mode."""
@@ -134,13 +142,15 @@ class SpeechBackbone(nn.Module):
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True where valid.
         """
         waveform = torch.where(valid_mask(lengths, waveform.shape[1]), waveform, 0)
-        waveform = pad_to(waveform, self._shortest)
+        multiple = FRAMES.get(waveform.device.type, 1)
+        count = -(-int(self._frames(max(waveform.shape[1], self._shortest))) // multiple) * multiple
+        waveform = pad_to(waveform, self._shortest + (count - 1) * self._hop)
         lengths = lengths.clamp(min=self._shortest)
         samples = valid_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalized(waveform, lengths, samples)
         self._set_lengths(lengths)
-        frames = self.model._get_feat_extract_output_lengths(lengths)
+        frames = self._frames(lengths)
         output = self.model(
             waveform, attention_mask=samples.long(), mask_time_indices=self._no_mask(waveform)
         ).last_hidden_state
@@ -149,7 +159,7 @@ class SpeechBackbone(nn.Module):
     def _no_mask(self, waveform: Tensor) -> Tensor | None:
         """An empty mask where the longest clip has no room for one: transformers would raise."""
         config = self.model.config
-        size = int(self.model._get_feat_extract_output_lengths(waveform.shape[1]))
+        size = int(self._frames(waveform.shape[1]))
         if not self.training or config.mask_time_prob == 0 or size > config.mask_time_length:
             return None
         return torch.zeros(len(waveform), size, dtype=torch.bool, device=waveform.device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,6 +17,12 @@ def _as_is(batch: Batch) -> Batch:
     return batch
 
 
+@cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    """One stream for all passes over all loaders: torch keeps memory apart for each stream."""
+    return torch.cuda.Stream(device)
+
+
 def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """Batches on a device, each made and sent by a thread while the one before is in use.
 
@@ -26,7 +33,7 @@ def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
         batches: what the thread takes; pinned where the device is a GPU, or the copy would not be at the same time.
         device: where to. On the CPU nothing is copied.
     """
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    stream = _copying(device) if device.type == "cuda" else None
 
     def following() -> Batch | None:
         with torch.cuda.stream(stream):  # and on its device, which a new thread does not know
