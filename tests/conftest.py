@@ -26,6 +26,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from omegaconf import DictConfig
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seenet.data.batch import Batch
 from seenet.paths import conf_dir
@@ -49,6 +50,17 @@ def batch_of(clips: list[torch.Tensor], partners: list[torch.Tensor] | None = No
         return batch
     partner, partner_lengths = pad(partners)
     return replace(batch, partner=partner, partner_lengths=partner_lengths)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where a computation needs a value on the host, which on a GPU waits for all that was asked before."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        waits = ("_local_scalar_dense", "equal.", "nonzero", "masked_select", "_unique")
+        assert not any(f"aten.{name}" in str(func) for name in waits), func
+        if "aten.index" in str(func) and not ("index_put" in str(func) and args[2].numel() == 1):  # that one fills
+            assert all(i is None or i.dtype != torch.bool for i in args[1]), "a mask as an index"
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,9 +9,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from scipy.stats import chisquare, kstest
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from conftest import batch_of
+from conftest import NoWaiting, batch_of
 from seenet.augment import ebm, gaussian_snr, mixup, pitch, speed
 from seenet.augment.base import integers
 from seenet.augment.chain import Chain, build_augmentation
@@ -287,17 +286,6 @@ def test_silence_stays_silence(augmentation):
 
 
 WINDOW = torch.hann_window(64)
-
-
-class NoWaiting(TorchDispatchMode):
-    """Fails where a computation needs a value on the host, which on a GPU waits for all that was asked before."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        waits = ("_local_scalar_dense", "equal.", "nonzero", "masked_select", "_unique")
-        assert not any(f"aten.{name}" in str(func) for name in waits), func
-        if "aten.index" in str(func):
-            assert all(i is None or i.dtype != torch.bool for i in args[1]), "a mask as an index"
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)

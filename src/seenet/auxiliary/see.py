@@ -81,8 +81,8 @@ class SoftEmotionExperts(AuxiliaryTask):
         logits = self.logits(embeddings)  # (batch, classes)
         rows = torch.arange(len(labels), device=labels.device)
         each = F.softplus(-logits[rows, labels]) + F.softplus(logits[negatives, labels])
-        counts = F.one_hot(labels, self.num_classes).sum(0)  # (classes,)
-        total = (each / (2 * counts[labels])).sum()
+        counts = (labels[:, None] == labels).sum(0)  # of each clip's class; (batch,)
+        total = (each / (2 * counts)).sum()
         return torch.where((labels != labels[0]).any(), total, 0.0)
 
     def loss(

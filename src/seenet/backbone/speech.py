@@ -1,7 +1,7 @@
 """wav2vec 2.0, HuBERT, WavLM and data2vec-audio, through transformers."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import transformers
@@ -22,6 +22,8 @@ FAMILIES = {
     "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
     "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
 }
+
+Count = TypeVar("Count", int, Tensor)
 
 FRAMES = {"cuda": 8}
 """Batches have a multiple of so many frames there: torch's fused attention would copy a bias of 299 in each layer."""
@@ -101,7 +103,6 @@ class SpeechBackbone(nn.Module):
         self.freeze, self.normalize = freeze, normalize
         self.dropout = nn.Dropout(config.final_dropout)
         self._set_lengths = mind_lengths(self.model)
-        self._frames = self.model._get_feat_extract_output_lengths  # of so many samples
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
         self._hop = math.prod(config.conv_stride)
         if attention != "stock":
@@ -143,7 +144,7 @@ class SpeechBackbone(nn.Module):
         """
         waveform = torch.where(valid_mask(lengths, waveform.shape[1]), waveform, 0)
         multiple = FRAMES.get(waveform.device.type, 1)
-        count = -(-int(self._frames(max(waveform.shape[1], self._shortest))) // multiple) * multiple
+        count = -(-self._frames(max(waveform.shape[1], self._shortest)) // multiple) * multiple
         waveform = pad_to(waveform, self._shortest + (count - 1) * self._hop)
         lengths = lengths.clamp(min=self._shortest)
         samples = valid_mask(lengths, waveform.shape[1])
@@ -156,10 +157,14 @@ class SpeechBackbone(nn.Module):
         ).last_hidden_state
         return self.dropout(output), valid_mask(frames, output.shape[1])
 
+    def _frames(self, samples: Count) -> Count:
+        """How many frames a clip of so many samples has; at least the receptive field of one."""
+        return (samples - self._shortest) // self._hop + 1
+
     def _no_mask(self, waveform: Tensor) -> Tensor | None:
         """An empty mask where the longest clip has no room for one: transformers would raise."""
         config = self.model.config
-        size = int(self._frames(waveform.shape[1]))
+        size = self._frames(waveform.shape[1])
         if not self.training or config.mask_time_prob == 0 or size > config.mask_time_length:
             return None
         return torch.zeros(len(waveform), size, dtype=torch.bool, device=waveform.device)

@@ -1,0 +1,61 @@
+"""The model as Lightning steps through it: nothing waits for the device, and an epoch's losses are means over clips."""
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import SMALL, NoWaiting, batch_of
+from seenet.auxiliary.see import SoftEmotionExperts
+from seenet.backbone.speech import SpeechBackbone
+from seenet.backbone.weights import Weights
+from seenet.data.batch import Batch
+from seenet.module import EmotionModel
+from seenet.pooling import AttentionPooling
+from seenet.training import train
+
+TINY = {
+    **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},
+    **{"conv_dim": [24, 24], "conv_kernel": [10, 3], "conv_stride": [5, 2], "num_feat_extract_layers": 2},
+    **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 4},
+}
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm", "data2vec-audio"])
+def test_a_training_step_does_not_wait_for_the_device(family: str):
+    """But for the loss, which is looked at now and then."""
+    backbone = SpeechBackbone(
+        family, Weights(None), attention="sdpa", layerdrop=0.0, mask_time_prob=0.0, architecture=TINY
+    )
+    experts = SoftEmotionExperts(backbone.dim, 4, train=None)
+    model = EmotionModel(backbone, AttentionPooling(backbone.dim), experts, torch.optim.SGD, "abcd", 0).train()
+    model.trainer = SimpleNamespace(is_last_batch=False)
+    model.on_train_start()
+    batch = batch_of([torch.randn(samples) for samples in (4000, 2900, 1700, 700)])
+    with NoWaiting():
+        model.training_step(batch, 1).backward()
+    with pytest.raises(AssertionError), NoWaiting():
+        model.training_step(batch, 0)
+
+
+def test_losses_of_an_epoch_are_means_over_clips(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whatever the batches: the last ones of these parts are smaller."""
+    seen, step = [], EmotionModel.training_step
+
+    def watched(self: EmotionModel, batch: Batch, number: int) -> torch.Tensor:
+        loss = step(self, batch, number)
+        seen.extend([loss.item()] * len(batch))
+        return loss
+
+    monkeypatch.setattr(EmotionModel, "training_step", watched)
+    (folder,) = train(config(*SMALL, f"output_dir={tmp_path}", "fold=0", "trainer.max_epochs=1", "data.batch_size=5"))
+    with (folder.parent / "curves.csv").open(newline="") as file:
+        (curves,) = csv.DictReader(file)
+    with (folder.parent / "dev_predictions.csv").open(newline="") as file:
+        dev = [float(row[f"p_{row['label']}"]) for row in csv.DictReader(file)]
+    assert len(seen) % 5 and len(dev) % 5
+    assert float(curves["fit_loss"]) == pytest.approx(np.mean(seen), rel=1e-5)
+    assert float(curves["dev_loss"]) == pytest.approx(-np.log(dev).mean(), rel=1e-4)
