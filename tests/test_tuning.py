@@ -12,8 +12,9 @@ from seenet.data.dataset import Part
 from seenet.errors import SeenetError
 from seenet.job import Job
 from seenet.module import EmotionModel
+from seenet.trainer import TrainerPlan
 from seenet.training import train
-from seenet.tuning import Cost, fitting, with_batch_size, with_compilation
+from seenet.tuning import Cost, probe, with_batch_size, with_compilation
 
 
 @pytest.fixture
@@ -39,35 +40,75 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return device
 
 
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU that passes for a GPU."""
+    usual = TrainerPlan.__post_init__
+
+    def pretended(plan: TrainerPlan) -> None:
+        plan.accelerator = "auto"
+        usual(plan)
+        plan.accelerator = "gpu"
+
+    monkeypatch.setattr(TrainerPlan, "__post_init__", pretended)
+    monkeypatch.setattr(TrainerPlan, "device_name", lambda plan: "a GPU")
+    make = TrainerPlan.make
+    monkeypatch.setattr(TrainerPlan, "make", lambda *args, **options: make(*args, **{"accelerator": "cpu", **options}))
+
+
+def batches(job: Job) -> tuple[int, int]:
+    assert job.config["data"]["batch_size"] == job.cfg.data.batch_size
+    assert job.config["trainer"]["accumulate_grad_batches"] == job.cfg.trainer.accumulate_grad_batches
+    assert job.plan.accumulate_grad_batches == job.cfg.trainer.accumulate_grad_batches
+    return job.cfg.data.batch_size, job.plan.accumulate_grad_batches
+
+
+AUTO = ("data.batch_size=auto", "backbone.recipe.batch_size=12")
+
+
 @pytest.mark.parametrize(("most", "expected"), [(64, (12, 1)), (11, (6, 2)), (2, (2, 8)), (1, (1, 16))])
-def test_the_batch_that_fits(small, memory, most: int, expected: tuple[int, int], tmp_path: Path):
+def test_the_batch_that_fits(small, memory, gpu, most: int, expected: tuple[int, int], tmp_path: Path, capsys):
     memory["most"] = most
-    cfg = small()
-    chosen = fitting(cfg, 12)
-    assert (chosen.data.batch_size, chosen.trainer.accumulate_grad_batches) == expected
-    assert cfg == small(), "what was given stays"
-    job = Job.of(chosen)
-    lengths = Part(job.manifest, job.store, job.folds[0].train, job.classes).lengths
-    assert memory["longest"] == np.max(lengths)
+    cfg = small(*AUTO)
+    job = with_batch_size(cfg)
+    assert batches(job) == expected
+    assert f"data.batch_size={expected[0]} trainer.accumulate_grad_batches={expected[1]}" in capsys.readouterr().out
+    assert cfg == small(*AUTO), "what was given stays"
+    given = (f"data.batch_size={expected[0]}", f"trainer.accumulate_grad_batches={expected[1]}")
+    assert job.run == Job.of(small("backbone.recipe.batch_size=12", *given)).run, "the same run as with the numbers"
+    assert memory["longest"] == np.max(Part(job.manifest, job.store, job.folds[0].train, job.classes).lengths)
     assert not list(tmp_path.rglob("*.ckpt")), "nothing of the trial stays"
 
 
-def test_no_batch_fits(small, memory):
+def test_no_batch_fits(small, memory, gpu):
     memory["most"] = 0
     with pytest.raises(SeenetError, match="data.batch_size=1: shorten data.max_seconds or take a smaller backbone"):
-        fitting(small(), 12)
+        with_batch_size(small(*AUTO))
 
 
-def test_accumulation_that_is_asked_for_is_kept(small, memory):
+def test_accumulation_that_is_asked_for_is_kept(small, memory, gpu):
     memory["most"] = 6
-    assert fitting(small("trainer.accumulate_grad_batches=3"), 12).trainer.accumulate_grad_batches == 6
+    assert batches(with_batch_size(small(*AUTO, "trainer.accumulate_grad_batches=3"))) == (6, 6)
+
+
+def test_a_run_goes_on_in_as_many_parts_as_it_began(small, memory, gpu):
+    """Though another number would fit now: that would be another run, and this one never finished."""
+    memory["most"] = 11
+    (result,) = train(small(*AUTO, "trainer.max_epochs=1"))
+    memory["most"] = 64
+    (again,) = train(small(*AUTO, "trainer.max_epochs=1"))
+    assert again == result
+    result.joinpath("result.json").unlink()
+    assert batches(with_batch_size(small(*AUTO, "trainer.max_epochs=1"))) == (6, 2), "by its checkpoint"
+    result.parent.joinpath("best.ckpt").unlink()
+    assert batches(with_batch_size(small(*AUTO, "trainer.max_epochs=1"))) == (12, 1), "nothing is left"
 
 
 def test_batch_size_auto_on_a_cpu(small):
     """The backbone's own batch: the same run as with the number."""
-    cfg = with_batch_size(small("data.batch_size=auto"))
-    assert (cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (32, 1)
-    assert Job.of(cfg).run.folder == Job.of(small("data.batch_size=32")).run.folder
+    job = with_batch_size(small("data.batch_size=auto"))
+    assert batches(job) == (32, 1)
+    assert job.run == Job.of(small("data.batch_size=32")).run
     (folder,) = train(small("data.batch_size=auto", "trainer.max_epochs=1"))
     assert folder.parents[1] == Job.of(small("data.batch_size=32", "trainer.max_epochs=1")).run.folder
 
@@ -95,10 +136,13 @@ def test_batch_size_auto_where_it_cannot_be(small, setting: str, message: str):
     ],
 )
 def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, compiled, expected: bool, said: str):
-    def probe(job: Job) -> Cost:
+    asked: list[int | None] = []
+
+    def probe(job: Job, steps: int | None = None) -> Cost:
+        asked.append(steps)
         if job.plan.compile and isinstance(compiled, Exception):
             raise compiled
-        return Cost(compiled if job.plan.compile else plain, 0, 0)
+        return Cost(compiled if job.plan.compile else plain, 0, 0, 17)
 
     monkeypatch.setattr("seenet.tuning.probe", probe)
     job = Job.of(small())
@@ -107,6 +151,30 @@ def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, com
     job.plan.compile = "auto"
     assert with_compilation(job).plan.compile is expected
     assert said in capsys.readouterr().out
+    assert asked in ([None], [None, 17]), "both take the same steps"
+    tried, measured = len(asked), "pay" in said or "saves" in said
+    assert with_compilation(job).plan.compile is expected
+    assert len(asked) == tried if measured else len(asked) > tried, "what was measured is kept"
+    monkeypatch.setattr(TrainerPlan, "device_name", lambda plan: "another")
+    with_compilation(job)
+    assert len(asked) > tried
+
+
+def test_probes_of_equal_steps_see_equal_batches(small, monkeypatch: pytest.MonkeyPatch):
+    seen, step = [], EmotionModel.training_step
+
+    def watched(self: EmotionModel, batch: Batch, number: int) -> torch.Tensor:
+        seen.append(batch.indices.tolist())
+        return step(self, batch, number)
+
+    monkeypatch.setattr(EmotionModel, "training_step", watched)
+    monkeypatch.setattr("seenet.tuning.PROBE_SECONDS", 0.0)
+    job = Job.of(small())
+    first = probe(job)
+    assert first.steps == len(seen) >= 3
+    monkeypatch.setattr("seenet.tuning.PROBE_SECONDS", 1000.0)
+    assert probe(job, first.steps).steps == first.steps
+    assert seen[: first.steps] == seen[first.steps :]
 
 
 def test_a_backbone_that_cannot_be_compiled(small, monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,8 @@
 """One job: a composed configuration checked against what is on this machine, and the run that it stands for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,6 @@ class Job:
         plan: how to train.
         augmentation: of the training clips.
         conditions: how to test, by name.
-        run: its identity and folder.
     """
 
     cfg: DictConfig
@@ -54,7 +54,6 @@ class Job:
     plan: TrainerPlan
     augmentation: "Augmentation"
     conditions: "dict[str, Noise]"
-    run: Run
 
     @classmethod
     def of(cls, cfg: DictConfig) -> "Job":
@@ -87,13 +86,6 @@ class Job:
         config: Any = OmegaConf.to_container(cfg, resolve=True)
         if not augmentation.needs_partner:
             config["data"]["partner"] = None  # of no effect, so equal runs are equal however they set it
-        learned = {
-            "corpus": manifest.digest(),
-            "classes": classes,
-            "audio": store.key,
-            "weights": weights.fingerprint,
-            "trainer": plan.learned(),
-        }
         return cls(
             cfg=cfg,
             config=config,
@@ -107,8 +99,36 @@ class Job:
             plan=plan,
             augmentation=augmentation,
             conditions=build_conditions(cfg.noise, manifest, store),
-            run=Run.of(Path(cfg.output_dir), manifest.name, config, learned),
         )
+
+    @cached_property
+    def run(self) -> Run:
+        """Its identity and folder."""
+        learned = {
+            "corpus": self.manifest.digest(),
+            "classes": self.classes,
+            "audio": self.store.key,
+            "weights": self.weights.fingerprint,
+            "trainer": self.plan.learned(),
+        }
+        return Run.of(Path(self.cfg.output_dir), self.manifest.name, self.config, learned)
+
+    def in_parts(self, parts: int) -> "Job":
+        """The job with every batch in so many parts, whose gradients add up to one step of the optimiser."""
+        clips, batches = -(-self.cfg.data.batch_size // parts), self.plan.accumulate_grad_batches * parts
+        cfg = self.cfg.copy()
+        cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = clips, batches
+        config = {
+            **self.config,
+            "data": self.config["data"] | {"batch_size": clips},
+            "trainer": self.config["trainer"] | {"accumulate_grad_batches": batches},
+        }
+        return replace(self, cfg=cfg, config=config, plan=replace(self.plan, accumulate_grad_batches=batches))
+
+    def begun(self) -> bool:
+        """Whether some fold of the run has left what there is to go on from, or its result."""
+        folder = self.run.folder
+        return any(folder.glob("fold*/*.ckpt")) or any(folder.glob("fold*/*/result.json"))
 
     def tests(self) -> Iterator[tuple[Fold, str, Path]]:
         """Every chosen fold under every condition, and the folder of its result."""

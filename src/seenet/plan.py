@@ -37,7 +37,7 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
         found = problems(cfg)
         if not found:
             try:
-                jobs[name] = Job.of(with_batch_size(cfg))
+                jobs[name] = with_batch_size(cfg)
                 _require_auxiliary(jobs[name])
             except SeenetError as error:  # of its data: bad files, folds without clips, no genders to learn
                 found = [str(error)]

@@ -33,8 +33,9 @@ def train(cfg: DictConfig) -> list[Path]:
     if cfg.data.batch_size == "auto":
         from seenet.tuning import with_batch_size  # brings Lightning and transformers
 
-        cfg = with_batch_size(cfg)
-    job = Job.of(cfg)
+        job = with_batch_size(cfg)
+    else:
+        job = Job.of(cfg)
     if job.plan.compile == "auto" and job.untrained():
         from seenet.tuning import with_compilation
 

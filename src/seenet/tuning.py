@@ -18,21 +18,22 @@ from seenet.errors import SeenetError, reason
 from seenet.fit import FoldRun
 from seenet.folds import Fold
 from seenet.job import Job
-from seenet.runs import read_result
+from seenet.runs import read_json, read_result, write_json
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made
 SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
 CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
+FOUND = "compile.json"  # in a run's folder: whether torch.compile pays for it, and on which device
 WORTH = 300.0  # seconds of training that are left, below which compilation is not even tried
 
 
 class _Stopwatch(lightning.Callback):
-    """Times training steps, and stops when it has seen enough."""
+    """Times training steps, and stops after so many, or when it has seen enough."""
 
-    def __init__(self):
+    def __init__(self, steps: int | None):
         self.seconds: list[float] = []
-        self._start = 0.0
+        self._steps, self._start = steps, 0.0
 
     def _now(self) -> float:
         if torch.cuda.is_available():
@@ -46,7 +47,8 @@ class _Stopwatch(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
         """Note a step."""
         self.seconds.append(self._now() - self._start)
-        trainer.should_stop = len(self.seconds) >= 3 and sum(self.seconds[1:]) > PROBE_SECONDS
+        enough = len(self.seconds) >= 3 and sum(self.seconds[1:]) > PROBE_SECONDS
+        trainer.should_stop = enough if self._steps is None else len(self.seconds) >= self._steps
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,13 @@ class Cost:
         train: seconds a clip and training step.
         checkpoint: bytes of a fold's best.ckpt.
         state: bytes of an unfinished fold's last.ckpt.
+        steps: how many were made to find out.
     """
 
     train: float
     checkpoint: int
     state: int
+    steps: int
 
     def seconds(self, job: Job, folds: Sequence[Fold]) -> float:
         """About how long the training of some folds and a job's missing tests take.
@@ -73,10 +77,14 @@ class Cost:
         return self.train * (trained + tested / 3)
 
 
-def probe(job: Job) -> Cost:
+def probe(job: Job, steps: int | None = None) -> Cost:
     """Measure a few steps of a job's first missing fold; nothing of it stays.
 
     A CPU is asked for a few clips of a batch only where the model is large, and the rest is reckoned.
+
+    Args:
+        job: what is trained.
+        steps: how many; None makes as many as `PROBE_STEPS` and `PROBE_SECONDS` say. Equal numbers see equal batches.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = FoldRun(job, (job.untrained() or job.folds)[0], Path(folder))
@@ -84,31 +92,35 @@ def probe(job: Job) -> Cost:
         trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
         if job.plan.accelerator == "cpu" and parameters > SMALL:
             run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
-        watch = _Stopwatch()
+        watch = _Stopwatch(steps)
         limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": 0}
         trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
         run.run(trainer.fit)
         clips = run.data.batch_size
     later = watch.seconds[len(watch.seconds) // 2 :]
-    return Cost(statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained))
+    return Cost(statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained), len(watch.seconds))
 
 
 def with_compilation(job: Job) -> Job:
     """The job with `trainer.compile=auto` settled: compiled where a few steps are faster so.
 
     A short training is not compiled, for compiling takes a minute or more. Compilation that fails is said, and the
-    training goes on without.
+    training goes on without. What was found is kept in the run's folder, so that a training that goes on there goes on
+    as it began; another device is tried anew.
     """
     if job.plan.compile != "auto":
         return job
     without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
+    kept, device = job.run.folder / FOUND, job.plan.device_name()
+    if kept.is_file() and (found := read_json(kept))["device"] == device:
+        return compiled if found["compile"] else without
     left = job.untrained()
     plain = probe(without)
     seconds = plain.seconds(job, left)
     if seconds < WORTH:
         return without
     try:
-        fused = probe(compiled)
+        fused = probe(compiled, plain.steps)
     except (RuntimeError, SeenetError) as error:  # no compiler here, or one that cannot, or a backbone without
         why = reason(error)[:200]  # a compiler's are pages long
         say(f"trainer.compile=auto: torch.compile fails here ({why}); training goes on without it")
@@ -116,67 +128,62 @@ def with_compilation(job: Job) -> Job:
     saved = seconds - fused.seconds(job, left)  # what compiling took is spent: later folds of this process find it
     verdict = f"saves {saved:.0f} s" if saved > 0 else "does not pay"
     say(f"trainer.compile=auto: torch.compile {verdict} of about {seconds:.0f} s")
+    write_json(kept, {"compile": saved > 0, "device": device})
     return compiled if saved > 0 else without
 
 
-def with_batch_size(cfg: DictConfig) -> DictConfig:
-    """The configuration with `data.batch_size=auto` settled.
+def with_batch_size(cfg: DictConfig) -> Job:
+    """The job of a configuration, `data.batch_size=auto` settled.
 
     It becomes the backbone's own (`backbone.recipe.batch_size`) where that fits the GPU, else the first of its half,
-    quarter, ... that does, and `trainer.accumulate_grad_batches` makes up for it. On a CPU, whose memory gives no
-    warning, it is the backbone's own.
+    quarter, ... that does, and `trainer.accumulate_grad_batches` makes up for it; a run that was begun goes on in as
+    many parts as it has. On a CPU, whose memory gives no warning, it is the backbone's own.
+
+    Args:
+        cfg: the composed configuration (conf/train.yaml).
 
     Raises:
-        SeenetError: the backbone has no batch size of its own, several GPUs, or not even one clip fits.
+        SeenetError: the backbone has no batch size of its own, several GPUs, or not even one clip fits; and whatever
+            `Job.of` finds.
     """
     if cfg.data.batch_size != "auto":
-        return cfg
+        return Job.of(cfg)
     whole = OmegaConf.select(cfg, "backbone.recipe.batch_size")
     if not isinstance(whole, int):
         raise SeenetError("data.batch_size=auto: this backbone has no backbone.recipe.batch_size; give a number")
-    job = Job.of(_in_parts(cfg, whole, 1))
+    cfg = cfg.copy()
+    cfg.data.batch_size = whole
+    job = Job.of(cfg)
     if job.plan.devices > 1:
         raise SeenetError(f"data.batch_size=auto is for one GPU, and trainer.devices={job.plan.devices}; give a number")
-    if job.plan.accelerator == "cpu" or not job.untrained():
-        return job.cfg
-    chosen = fitting(cfg, whole)
+    if job.plan.accelerator == "cpu":
+        return job
+    ways = [job.in_parts(2**k) for k in range((whole - 1).bit_length() + 1)]  # down to a single clip
+    chosen = next((way for way in ways if way.begun()), None) or fitting(ways)
     say(
-        f"data.batch_size=auto: data.batch_size={chosen.data.batch_size} "
-        f"trainer.accumulate_grad_batches={chosen.trainer.accumulate_grad_batches}"
+        f"data.batch_size=auto: data.batch_size={chosen.cfg.data.batch_size} "
+        f"trainer.accumulate_grad_batches={chosen.plan.accumulate_grad_batches}"
     )
     return chosen
 
 
-def _in_parts(cfg: DictConfig, whole: int, parts: int) -> DictConfig:
-    """The configuration with batches in so many parts."""
-    cfg = cfg.copy()
-    cfg.trainer.accumulate_grad_batches *= parts
-    cfg.data.batch_size = -(-whole // parts)
-    return cfg
-
-
-def fitting(cfg: DictConfig, whole: int) -> DictConfig:
-    """The configuration with batches in 1, 2, 4, ... parts: the first number of parts that leaves memory large enough.
-
-    Args:
-        cfg: the composed configuration (conf/train.yaml).
-        whole: clips an optimiser step.
+def fitting(ways: Sequence[Job]) -> Job:
+    """The first of some jobs, in the order of their need of memory, that leaves memory large enough.
 
     Raises:
-        SeenetError: not even one clip fits.
+        SeenetError: not even the last fits.
     """
-    parts = 1
-    while True:
-        chosen = _in_parts(cfg, whole, parts)
+    for way in ways[:-1]:
         try:
-            take_longest(Job.of(chosen))
+            take_longest(way)
         except SeenetError as error:
-            if not isinstance(error.__cause__, torch.OutOfMemoryError) or chosen.data.batch_size == 1:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError):
                 raise
         else:
-            return chosen
+            return way
         torch.cuda.empty_cache()  # once the error and its frames are gone, with all that they held
-        parts *= 2
+    take_longest(ways[-1])
+    return ways[-1]
 
 
 def take_longest(job: Job) -> None:
