@@ -13,7 +13,10 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def memory(side: str, kind: str, clips: int) -> None:
-    """Take two steps and print the peak in GiB, of the process' memory or the GPU's; inf where it does not suffice."""
+    """Take two steps and print the peak in GiB, of the process' memory or the GPU's.
+
+    It prints inf where the GPU's does not suffice with the other side's weights and optimiser there, too.
+    """
     import torch
     from speed import full_batch, model, sides
 
@@ -28,7 +31,9 @@ def memory(side: str, kind: str, clips: int) -> None:
         print(math.inf)
         return
     if kind == "cuda":
-        print(torch.cuda.max_memory_allocated() / 2**30)
+        other = 16 * sum(p.numel() for p in trainer.model.parameters())  # float32: weights, gradients, two moments
+        fits = torch.cuda.max_memory_reserved() + other < torch.cuda.mem_get_info()[1]
+        print(torch.cuda.max_memory_allocated() / 2**30 if fits else math.inf)
         return
     status = Path("/proc/self/status").read_text(encoding="utf-8").split("\n")
     kilobytes = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
@@ -47,7 +52,6 @@ def first_of_ours(folder: Path) -> None:
 
 def first_of_stock(folder: Path) -> None:
     """A bare script: it lists files, reads a batch, and takes a step with transformers' own model."""
-    import numpy as np
     import torch
     from stock import QUIET, stock_batches
     from transformers import WavLMConfig, WavLMModel
@@ -57,7 +61,7 @@ def first_of_stock(folder: Path) -> None:
     head = torch.nn.Linear(model.config.hidden_size, 4)
     optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()])
     labels = torch.arange(len(paths)) % 4
-    batch = next(stock_batches(paths, labels, 32, np.random.default_rng(0)))
+    batch = next(stock_batches(paths, labels, 32, 0))
     mask = torch.arange(batch.waveform.shape[1]) < batch.lengths[:, None]
     pooled = model(batch.waveform, attention_mask=mask.long()).last_hidden_state.mean(1)
     torch.nn.functional.cross_entropy(head(pooled), batch.labels).backward()

@@ -1,12 +1,13 @@
 """What seenet's speed-ups bring, each against the stock way, in one run.
 
 Stock is what the original does: transformers' own models and attention, files read and EBM computed clip by clip with
-numpy in the dataset, batches in random order, no loader workers; on a GPU both sides run in bf16 autocast. Both sides
-take turns on the same clips (noise; their lengths have IEMOCAP's quantiles, cropped at 6 s). The figures that count
-are the ratios: the median over turns of stock's time by ours. `cpu` takes four to five minutes on two cores;
-`gpu` measures the large models. Matrix speed reached (MFU): the products that torch's FlopCounterMode counts in a step
-of transformers' own model (matrix products and convolutions alone), by the time of a step, by the speed of a large
-matrix product measured beside it (float32 on a CPU, bf16 on a GPU).
+numpy in the dataset, batches in random order, no loader workers; on a GPU both sides run in bf16 autocast, and an epoch
+of stock with loader workers is measured, too. Both sides take turns on the same clips (noise; their lengths have
+IEMOCAP's quantiles, cropped at 6 s). The figures that count are the ratios: the median over turns of stock's time by
+ours. `cpu` takes four to five minutes on two cores; `gpu` measures the large models. Matrix speed reached (MFU): the
+products that torch's FlopCounterMode counts in a step of transformers' own model (matrix products and convolutions
+alone), by the time of a step, by the speed of a large matrix product measured beside it (float32 on a CPU, bf16 on a
+GPU).
 
 Usage: python benchmarks/speed.py [cpu | gpu]
 """
@@ -55,6 +56,7 @@ from seenet.store import prepare
 CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus
 PREDICTED = {"cpu": 64, "cuda": 512}  # of these
 ROUNDS = {"cpu": 3, "cuda": 10}  # of steps
+WORKERS = min(8, os.cpu_count() or 1)  # of stock's loader, where it has any
 QUANTILES = ([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], [0.58, 1.68, 2.32, 3.58, 5.77, 8.69, 34.1])
 CLASSES = ("happy", "neutral", "sad", "angry")
 LARGE = {
@@ -71,6 +73,11 @@ def our_batches(part: Part, batch_size: int, epoch: int, device: torch.device) -
     generator, ebm = torch.Generator(device).manual_seed(epoch), EnergyBasedMixup()
     for batch in Loader(part, batches, device):
         yield ebm(batch, generator)
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """bf16 where the device is a GPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 class Trainer:
@@ -92,7 +99,7 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         batch = batch.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with half_precision(self.device):
             logits, pooled = self.logits(batch)
             loss, _ = self.model["auxiliary"].loss(F.cross_entropy(logits, batch.labels), pooled, batch, self.generator)
         self.optimizer.zero_grad()
@@ -203,25 +210,28 @@ def matrix_speed(device: torch.device) -> float:
     return 2 * size**3 / statistics.median(seconds(lambda: a @ b, device) for _ in range(20))
 
 
-def epochs(name: str, sides: Sides, corpus: Corpus, batch_size: int, rounds: int) -> Figures:
-    """Whole epochs of both sides, in turn; making the batches is in."""
+def epochs(name: str, sides: Sides, corpus: Corpus, batch_size: int, rounds: int, workers: int = 0) -> Figures:
+    """Whole epochs of both sides, in turn; making the batches is in, by so many of stock's loader workers."""
     device, numbers = sides["ours"].device, {"stock": iter(range(99)), "ours": iter(range(99))}
 
     def epoch(side: str) -> None:
-        for batch in _batches(side, corpus, batch_size, next(numbers[side]), device):
+        for batch in _batches(side, corpus, batch_size, next(numbers[side]), device, workers):
             sides[side].step(batch)
 
     for trainer in sides.values():
         trainer.step(full_batch(device, 2))
     figures = in_turn(lambda: epoch("stock"), lambda: epoch("ours"), device, rounds, warm_up=0)
-    print(f"epoch of {name}, batches of {batch_size}: stock takes {figures['ratio']:.2f} x our time", flush=True)
-    return figures
+    stock = f"stock with {workers} loader workers" if workers else "stock"
+    print(f"epoch of {name}, batches of {batch_size}: {stock} takes {figures['ratio']:.2f} x our time", flush=True)
+    return {**figures, "stock_workers": workers}
 
 
-def _batches(side: str, corpus: Corpus, batch_size: int, number: int, device: torch.device) -> Iterator[Batch]:
+def _batches(
+    side: str, corpus: Corpus, batch_size: int, number: int, device: torch.device, workers: int = 0
+) -> Iterator[Batch]:
     if side == "ours":
         return our_batches(corpus.part, batch_size, number, device)
-    return stock_batches(corpus.paths, corpus.part.labels, batch_size, np.random.default_rng(number))
+    return stock_batches(corpus.paths, corpus.part.labels, batch_size, number, workers)
 
 
 def sampled_epoch(name: str, sides: Sides, corpus: Corpus, batch_size: int, sample: int) -> Figures:
@@ -279,13 +289,16 @@ def ebm(trainer: Trainer, clips: int) -> Figures:
 def prediction(ours: Trainer, corpus: Corpus) -> Figures:
     """Clips to probabilities, against transformers' audio-classification pipeline at the better of two batch sizes.
 
-    Both begin at 16 kHz: the pipeline at files that soundfile reads, ours at the store.
+    Both begin at 16 kHz: the pipeline at files that soundfile reads, ours at the store. On a GPU ours is in bf16
+    autocast, and the pipeline's whole model in bf16.
     """
     device = ours.device
     config = transformers.WavLMConfig(**model("wavlm", device.type)[0], **QUIET, num_labels=4)
     pipe = transformers.pipeline(
         "audio-classification",
-        model=transformers.WavLMForSequenceClassification(config),
+        model=transformers.WavLMForSequenceClassification(config).to(
+            torch.bfloat16 if device.type == "cuda" else torch.float32
+        ),
         feature_extractor=transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True),
         device=device,
     )
@@ -297,7 +310,7 @@ def prediction(ours: Trainer, corpus: Corpus) -> Figures:
             pass
 
     def predict() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), half_precision(device):
             for items in EvaluationBatches(corpus.part.lengths[: len(paths)], 16):
                 ours.logits(corpus.part.__getitems__(items).to(device))[0].softmax(1).tolist()
 
@@ -312,7 +325,10 @@ def prediction(ours: Trainer, corpus: Corpus) -> Figures:
 def child(*arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(CHILD), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
 
 
 def first_step(folder: Path) -> Figures:
@@ -365,6 +381,8 @@ def main(setting: str) -> dict[str, object]:
             if family == "wavlm":
                 figures["ebm"] = ebm(pair["ours"], clips)
                 figures["epoch"] = epochs(f"wavlm {size}", pair, corpus, clips, 3)
+                if setting == "gpu":
+                    figures["epoch_workers"] = epochs("wavlm large", pair, corpus, clips, 3, WORKERS)
                 figures["prediction"] = prediction(pair["ours"], corpus)
                 if setting == "gpu":
                     pair["ours"].model["backbone"].compile_layers()

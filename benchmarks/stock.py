@@ -8,6 +8,7 @@ import soundfile
 import soxr
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from seenet.data.batch import Batch
 
@@ -54,13 +55,29 @@ def read(path: Path) -> np.ndarray:
     return wave if rate == RATE else soxr.resample(wave, rate, RATE)
 
 
-def stock_batches(paths: list[Path], labels: Tensor, batch_size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """An epoch of random batches, read and mixed clip by clip."""
-    order = rng.permutation(len(paths))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        clips = [mix(read(paths[k]), read(paths[rng.integers(len(paths))]), rng) for k in chosen]
-        lengths = torch.tensor([len(clip) for clip in clips])
-        waveform = nn.utils.rnn.pad_sequence([torch.from_numpy(clip) for clip in clips], batch_first=True)
-        rows = torch.from_numpy(chosen)
-        yield Batch(waveform, lengths, labels[rows], rows, rows, rows)
+class Clips(Dataset):
+    """Files, each read and mixed with another when it is asked for, as the original's dataset does."""
+
+    def __init__(self, paths: list[Path], epoch: int):
+        self.paths, self.epoch = paths, epoch
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, k: int) -> tuple[int, Tensor]:
+        rng = np.random.default_rng([self.epoch, k])
+        partner = read(self.paths[rng.integers(len(self.paths))])
+        return k, torch.from_numpy(mix(read(self.paths[k]), partner, rng))
+
+
+def stock_batches(paths: list[Path], labels: Tensor, batch_size: int, epoch: int, workers: int = 0) -> Iterator[Batch]:
+    """An epoch of random batches, read and mixed clip by clip, in this process or by so many others."""
+
+    def batch_of(items: list[tuple[int, Tensor]]) -> Batch:
+        chosen, clips = zip(*items, strict=True)
+        rows, lengths = torch.tensor(chosen), torch.tensor([len(clip) for clip in clips])
+        return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, labels[rows], rows, rows, rows)
+
+    chance = torch.Generator().manual_seed(epoch)
+    how = {"batch_size": batch_size, "shuffle": True, "generator": chance, "num_workers": workers}
+    return iter(DataLoader(Clips(paths, epoch), collate_fn=batch_of, **how))

@@ -33,14 +33,19 @@ def test_both_sides_are_the_same_function(speed: ModuleType):
 @pytest.mark.filterwarnings("ignore:.*mismatched key_padding_mask.*")
 def test_both_sides_train_on_every_clip(speed: ModuleType, tmp_path: Path):
     corpus = speed.Corpus(tmp_path / "clips", speed.RATE, 8)
-    for side in ("stock", "ours"):
-        clips = sum(map(len, speed._batches(side, corpus, 4, 0, CPU)))
-        assert clips == len(corpus.paths)
+    for side, workers in (("stock", 0), ("stock", 2), ("ours", 0)):
+        rows = [batch.indices for batch in speed._batches(side, corpus, 4, 0, CPU, workers)]
+        assert torch.cat(rows).sort().values.tolist() == list(range(len(corpus.paths)))
     pair = speed.sides("wavlm", *speed.model("wavlm", "cpu"), CPU)
     before = {side: trainer.model["head"].weight.detach().clone() for side, trainer in pair.items()}
     speed.epochs("tiny", pair, corpus, 4, 1)
     for side, trainer in pair.items():
         assert not torch.equal(trainer.model["head"].weight, before[side]), f"{side} takes steps"
+
+
+def test_what_goes_wrong_in_a_child_is_shown(speed: ModuleType):
+    with pytest.raises(SystemExit, match="KeyError: 'nobody'"):
+        speed.child("first", "nobody", "folder")
 
 
 def test_memory_is_compared_where_both_fit(speed: ModuleType, monkeypatch: pytest.MonkeyPatch):
