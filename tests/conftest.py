@@ -56,10 +56,12 @@ class NoWaiting(TorchDispatchMode):
     """Fails where a computation needs a value on the host, which on a GPU waits for all that was asked before."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        waits = ("_local_scalar_dense", "equal.", "nonzero", "masked_select", "_unique")
+        waits = ("_local_scalar_dense", "equal.", "nonzero", "masked_select", "_unique", "bincount")
         assert not any(f"aten.{name}" in str(func) for name in waits), func
-        if "aten.index" in str(func) and not ("index_put" in str(func) and args[2].numel() == 1):  # that one fills
-            assert all(i is None or i.dtype != torch.bool for i in args[1]), "a mask as an index"
+        if "aten.index" in str(func):
+            masks = any(i is not None and i.dtype == torch.bool for i in args[1])
+            fills = "index_put" in str(func) and args[2].dim() == 0  # a number: with a mask, torch fills it in
+            assert masks == fills, "a mask as an index, or a number that is copied"
         return func(*args, **(kwargs or {}))
 
 

@@ -16,7 +16,8 @@ def test_metrics_of_a_fold_do_not_depend_on_batches(size: int):
     labels, predicted = rng.integers(0, 4, 100), rng.integers(0, 4, 100)
     metrics = FoldMetrics(4)
     for start in range(0, 100, size):
-        metrics.update(torch.tensor(predicted[start : start + size]), torch.tensor(labels[start : start + size]))
+        scores = torch.eye(4)[predicted[start : start + size]]
+        metrics.update(scores, torch.tensor(labels[start : start + size]))
     values = metrics.compute()
     assert values["ua"].item() == pytest.approx(recall_score(labels, predicted, average="macro"))
     assert values["wa"].item() == pytest.approx(accuracy_score(labels, predicted))
@@ -27,7 +28,7 @@ def test_metrics_of_a_fold_do_not_depend_on_batches(size: int):
 
 def test_ua_is_over_the_classes_that_occur():
     metrics = FoldMetrics(4)
-    metrics.update(torch.tensor([0, 1, 3, 1]), torch.tensor([0, 0, 1, 1]))
+    metrics.update(torch.eye(4)[[0, 1, 3, 1]], torch.tensor([0, 0, 1, 1]))
     values = metrics.compute()
     assert values["ua"].item() == pytest.approx(0.5)
     assert torch.isnan(values["recall"]).tolist() == [False, False, True, True]

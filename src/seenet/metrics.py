@@ -10,7 +10,7 @@ from seenet.scores import scores
 class FoldMetrics(MulticlassConfusionMatrix):
     """Counts over a fold, gathered over processes; every figure follows from them.
 
-    Labels are not checked at each update, for a check waits for the device.
+    Labels are not checked at each update, for a check waits for the device, too.
 
     Args:
         num_classes: how many emotions.
@@ -18,6 +18,16 @@ class FoldMetrics(MulticlassConfusionMatrix):
 
     def __init__(self, num_classes: int):
         super().__init__(num_classes, validate_args=False)
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count clips; torchmetrics' own, by `bincount`, waits for a GPU.
+
+        Args:
+            preds: a score of each class. Shape (batch, classes).
+            target: class numbers. Shape (batch,).
+        """
+        cells = target * self.num_classes + preds.argmax(dim=1)
+        self.confmat.view(-1).scatter_add_(0, cells, torch.ones_like(cells))
 
     def compute(self) -> dict[str, Tensor]:
         """The figures, on the device of the counts.

@@ -34,7 +34,11 @@ def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     batch, time, channels = hidden.shape
     frames = (time - kernel) // stride + 1
-    hidden, weight = F.pad(hidden, (0, 0, 0, max(0, stride - kernel))), conv.weight.permute(2, 1, 0)
+    if stride > kernel:
+        hidden = F.pad(hidden, (0, 0, 0, stride - kernel))
+    weight = conv.weight.permute(2, 1, 0)
+    if torch.is_autocast_enabled(hidden.device.type):  # once, not for each clip that it is spread over
+        weight = weight.to(torch.get_autocast_dtype(hidden.device.type))
     sums = None
     for start in range(0, kernel, stride):
         part = weight[start : start + stride].flatten(0, 1)

@@ -1,15 +1,18 @@
 """What keeps padding out of a clip's result where transformers lets it in.
 
-Two places look across time without asking for the lengths: the group norm in the first convolution of the
-base checkpoints of wav2vec 2.0 and HuBERT, and the stacked positional convolutions of data2vec-audio.
+Three places look across time without asking for the lengths: the group norm in the first convolution of the
+base checkpoints of wav2vec 2.0 and HuBERT, the stacked positional convolutions of data2vec-audio, and the masks that
+HuBERT draws in training.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seenet.backbone.masking import mask_spans
 from seenet.data.batch import valid_mask
 
 
@@ -37,7 +40,7 @@ class LengthAwareGroupNorm(nn.GroupNorm):
         """
         kind, count = hidden.dtype, lengths[:, None]
         hidden = hidden.to(torch.promote_types(kind, torch.float32))  # where half precision is asked for, too
-        into = hidden if not hidden.requires_grad else None
+        into = None if hidden.requires_grad or torch.compiler.is_compiling() else hidden
         mask = valid_mask(lengths, hidden.shape[1])[..., None].to(hidden.dtype)  # (batch, frames, 1)
         mean = torch.mul(hidden, mask, out=into).sum(1) / count
         centred = torch.mul(torch.sub(hidden, mean[:, None], out=into), mask, out=into)
@@ -47,7 +50,7 @@ class LengthAwareGroupNorm(nn.GroupNorm):
 
 
 def mind_lengths(model: nn.Module) -> Callable[[Tensor], None]:
-    """Make a transformers speech model obey lengths in those two places.
+    """Make a transformers speech model obey lengths in those places, and ask for no value on the host for them.
 
     Args:
         model: a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model; changed in place, weights untouched.
@@ -73,6 +76,16 @@ def mind_lengths(model: nn.Module) -> Callable[[Tensor], None]:
 
     for layer in stacked:
         layer.register_forward_pre_hook(silence_padding)
+
+    def mask(hidden_states: Tensor, **_: Any) -> Tensor:
+        if not model.training or not getattr(model.config, "apply_spec_augment", True):
+            return hidden_states
+        return mask_spans(hidden_states, frames, model.config, getattr(model, "masked_spec_embed", None))
+
+    def attention_mask(size: int, *_: Any, **__: Any) -> Tensor:
+        return valid_mask(frames, size)
+
+    model._mask_hidden_states, model._get_feature_vector_attention_mask = mask, attention_mask
 
     def set_lengths(samples: Tensor) -> None:
         nonlocal frames

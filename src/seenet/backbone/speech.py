@@ -152,22 +152,12 @@ class SpeechBackbone(nn.Module):
             waveform = _normalized(waveform, lengths, samples)
         self._set_lengths(lengths)
         frames = self._frames(lengths)
-        output = self.model(
-            waveform, attention_mask=samples.long(), mask_time_indices=self._no_mask(waveform)
-        ).last_hidden_state
+        output = self.model(waveform, attention_mask=samples).last_hidden_state
         return self.dropout(output), valid_mask(frames, output.shape[1])
 
     def _frames(self, samples: Count) -> Count:
         """How many frames a clip of so many samples has; at least the receptive field of one."""
         return (samples - self._shortest) // self._hop + 1
-
-    def _no_mask(self, waveform: Tensor) -> Tensor | None:
-        """An empty mask where the longest clip has no room for one: transformers would raise."""
-        config = self.model.config
-        size = self._frames(waveform.shape[1])
-        if not self.training or config.mask_time_prob == 0 or size > config.mask_time_length:
-            return None
-        return torch.zeros(len(waveform), size, dtype=torch.bool, device=waveform.device)
 
 
 def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
