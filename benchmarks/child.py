@@ -53,7 +53,7 @@ def first_of_ours(folder: Path) -> None:
 def first_of_stock(folder: Path) -> None:
     """A bare script: it lists files, reads a batch, and takes a step with transformers' own model."""
     import torch
-    from stock import QUIET, stock_batches
+    from stock import QUIET, stock_loader
     from transformers import WavLMConfig, WavLMModel
 
     paths = sorted(folder.rglob("*.wav"))
@@ -61,7 +61,7 @@ def first_of_stock(folder: Path) -> None:
     head = torch.nn.Linear(model.config.hidden_size, 4)
     optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()])
     labels = torch.arange(len(paths)) % 4
-    batch = next(stock_batches(paths, labels, 32, 0))
+    batch = next(iter(stock_loader(paths, labels, 32)))
     mask = torch.arange(batch.waveform.shape[1]) < batch.lengths[:, None]
     pooled = model(batch.waveform, attention_mask=mask.long()).last_hidden_state.mean(1)
     torch.nn.functional.cross_entropy(head(pooled), batch.labels).backward()

@@ -9,10 +9,11 @@ products that torch's FlopCounterMode counts in a step of transformers' own mode
 alone), by the time of a step, by the speed of a large matrix product measured beside it (float32 on a CPU, bf16 on a
 GPU).
 
-Usage: python benchmarks/speed.py [cpu | gpu]
+Usage: python benchmarks/speed.py [cpu | gpu] [--results FOLDER]
 """
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -35,9 +36,10 @@ import soundfile
 import torch
 import transformers
 from omegaconf import OmegaConf
-from stock import QUIET, RATE, SECONDS, Stock, mix, read, stock_batches
+from stock import QUIET, RATE, SECONDS, Stock, mix, read, stock_loader
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from seenet.augment.ebm import EnergyBasedMixup
@@ -56,6 +58,7 @@ from seenet.store import prepare
 CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus
 PREDICTED = {"cpu": 64, "cuda": 512}  # of these
 ROUNDS = {"cpu": 3, "cuda": 10}  # of steps
+EPOCHS = {"cpu": 3, "cuda": 2}  # rounds of epochs
 WORKERS = min(8, os.cpu_count() or 1)  # of stock's loader, where it has any
 QUANTILES = ([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], [0.58, 1.68, 2.32, 3.58, 5.77, 8.69, 34.1])
 CLASSES = ("happy", "neutral", "sad", "angry")
@@ -66,13 +69,18 @@ LARGE = {
 CHILD = Path(__file__).with_name("child.py")
 
 
-def our_batches(part: Part, batch_size: int, epoch: int, device: torch.device) -> Iterator[Batch]:
-    """An epoch of seenet's batches: bucketed, from the store, mixed on the device."""
-    batches = TrainBatches(part.labels, part.lengths, batch_size, False, "uniform", 0)
-    batches.set_epoch(epoch)
-    generator, ebm = torch.Generator(device).manual_seed(epoch), EnergyBasedMixup()
-    for batch in Loader(part, batches, device):
-        yield ebm(batch, generator)
+class OurBatches:
+    """Epochs of seenet's batches: bucketed, from the store, mixed on the device."""
+
+    def __init__(self, part: Part, batch_size: int, device: torch.device):
+        self.sampler = TrainBatches(part.labels, part.lengths, batch_size, False, "uniform", 0)
+        self.loader, self.generator = Loader(part, self.sampler, device), torch.Generator(device).manual_seed(0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        ebm = EnergyBasedMixup()
+        for batch in self.loader:
+            yield ebm(batch, self.generator)
+        self.sampler.set_epoch(self.sampler.epoch + 1)
 
 
 def half_precision(device: torch.device) -> torch.autocast:
@@ -212,10 +220,13 @@ def matrix_speed(device: torch.device) -> float:
 
 def epochs(name: str, sides: Sides, corpus: Corpus, batch_size: int, rounds: int, workers: int = 0) -> Figures:
     """Whole epochs of both sides, in turn; making the batches is in, by so many of stock's loader workers."""
-    device, numbers = sides["ours"].device, {"stock": iter(range(99)), "ours": iter(range(99))}
+    device = sides["ours"].device
+    batches = {side: _batches(side, corpus, batch_size, device, workers) for side in sides}
+    if workers:
+        next(iter(batches["stock"]))  # starts them; they stay
 
     def epoch(side: str) -> None:
-        for batch in _batches(side, corpus, batch_size, next(numbers[side]), device, workers):
+        for batch in batches[side]:
             sides[side].step(batch)
 
     for trainer in sides.values():
@@ -227,11 +238,11 @@ def epochs(name: str, sides: Sides, corpus: Corpus, batch_size: int, rounds: int
 
 
 def _batches(
-    side: str, corpus: Corpus, batch_size: int, number: int, device: torch.device, workers: int = 0
-) -> Iterator[Batch]:
+    side: str, corpus: Corpus, batch_size: int, device: torch.device, workers: int = 0
+) -> "OurBatches | DataLoader[Batch]":
     if side == "ours":
-        return our_batches(corpus.part, batch_size, number, device)
-    return stock_batches(corpus.paths, corpus.part.labels, batch_size, number, workers)
+        return OurBatches(corpus.part, batch_size, device)
+    return stock_loader(corpus.paths, corpus.part.labels, batch_size, workers)
 
 
 def sampled_epoch(name: str, sides: Sides, corpus: Corpus, batch_size: int, sample: int) -> Figures:
@@ -241,7 +252,7 @@ def sampled_epoch(name: str, sides: Sides, corpus: Corpus, batch_size: int, samp
     for side, trainer in sides.items():
         trainer.step(full_batch(device, 1))
         start = clock(device)
-        drawn = sorted(_batches(side, corpus, batch_size, 0, device), key=lambda batch: batch.waveform.numel())
+        drawn = sorted(_batches(side, corpus, batch_size, device), key=lambda batch: batch.waveform.numel())
         making = (clock(device) - start) / len(corpus.paths)
         chosen[side] = [drawn[round((k + 0.5) * len(drawn) / sample - 0.5)] for k in range(sample)]
         clips[side] = sum(map(len, chosen[side]))
@@ -294,11 +305,10 @@ def prediction(ours: Trainer, corpus: Corpus) -> Figures:
     """
     device = ours.device
     config = transformers.WavLMConfig(**model("wavlm", device.type)[0], **QUIET, num_labels=4)
+    kind = torch.bfloat16 if device.type == "cuda" else torch.float32
     pipe = transformers.pipeline(
         "audio-classification",
-        model=transformers.WavLMForSequenceClassification(config).to(
-            torch.bfloat16 if device.type == "cuda" else torch.float32
-        ),
+        model=transformers.WavLMForSequenceClassification(config).to(kind).eval(),  # which one made here is not in
         feature_extractor=transformers.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True),
         device=device,
     )
@@ -360,51 +370,59 @@ def memory(device: torch.device) -> Figures:
     return {"ratio": ratio, "clips": clips, **{f"{side}_peak_gib": gib for side, gib in found.items()}}
 
 
-def main(setting: str) -> dict[str, object]:
+def measured(setting: str) -> Iterator[tuple[str, object]]:
+    """The sections of a setting, one after the other."""
     device = torch.device("cuda" if setting == "gpu" else "cpu")
     machine = torch.cuda.get_device_name() if setting == "gpu" else f"{platform.machine()} CPU"
-    figures: dict[str, object] = {
-        "benchmark": "speed", "setting": setting, "machine": machine, "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }  # fmt: skip
+    yield "benchmark", "speed"
+    yield "setting", setting
+    yield "machine", machine
+    yield "threads", torch.get_num_threads()
+    yield "versions", {"torch": torch.__version__, "transformers": transformers.__version__}
     size = "large" if setting == "gpu" else "tiny"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures["data_path"] = data_path(Corpus(folder / "48000", 48000, CLIPS[device.type]))
+        yield "data_path", data_path(Corpus(folder / "48000", 48000, CLIPS[device.type]))
         corpus = Corpus(folder / "16000", RATE, CLIPS[device.type])
-        figures["memory"] = memory(device)  # before this process takes any of a GPU's
-        clips = figures["memory"]["clips"]
-        for family in FAMILIES:
+        peaks = memory(device)  # before this process has a model on a GPU
+        yield "memory", peaks
+        clips = peaks["clips"]
+        for family in ("wavlm", *(other for other in FAMILIES if other != "wavlm")):
             pair = sides(family, *model(family, device.type), device)
             few = 16 if setting == "cpu" and family != "wavlm" else clips
-            figures[f"step_{family}"] = steps(f"{family} {size}", pair, few)
+            yield f"step_{family}", steps(f"{family} {size}", pair, few)
             if family == "wavlm":
-                figures["ebm"] = ebm(pair["ours"], clips)
-                figures["epoch"] = epochs(f"wavlm {size}", pair, corpus, clips, 3)
+                yield "ebm", ebm(pair["ours"], clips)
+                yield "epoch", epochs(f"wavlm {size}", pair, corpus, clips, EPOCHS[device.type])
+                yield "prediction", prediction(pair["ours"], corpus)
                 if setting == "gpu":
-                    figures["epoch_workers"] = epochs("wavlm large", pair, corpus, clips, 3, WORKERS)
-                figures["prediction"] = prediction(pair["ours"], corpus)
-                if setting == "gpu":
+                    yield "epoch_workers", epochs("wavlm large", pair, corpus, clips, 1, WORKERS)
                     pair["ours"].model["backbone"].compile_layers()
-                    figures["step_wavlm_compiled"] = steps("wavlm large, compiled", pair, clips)
-                    figures["epoch_compiled"] = epochs("wavlm large, compiled", pair, corpus, clips, 3)
-            del pair  # or the next would find less memory
+                    yield "step_wavlm_compiled", steps("wavlm large, ours compiled", pair, clips)
+                    yield "epoch_compiled", epochs("wavlm large, ours compiled", pair, corpus, clips, 1, WORKERS)
+            del pair
+            gc.collect()  # what was compiled holds itself, and the next would find less memory
         if setting == "cpu":
             base = sides("wavlm", {}, True, device)
-            figures["epoch_base"] = sampled_epoch("wavlm base", base, corpus, 8, 2)
-            figures["first_step"] = first_step(folder / "demo")
-    return figures
+            yield "epoch_base", sampled_epoch("wavlm base", base, corpus, 8, 2)
+            yield "first_step", first_step(folder / "demo")
+
+
+def main(setting: str, results: Path) -> None:
+    figures: dict[str, object] = {}
+    results.mkdir(parents=True, exist_ok=True)
+    for name, found in measured(setting):
+        figures[name] = found  # written each time, for the time on a GPU may end before all is measured
+        (results / f"speed_{setting}.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", message=".*mismatched key_padding_mask.*")  # stock's own
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("setting", nargs="?", default="cpu", choices=("cpu", "gpu"))
-    setting = parser.parse_args().setting
-    if setting == "gpu" and not torch.cuda.is_available():
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder of the figures")
+    given = parser.parse_args()
+    if given.setting == "gpu" and not torch.cuda.is_available():
         parser.error("gpu: torch finds no GPU here")
-    figures = main(setting)
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    (results / f"speed_{figures['setting']}.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print(json.dumps(figures))
+    main(given.setting, given.results)

@@ -1,6 +1,5 @@
 """The stock way to train, which benchmarks compare with: transformers' own models, and numpy clip by clip."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,26 +57,27 @@ def read(path: Path) -> np.ndarray:
 class Clips(Dataset):
     """Files, each read and mixed with another when it is asked for, as the original's dataset does."""
 
-    def __init__(self, paths: list[Path], epoch: int):
-        self.paths, self.epoch = paths, epoch
+    def __init__(self, paths: list[Path]):
+        self.paths = paths
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, k: int) -> tuple[int, Tensor]:
-        rng = np.random.default_rng([self.epoch, k])
+        rng = np.random.default_rng()
         partner = read(self.paths[rng.integers(len(self.paths))])
         return k, torch.from_numpy(mix(read(self.paths[k]), partner, rng))
 
 
-def stock_batches(paths: list[Path], labels: Tensor, batch_size: int, epoch: int, workers: int = 0) -> Iterator[Batch]:
-    """An epoch of random batches, read and mixed clip by clip, in this process or by so many others."""
+def stock_loader(paths: list[Path], labels: Tensor, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
+    """Epochs of random batches, read and mixed clip by clip, in this process or by so many others that stay."""
 
     def batch_of(items: list[tuple[int, Tensor]]) -> Batch:
         chosen, clips = zip(*items, strict=True)
         rows, lengths = torch.tensor(chosen), torch.tensor([len(clip) for clip in clips])
         return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, labels[rows], rows, rows, rows)
 
-    chance = torch.Generator().manual_seed(epoch)
-    how = {"batch_size": batch_size, "shuffle": True, "generator": chance, "num_workers": workers}
-    return iter(DataLoader(Clips(paths, epoch), collate_fn=batch_of, **how))
+    stay = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": torch.cuda.is_available()}
+    return DataLoader(
+        Clips(paths), batch_size, shuffle=True, generator=torch.Generator().manual_seed(0), collate_fn=batch_of, **stay
+    )

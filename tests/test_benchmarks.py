@@ -1,12 +1,15 @@
 """The benchmark of speed compares equals, and is ready for a GPU whose memory is too small for stock."""
 
 import importlib
+import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+import transformers
 
 CPU = torch.device("cpu")
 
@@ -34,13 +37,35 @@ def test_both_sides_are_the_same_function(speed: ModuleType):
 def test_both_sides_train_on_every_clip(speed: ModuleType, tmp_path: Path):
     corpus = speed.Corpus(tmp_path / "clips", speed.RATE, 8)
     for side, workers in (("stock", 0), ("stock", 2), ("ours", 0)):
-        rows = [batch.indices for batch in speed._batches(side, corpus, 4, 0, CPU, workers)]
-        assert torch.cat(rows).sort().values.tolist() == list(range(len(corpus.paths)))
+        batches = speed._batches(side, corpus, 4, CPU, workers)
+        epochs = [torch.cat([batch.indices for batch in batches]).tolist() for _ in range(2)]
+        assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(len(corpus.paths)))
+        assert epochs[0] != epochs[1]
     pair = speed.sides("wavlm", *speed.model("wavlm", "cpu"), CPU)
     before = {side: trainer.model["head"].weight.detach().clone() for side, trainer in pair.items()}
     speed.epochs("tiny", pair, corpus, 4, 1)
     for side, trainer in pair.items():
         assert not torch.equal(trainer.model["head"].weight, before[side]), f"{side} takes steps"
+
+
+def test_both_sides_predict_without_dropout(speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    modes, make = [], transformers.pipeline
+    monkeypatch.setattr(transformers, "pipeline", lambda *a, **k: modes.append(k["model"].training) or make(*a, **k))
+    trainer = speed.sides("wavlm", *speed.model("wavlm", "cpu"), CPU)["ours"]
+    monkeypatch.setattr(trainer, "logits", lambda batch: modes.append(trainer.model.training) or (torch.ones(1, 4), 0))
+    speed.prediction(trainer, speed.Corpus(tmp_path / "clips", speed.RATE, 2))
+    assert modes and not any(modes)
+
+
+def test_figures_are_kept_as_they_come(speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def ended(setting: str) -> Iterator[tuple[str, object]]:
+        yield "setting", setting
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(speed, "measured", ended)
+    with pytest.raises(KeyboardInterrupt):
+        speed.main("gpu", tmp_path / "results")
+    assert json.loads((tmp_path / "results" / "speed_gpu.json").read_text()) == {"setting": "gpu"}
 
 
 def test_what_goes_wrong_in_a_child_is_shown(speed: ModuleType):

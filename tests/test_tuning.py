@@ -80,6 +80,21 @@ def test_the_batch_that_fits(small, memory, gpu, most: int, expected: tuple[int,
     assert not list(tmp_path.rglob("*.ckpt")), "nothing of the trial stays"
 
 
+def test_a_trial_leaves_memory_for_what_it_does_not_see(small, memory, gpu, monkeypatch: pytest.MonkeyPatch):
+    shares: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    monkeypatch.setattr("seenet.tuning.take_longest", lambda job: take_longest(job, shares[-1]))
+
+    def take_longest(job: Job, share: float) -> None:
+        assert share < 1
+        if job.cfg.data.batch_size > 3:
+            raise SeenetError("full") from torch.OutOfMemoryError()
+
+    assert batches(with_batch_size(small(*AUTO))) == (3, 4)
+    assert shares[-1] == 1
+
+
 def test_no_batch_fits(small, memory, gpu):
     memory["most"] = 0
     with pytest.raises(SeenetError, match="data.batch_size=1: shorten data.max_seconds or take a smaller backbone"):
@@ -175,6 +190,22 @@ def test_probes_of_equal_steps_see_equal_batches(small, monkeypatch: pytest.Monk
     monkeypatch.setattr("seenet.tuning.PROBE_SECONDS", 1000.0)
     assert probe(job, first.steps).steps == first.steps
     assert seen[: first.steps] == seen[first.steps :]
+
+
+def test_a_compiled_probe_compiles_for_tests_too(small, monkeypatch: pytest.MonkeyPatch):
+    """Or that would be paid, and could fail, after the first epoch."""
+    seen, step = [], EmotionModel.validation_step
+
+    def watched(self: EmotionModel, batch: Batch, number: int) -> None:
+        seen.append(torch.is_inference_mode_enabled())
+        step(self, batch, number)
+
+    monkeypatch.setattr(EmotionModel, "validation_step", watched)
+    monkeypatch.setattr("seenet.backbone.speech.SpeechBackbone.compile_layers", lambda backbone: None)
+    probe(Job.of(small()), 3)
+    assert seen == []
+    probe(Job.of(small("trainer.compile=true")), 3)
+    assert seen == [False], "one batch, and not in inference mode, for which everything is compiled once more"
 
 
 def test_a_backbone_that_cannot_be_compiled(small, monkeypatch: pytest.MonkeyPatch):

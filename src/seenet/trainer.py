@@ -100,6 +100,7 @@ class TrainerPlan:
             "plugins": [WholeCheckpoints()],
             "use_distributed_sampler": False,  # our batch samplers know the processes
             "num_sanity_val_steps": 0,
+            "inference_mode": self.compile is not True,  # for which every layer would be compiled once more
             "enable_model_summary": False,
             "enable_progress_bar": sys.stderr.isatty(),
             "log_every_n_steps": 1,

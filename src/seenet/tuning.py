@@ -3,7 +3,8 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun
 SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
 CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
 FOUND = "compile.json"  # in a run's folder: whether torch.compile pays for it, and on which device
+TRIED = 0.92  # of a GPU's memory, which a trial of a batch may take
 WORTH = 300.0  # seconds of training that are left, below which compilation is not even tried
 
 
@@ -93,7 +95,9 @@ def probe(job: Job, steps: int | None = None) -> Cost:
         if job.plan.accelerator == "cpu" and parameters > SMALL:
             run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
         watch = _Stopwatch(steps)
-        limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": 0}
+        # A compiled model also meets a batch of the development part, for which it is compiled once more.
+        batches = int(job.plan.compile is True)
+        limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": batches}
         trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
         run.run(trainer.fit)
         clips = run.data.batch_size
@@ -175,7 +179,8 @@ def fitting(ways: Sequence[Job]) -> Job:
     """
     for way in ways[:-1]:
         try:
-            take_longest(way)
+            with _less_memory():
+                take_longest(way)
         except SeenetError as error:
             if not isinstance(error.__cause__, torch.OutOfMemoryError):
                 raise
@@ -184,6 +189,18 @@ def fitting(ways: Sequence[Job]) -> Job:
         torch.cuda.empty_cache()  # once the error and its frames are gone, with all that they held
     take_longest(ways[-1])
     return ways[-1]
+
+
+@contextmanager
+def _less_memory() -> Iterator[None]:
+    """Keep a trial from some of the GPU's memory, which batches of many lengths fill less neatly than one."""
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(TRIED)
+    try:
+        yield
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def take_longest(job: Job) -> None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
@@ -27,6 +28,10 @@ Form = Literal["auto", "eager", "sdpa", "flex"]
 
 SHARE = 2**22
 """Attention weights that are computed at a time in the eager form, so that they stay in a CPU's cache."""
+
+KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Of torch's fused attention. Without cuDNN's, whose way back gives NaN for some masks and lengths (pytorch issue
+196678), and which plans anew for every length."""
 
 
 class Positions(NamedTuple):
@@ -81,7 +86,8 @@ def attend(
     if form == "flex" and dropout == 0 and not (query.requires_grad and query.device.type == "cpu"):
         return _flex(query, key, value, valid.sum(1), (gate, table) if gated else None)
     bias = torch.addcmul(padding, gate, pairs) if gated else padding
-    return F.scaled_dot_product_attention(query, key, value, bias, dropout)
+    with sdpa_kernel(KERNELS):
+        return F.scaled_dot_product_attention(query, key, value, bias, dropout)
 
 
 class InShares(torch.autograd.Function):

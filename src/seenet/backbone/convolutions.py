@@ -67,7 +67,7 @@ class TimeFirst:
         norm = getattr(self.conv_layers[0], "layer_norm", None)
         lengths = norm.lengths if isinstance(norm, LengthAwareGroupNorm) else torch.zeros(len(input_values))
         parts = zip(input_values.split(size), lengths.split(size), strict=True)
-        with torch.set_grad_enabled(learns):  # compiled, a frozen one is the same in training and in tests
+        with torch.set_grad_enabled(learns):  # a frozen one is compiled once for training and tests
             return torch.cat([self._features(*part) for part in parts]).transpose(1, 2)
 
     def compile(self, **options: Any) -> None:

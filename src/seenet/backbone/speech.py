@@ -1,6 +1,7 @@
 """wav2vec 2.0, HuBERT, WavLM and data2vec-audio, through transformers."""
 
 import math
+import warnings
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -111,7 +112,9 @@ class SpeechBackbone(nn.Module):
             use_convolutions(self.model)
             use_dropout(self)
         if checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            with warnings.catch_warnings():  # of a new name, which transformers 5.0 does not know
+                warnings.simplefilter("ignore", FutureWarning)
+                self.model.gradient_checkpointing_enable({"use_reentrant": False})
         if freeze_feature_encoder or freeze:
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public name for it
         if freeze:
@@ -143,21 +146,28 @@ class SpeechBackbone(nn.Module):
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True where valid.
         """
         waveform = torch.where(valid_mask(lengths, waveform.shape[1]), waveform, 0)
-        multiple = FRAMES.get(waveform.device.type, 1)
-        count = -(-self._frames(max(waveform.shape[1], self._shortest)) // multiple) * multiple
-        waveform = pad_to(waveform, self._shortest + (count - 1) * self._hop)
+        heard = self._frames(max(waveform.shape[1], self._shortest))
+        waveform = pad_to(waveform, self._whole(waveform))
         lengths = lengths.clamp(min=self._shortest)
         samples = valid_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalized(waveform, lengths, samples)
         self._set_lengths(lengths)
-        frames = self._frames(lengths)
-        output = self.model(waveform, attention_mask=samples).last_hidden_state
-        return self.dropout(output), valid_mask(frames, output.shape[1])
+        output = self.model(waveform, attention_mask=samples).last_hidden_state[:, :heard]
+        return self.dropout(output), valid_mask(self._frames(lengths), heard)
 
     def _frames(self, samples: Count) -> Count:
-        """How many frames a clip of so many samples has; at least the receptive field of one."""
+        """How many frames so many samples have; at least the receptive field of one."""
         return (samples - self._shortest) // self._hop + 1
+
+    def _whole(self, waveform: Tensor) -> int:
+        """Samples of as many frames as `FRAMES` asks for, with none left over.
+
+        Where some are, or not, torch.compile would take the feature encoder for different programs.
+        """
+        multiple = FRAMES.get(waveform.device.type, 1)
+        frames = self._frames(max(waveform.shape[1], self._shortest) + self._hop - 1)
+        return self._shortest + (-(-frames // multiple) * multiple - 1) * self._hop
 
 
 def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
