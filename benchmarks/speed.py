@@ -4,7 +4,7 @@ Stock is what the original does: transformers' own models and attention, files r
 numpy in the dataset, batches in random order, no loader workers; on a GPU both sides run in bf16 autocast, and an epoch
 of stock with loader workers is measured, too. Both sides take turns on the same clips (noise; their lengths have
 IEMOCAP's quantiles, cropped at 6 s). The figures that count are the ratios: the median over turns of stock's time by
-ours. `cpu` takes four to five minutes on two cores; `gpu` measures the large models. Matrix speed reached (MFU): the
+ours. `cpu` takes three to five minutes on two cores; `gpu` measures the large models. Matrix speed reached (MFU): the
 products that torch's FlopCounterMode counts in a step of transformers' own model (matrix products and convolutions
 alone), by the time of a step, by the speed of a large matrix product measured beside it (float32 on a CPU, bf16 on a
 GPU).

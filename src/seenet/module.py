@@ -121,7 +121,7 @@ class EmotionModel(lightning.LightningModule):
         self._generator.manual_seed(mix(self.seed, AUXILIARY, *step))
         seed = mix(self.seed, TRAINING, *step) % 2**32
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002 - what transformers masks with
+        np.random.seed(seed)  # noqa: NPY002 - a backbone of the user may draw from it
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than all of these
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
