@@ -1,4 +1,4 @@
-"""Whether the speed-ups leave what is learned alone: the demo's UA over seeds, with all of them and with none.
+"""Whether the speed-ups leave what is learned alone: the demo's UA over seeds, with and without those that can be set.
 
 Both train with the same settings otherwise, one after the other; that takes twenty minutes on two cores.
 Rounding and the order of batches differ, so single runs differ; what must not differ by more than its spread over

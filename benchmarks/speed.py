@@ -223,7 +223,8 @@ def epochs(name: str, sides: Sides, corpus: Corpus, batch_size: int, rounds: int
     device = sides["ours"].device
     batches = {side: _batches(side, corpus, batch_size, device, workers) for side in sides}
     if workers:
-        next(iter(batches["stock"]))  # starts them; they stay
+        for _ in batches["stock"]:  # which starts them; they stay
+            pass
 
     def epoch(side: str) -> None:
         for batch in batches[side]:

@@ -57,27 +57,27 @@ def read(path: Path) -> np.ndarray:
 class Clips(Dataset):
     """Files, each read and mixed with another when it is asked for, as the original's dataset does."""
 
-    def __init__(self, paths: list[Path]):
-        self.paths = paths
+    def __init__(self, paths: list[Path], labels: Tensor):
+        self.paths, self.labels = paths, labels
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, k: int) -> tuple[int, Tensor]:
+    def __getitem__(self, k: int) -> tuple[int, Tensor, Tensor]:
         rng = np.random.default_rng()
         partner = read(self.paths[rng.integers(len(self.paths))])
-        return k, torch.from_numpy(mix(read(self.paths[k]), partner, rng))
+        return k, self.labels[k], torch.from_numpy(mix(read(self.paths[k]), partner, rng))
+
+
+def batch_of(items: list[tuple[int, Tensor, Tensor]]) -> Batch:
+    """Clips padded to the longest."""
+    rows, labels, clips = zip(*items, strict=True)
+    rows, lengths = torch.tensor(rows), torch.tensor([len(clip) for clip in clips])
+    return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, torch.stack(labels), rows, rows, rows)
 
 
 def stock_loader(paths: list[Path], labels: Tensor, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
     """Epochs of random batches, read and mixed clip by clip, in this process or by so many others that stay."""
-
-    def batch_of(items: list[tuple[int, Tensor]]) -> Batch:
-        chosen, clips = zip(*items, strict=True)
-        rows, lengths = torch.tensor(chosen), torch.tensor([len(clip) for clip in clips])
-        return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, labels[rows], rows, rows, rows)
-
     stay = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": torch.cuda.is_available()}
-    return DataLoader(
-        Clips(paths), batch_size, shuffle=True, generator=torch.Generator().manual_seed(0), collate_fn=batch_of, **stay
-    )
+    chance = torch.Generator().manual_seed(0)
+    return DataLoader(Clips(paths, labels), batch_size, shuffle=True, generator=chance, collate_fn=batch_of, **stay)

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from scipy.stats import chisquare, kstest
 
-from conftest import NoWaiting, batch_of
+from conftest import batch_of, no_waiting
 from seenet.augment import ebm, gaussian_snr, mixup, pitch, speed
 from seenet.augment.base import integers
 from seenet.augment.chain import Chain, build_augmentation
@@ -292,7 +292,7 @@ WINDOW = torch.hann_window(64)
 def test_nothing_waits_for_the_device(augmentation, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ebm, "_mixed_one_by_one", ebm._mixed_at_once)  # as on a GPU
     batch, random = make_batch(LENGTHS, PARTNERS), generator()
-    with NoWaiting():
+    with no_waiting():
         augmentation(batch, random)
 
 
@@ -302,11 +302,14 @@ def test_nothing_waits_for_the_device(augmentation, monkeypatch: pytest.MonkeyPa
         lambda x: x.sum().item(),
         lambda x: bool((x > 0).any()),
         lambda x: x[x > 0],
+        lambda x: x.sum(1).tolist(),
+        lambda x: x.cpu(),
+        lambda x: torch.bincount(x[0].abs().long()),
         lambda x: torch.istft(torch.stft(x, 64, window=WINDOW, return_complex=True), 64, window=WINDOW),
     ],
 )
 def test_the_watch_sees_waiting(waiting):
-    with pytest.raises(AssertionError), NoWaiting():
+    with pytest.raises(AssertionError), no_waiting():
         waiting(torch.randn(2, 4000))
 
 

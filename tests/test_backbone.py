@@ -1,5 +1,6 @@
 """Every family obeys lengths, options do what they say, weights come from where they should."""
 
+import copy
 import hashlib
 import http.server
 import json
@@ -281,3 +282,29 @@ def test_the_hubs_cache_is_used_without_a_network(tiny, tmp_path: Path, monkeypa
     weights = find_weights("wavlm", "microsoft/wavlm-base")
     assert weights == Weights("microsoft/wavlm-base", cached=True, fingerprint=commit)
     assert tiny("wavlm_base", weights=weights).dim == 32
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_a_copy_stands_for_itself(tiny, norm: str):
+    """Its mode and its lengths are its own."""
+    torch.manual_seed(0)
+    original = tiny(norm=norm, mask_time_prob=0.5, mask_feature_prob=0.0).train()
+    twin = copy.deepcopy(original).eval()
+    waveform = torch.randn(2, 8000)
+    expected, _ = original.eval()(waveform, torch.tensor([8000, 5000]))
+    original.train()(waveform, torch.tensor([8000, 8000]))
+    found, _ = twin(waveform, torch.tensor([8000, 5000]))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ({"add_adapter": True}, "a model with an adapter behind its transformer cannot be used"),
+        ({"mask_time_length": 0}, "mask_time_length=0: expected 1 or more frames"),
+        ({"mask_feature_length": 33}, "mask_feature_length=33: expected 1 to 32 channels"),
+    ],
+)
+def test_what_a_configuration_may_not_ask_for(architecture: dict, message: str):
+    with pytest.raises(SeenetError, match=message):
+        SpeechBackbone("wavlm", Weights(None), architecture={**SMALL, **architecture})

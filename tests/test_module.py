@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import SMALL, NoWaiting, batch_of
+from conftest import SMALL, batch_of, no_waiting
 from seenet.auxiliary.see import SoftEmotionExperts
 from seenet.backbone.speech import SpeechBackbone
 from seenet.backbone.weights import Weights
@@ -41,10 +41,10 @@ def test_a_training_step_does_not_wait_for_the_device(family: str):
     model.trainer = SimpleNamespace(is_last_batch=False)
     model.on_train_start()
     batch = batch_of([torch.randn(samples) for samples in (4000, 2900, 1700, 700)])
-    with NoWaiting():
+    with no_waiting():
         model.training_step(batch, 1).backward()
         model.eval().validation_step(batch, 1)
-    with pytest.raises(AssertionError), NoWaiting():
+    with pytest.raises(AssertionError), no_waiting():
         model.train().training_step(batch, 0)
 
 

@@ -83,12 +83,9 @@ class Job:
         folds = [fold.without(store.bad) for fold in folds]
         for number in chosen:
             _require_clips(manifest, folds[number], classes)
-        config: Any = OmegaConf.to_container(cfg, resolve=True)
-        if not augmentation.needs_partner:
-            config["data"]["partner"] = None  # of no effect, so equal runs are equal however they set it
         return cls(
             cfg=cfg,
-            config=config,
+            config=_resolved(cfg, augmentation),
             manifest=manifest,
             store=store,
             classes=classes,
@@ -116,14 +113,9 @@ class Job:
     def in_parts(self, parts: int) -> "Job":
         """The job with every batch in so many parts, whose gradients add up to one step of the optimiser."""
         clips, batches = -(-self.cfg.data.batch_size // parts), self.plan.accumulate_grad_batches * parts
-        cfg = self.cfg.copy()
+        cfg, plan = self.cfg.copy(), replace(self.plan, accumulate_grad_batches=batches)
         cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = clips, batches
-        config = {
-            **self.config,
-            "data": self.config["data"] | {"batch_size": clips},
-            "trainer": self.config["trainer"] | {"accumulate_grad_batches": batches},
-        }
-        return replace(self, cfg=cfg, config=config, plan=replace(self.plan, accumulate_grad_batches=batches))
+        return replace(self, cfg=cfg, config=_resolved(cfg, self.augmentation), plan=plan)
 
     def begun(self) -> bool:
         """Whether some fold of the run has left what there is to go on from, or its result."""
@@ -150,6 +142,13 @@ class Job:
         """A fold for each training that is still to be done."""
         waiting = {f.training: f for f, _, folder in self.tests() if read_result(folder) is None}
         return [f for f in waiting.values() if not self.trained(f)]
+
+
+def _resolved(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    if not augmentation.needs_partner:
+        config["data"]["partner"] = None  # of no effect, so equal runs are equal however they set it
+    return config
 
 
 def problems(cfg: DictConfig) -> list[str]:

@@ -29,6 +29,9 @@ TRAINED = "trained.json"
 UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes", "test_dataset", "sweep")
 """Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes, tests)."""
 
+WAYS = ("attention", "fast_layers", "checkpointing")
+"""Settings of a backbone that lead to the same figures, but for rounding."""
+
 RECORDED = (
     *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
     *("hydra-core", "omegaconf", "numpy", "scikit-learn", "soxr", "soundfile"),
@@ -80,8 +83,7 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
     kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
     dataset = kept["dataset"]
     kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}
-    unlearned = ("path", "attention", "fast_layers", "checkpointing")  # ways to the same figures, but for rounding
-    kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k not in unlearned}
+    kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k not in ("path", *WAYS)}
     return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
 
 

@@ -90,7 +90,7 @@ class TrainerPlan:
             "accelerator": self.accelerator,
             "devices": self.devices,
             "precision": self.precision,
-            # layerdrop and masking leave parameters out of some steps, which plain ddp takes for an error
+            # layerdrop leaves parameters out of some steps, masks of channels alone their vector: an error to plain ddp
             "strategy": "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy,
             "max_epochs": self.max_epochs,
             "accumulate_grad_batches": self.accumulate_grad_batches,

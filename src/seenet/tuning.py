@@ -19,13 +19,13 @@ from seenet.errors import SeenetError, reason
 from seenet.fit import FoldRun
 from seenet.folds import Fold
 from seenet.job import Job
-from seenet.runs import read_json, read_result, write_json
+from seenet.runs import WAYS, read_json, read_result, write_json
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made
 SMALL = 10_000_000  # parameters up to which a CPU is asked for whole batches
 CPU_CLIPS = 4  # and how many clips of a batch it is asked for beyond
-FOUND = "compile.json"  # in a run's folder: whether torch.compile pays for it, and on which device
+FOUND = "compile.json"  # in a run's folder: whether torch.compile pays for it, on which device and with what
 TRIED = 0.92  # of a GPU's memory, which a trial of a batch may take
 WORTH = 300.0  # seconds of training that are left, below which compilation is not even tried
 
@@ -95,8 +95,8 @@ def probe(job: Job, steps: int | None = None) -> Cost:
         if job.plan.accelerator == "cpu" and parameters > SMALL:
             run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
         watch = _Stopwatch(steps)
-        # A compiled model also meets a batch of the development part, for which it is compiled once more.
-        batches = int(job.plan.compile is True)
+        # Where it is to tell what compilation is worth, a batch of the development part has its forms compiled, too.
+        batches = int(steps is not None and job.plan.compile is True)
         limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": batches}
         trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
         run.run(trainer.fit)
@@ -109,14 +109,15 @@ def with_compilation(job: Job) -> Job:
     """The job with `trainer.compile=auto` settled: compiled where a few steps are faster so.
 
     A short training is not compiled, for compiling takes a minute or more. Compilation that fails is said, and the
-    training goes on without. What was found is kept in the run's folder, so that a training that goes on there goes on
-    as it began; another device is tried anew.
+    training goes on without. What was measured is kept in the run's folder, so that a training that goes on there goes
+    on as it began; another device or way to compute the backbone is tried anew.
     """
     if job.plan.compile != "auto":
         return job
     without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
-    kept, device = job.run.folder / FOUND, job.plan.device_name()
-    if kept.is_file() and (found := read_json(kept))["device"] == device:
+    kept, ways = job.run.folder / FOUND, {name: job.config["backbone"].get(name) for name in WAYS}
+    measured = {"device": job.plan.device_name(), "backbone": ways}
+    if kept.is_file() and (found := read_json(kept)) in ({"compile": pays, **measured} for pays in (True, False)):
         return compiled if found["compile"] else without
     left = job.untrained()
     plain = probe(without)
@@ -132,7 +133,7 @@ def with_compilation(job: Job) -> Job:
     saved = seconds - fused.seconds(job, left)  # what compiling took is spent: later folds of this process find it
     verdict = f"saves {saved:.0f} s" if saved > 0 else "does not pay"
     say(f"trainer.compile=auto: torch.compile {verdict} of about {seconds:.0f} s")
-    write_json(kept, {"compile": saved > 0, "device": device})
+    write_json(kept, {"compile": saved > 0, **measured})
     return compiled if saved > 0 else without
 
 

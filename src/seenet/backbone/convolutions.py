@@ -37,8 +37,8 @@ def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
     if stride > kernel:
         hidden = F.pad(hidden, (0, 0, 0, stride - kernel))
     weight = conv.weight.permute(2, 1, 0)
-    if torch.is_autocast_enabled(hidden.device.type):  # once, not for each clip that it is spread over
-        weight = weight.to(torch.get_autocast_dtype(hidden.device.type))
+    if torch.is_autocast_enabled(kind := hidden.device.type):  # once, not for each clip and part
+        hidden, weight = (tensor.to(torch.get_autocast_dtype(kind)) for tensor in (hidden, weight))
     sums = None
     for start in range(0, kernel, stride):
         part = weight[start : start + stride].flatten(0, 1)

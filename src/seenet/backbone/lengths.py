@@ -5,7 +5,8 @@ base checkpoints of wav2vec 2.0 and HuBERT, the stacked positional convolutions 
 HuBERT draws in training.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -49,51 +50,51 @@ class LengthAwareGroupNorm(nn.GroupNorm):
         return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None].to(hidden.dtype), out=into).to(kind)
 
 
-def mind_lengths(model: nn.Module) -> Callable[[Tensor], None]:
+def mind_lengths(model: nn.Module) -> None:
     """Make a transformers speech model obey lengths in those places, and ask for no value on the host for them.
 
     Args:
-        model: a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model; changed in place, weights untouched.
-
-    Returns:
-        A function to call with the lengths in samples, shape (batch,), before each forward pass.
+        model: a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model without an adapter; changed in place, weights
+            untouched. `set_lengths` tells it the lengths.
     """
-    norms: list[LengthAwareGroupNorm] = []
     first = model.feature_extractor.conv_layers[0]
     if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
         old = first.layer_norm
         first.layer_norm = LengthAwareGroupNorm(old.num_groups, old.num_channels, old.eps)
         first.layer_norm.load_state_dict(old.state_dict())
-        norms.append(first.layer_norm)
-    kernel, stride = first.conv.kernel_size[0], first.conv.stride[0]
+    for layer in _stacked(model):
+        layer.register_forward_pre_hook(_silence_padding)
+    # Methods and not functions, so that a copy of the model has its own.
+    model._mask_hidden_states = MethodType(_masked, model)
+    model._get_feature_vector_attention_mask = MethodType(_attention_mask, model)
 
-    frames = torch.zeros(0)
-    stacked = getattr(model.encoder.pos_conv_embed, "layers", [])
 
-    def silence_padding(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        hidden = inputs[0]  # (batch, dim, frames)
-        return (hidden * valid_mask(frames, hidden.shape[-1])[:, None],)
+def set_lengths(model: nn.Module, samples: Tensor) -> None:
+    """Tell a model that minds them the lengths of the next batch, in samples. Shape (batch,)."""
+    first = model.feature_extractor.conv_layers[0]
+    if isinstance(norm := getattr(first, "layer_norm", None), LengthAwareGroupNorm):
+        norm.lengths = (samples - first.conv.kernel_size[0]) // first.conv.stride[0] + 1
+    for module in (model, *_stacked(model)):
+        module.frames = model._get_feat_extract_output_lengths(samples)
 
-    for layer in stacked:
-        layer.register_forward_pre_hook(silence_padding)
 
-    def mask(hidden_states: Tensor, **_: Any) -> Tensor:
-        if not model.training or not getattr(model.config, "apply_spec_augment", True):
-            return hidden_states
-        return mask_spans(hidden_states, frames, model.config, getattr(model, "masked_spec_embed", None))
+def _stacked(model: nn.Module) -> Iterable[nn.Module]:
+    return getattr(model.encoder.pos_conv_embed, "layers", [])
 
-    def attention_mask(size: int, *_: Any, **__: Any) -> Tensor:
-        return valid_mask(frames, size)
 
-    model._mask_hidden_states, model._get_feature_vector_attention_mask = mask, attention_mask
+def _silence_padding(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    hidden = inputs[0]  # (batch, dim, frames)
+    return (hidden * valid_mask(layer.frames, hidden.shape[-1])[:, None],)
 
-    def set_lengths(samples: Tensor) -> None:
-        nonlocal frames
-        frames = model._get_feat_extract_output_lengths(samples)
-        for norm in norms:
-            norm.lengths = torch.div(samples - kernel, stride, rounding_mode="floor") + 1
 
-    return set_lengths
+def _masked(model: nn.Module, hidden_states: Tensor, **_: Any) -> Tensor:
+    if not model.training or not getattr(model.config, "apply_spec_augment", True):
+        return hidden_states
+    return mask_spans(hidden_states, model.frames, model.config, getattr(model, "masked_spec_embed", None))
+
+
+def _attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Tensor:
+    return valid_mask(model.frames, size)
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:

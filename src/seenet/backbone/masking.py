@@ -39,9 +39,9 @@ def mask_spans(hidden: Tensor, lengths: Tensor, config: Any, vector: nn.Paramete
         hidden: shape (batch, frames, dim).
         lengths: valid frames. Shape (batch,).
         config: of the model.
-        vector: what stands in masked frames, shape (dim,); masked channels are zero.
+        vector: what stands in masked frames, shape (dim,), or None where none are masked; masked channels are zero.
     """
-    if config.mask_time_prob > 0 and vector is not None:
+    if config.mask_time_prob > 0:
         settings = config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
         masked = draw_spans(lengths, hidden.shape[1], *settings)
         hidden = torch.where(masked[..., None], vector.to(hidden.dtype), hidden)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seenet.backbone.attention import use_attention
 from seenet.backbone.convolutions import use_convolutions
 from seenet.backbone.dropout import use_dropout
-from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field
+from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field, set_lengths
 from seenet.backbone.weights import Weights
 from seenet.data.batch import valid_mask
 from seenet.errors import SeenetError, reason
@@ -100,10 +100,11 @@ class SpeechBackbone(nn.Module):
                 raise SeenetError(f"backbone.{name}={value}: expected 0 to 1")
         self.model = _load(family, weights, shares, architecture or {})
         config = self.model.config
+        _require_known(config)
         self.dim: int = config.hidden_size
         self.freeze, self.normalize = freeze, normalize
         self.dropout = nn.Dropout(config.final_dropout)
-        self._set_lengths = mind_lengths(self.model)
+        mind_lengths(self.model)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
         self._hop = math.prod(config.conv_stride)
         if attention != "stock":
@@ -152,7 +153,7 @@ class SpeechBackbone(nn.Module):
         samples = valid_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalized(waveform, lengths, samples)
-        self._set_lengths(lengths)
+        set_lengths(self.model, lengths)
         output = self.model(waveform, attention_mask=samples).last_hidden_state[:, :heard]
         return self.dropout(output), valid_mask(self._frames(lengths), heard)
 
@@ -176,6 +177,18 @@ def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
     centred = torch.where(valid, waveform - mean, 0)
     variance = centred.square().sum(1, keepdim=True) / count
     return centred * torch.rsqrt(variance + 1e-7)
+
+
+def _require_known(config: transformers.PreTrainedConfig) -> None:
+    """Raise a SeenetError for what a checkpoint or `backbone.architecture` may ask for and is not done here."""
+    if getattr(config, "add_adapter", False):
+        raise SeenetError("add_adapter=True: a model with an adapter behind its transformer cannot be used")
+    if config.mask_time_length < 1:
+        raise SeenetError(f"mask_time_length={config.mask_time_length}: expected 1 or more frames")
+    if not 1 <= config.mask_feature_length <= config.hidden_size:
+        raise SeenetError(
+            f"mask_feature_length={config.mask_feature_length}: expected 1 to {config.hidden_size} channels"
+        )
 
 
 def _load(
