@@ -301,10 +301,11 @@ def test_a_copy_stands_for_itself(tiny, norm: str):
     ("architecture", "message"),
     [
         ({"add_adapter": True}, "a model with an adapter behind its transformer cannot be used"),
-        ({"mask_time_length": 0}, "mask_time_length=0: expected 1 or more frames"),
-        ({"mask_feature_length": 33}, "mask_feature_length=33: expected 1 to 32 channels"),
+        ({"mask_time_prob": 0.1, "mask_time_length": 0}, "mask_time_length=0: expected 1 or more frames"),
+        ({"mask_feature_prob": 0.1, "mask_feature_length": 33}, "mask_feature_length=33: expected 1 to 32 channels"),
     ],
 )
 def test_what_a_configuration_may_not_ask_for(architecture: dict, message: str):
     with pytest.raises(SeenetError, match=message):
         SpeechBackbone("wavlm", Weights(None), architecture={**SMALL, **architecture})
+    SpeechBackbone("wavlm", Weights(None), architecture={**SMALL, "mask_feature_length": 33})  # of which there are none

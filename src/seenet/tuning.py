@@ -115,9 +115,9 @@ def with_compilation(job: Job) -> Job:
     if job.plan.compile != "auto":
         return job
     without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
-    kept, ways = job.run.folder / FOUND, {name: job.config["backbone"].get(name) for name in WAYS}
-    measured = {"device": job.plan.device_name(), "backbone": ways}
-    if kept.is_file() and (found := read_json(kept)) in ({"compile": pays, **measured} for pays in (True, False)):
+    kept, backbone = job.run.folder / FOUND, job.config["backbone"]
+    measured_on = {"device": job.plan.device_name(), **{name: backbone.get(name) for name in WAYS}}
+    if kept.is_file() and (found := read_json(kept))["measured_on"] == measured_on:
         return compiled if found["compile"] else without
     left = job.untrained()
     plain = probe(without)
@@ -133,7 +133,7 @@ def with_compilation(job: Job) -> Job:
     saved = seconds - fused.seconds(job, left)  # what compiling took is spent: later folds of this process find it
     verdict = f"saves {saved:.0f} s" if saved > 0 else "does not pay"
     say(f"trainer.compile=auto: torch.compile {verdict} of about {seconds:.0f} s")
-    write_json(kept, {"compile": saved > 0, **measured})
+    write_json(kept, {"compile": saved > 0, "measured_on": measured_on})
     return compiled if saved > 0 else without
 
 

@@ -46,7 +46,8 @@ def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
         # shorter last part is the end of rows that begin earlier, for the last of its own could pass the clip's end.
         begin = max(0, min(start, kernel - stride))
         rows = hidden[:, begin : begin + frames * stride].unflatten(1, (frames, stride)).flatten(2)
-        rows, matrix = rows[..., (start - begin) * channels :][..., : len(part)], part.expand(batch, -1, -1)
+        first = (start - begin) * channels
+        rows, matrix = rows[..., first : first + len(part)], part.expand(batch, -1, -1)
         if sums is None:
             sums = torch.bmm(rows, matrix) if conv.bias is None else torch.baddbmm(conv.bias, rows, matrix)
         else:

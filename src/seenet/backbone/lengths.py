@@ -69,13 +69,23 @@ def mind_lengths(model: nn.Module) -> None:
     model._get_feature_vector_attention_mask = MethodType(_attention_mask, model)
 
 
-def set_lengths(model: nn.Module, samples: Tensor) -> None:
-    """Tell a model that minds them the lengths of the next batch, in samples. Shape (batch,)."""
+def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
+    """Tell a model that minds them the lengths of the next batch.
+
+    Args:
+        model: changed by `mind_lengths`.
+        samples: valid samples, at least the receptive field of a frame. Shape (batch,).
+
+    Returns:
+        Valid frames. Shape (batch,).
+    """
     first = model.feature_extractor.conv_layers[0]
     if isinstance(norm := getattr(first, "layer_norm", None), LengthAwareGroupNorm):
         norm.lengths = (samples - first.conv.kernel_size[0]) // first.conv.stride[0] + 1
+    frames = model._get_feat_extract_output_lengths(samples)
     for module in (model, *_stacked(model)):
-        module.frames = model._get_feat_extract_output_lengths(samples)
+        module.frames = frames
+    return frames
 
 
 def _stacked(model: nn.Module) -> Iterable[nn.Module]:

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -23,8 +23,6 @@ FAMILIES = {
     "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
     "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
 }
-
-Count = TypeVar("Count", int, Tensor)
 
 FRAMES = {"cuda": 8}
 """Batches have a multiple of so many frames there: torch's fused attention would copy a bias of 299 in each layer."""
@@ -147,19 +145,19 @@ class SpeechBackbone(nn.Module):
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True where valid.
         """
         waveform = torch.where(valid_mask(lengths, waveform.shape[1]), waveform, 0)
-        heard = self._frames(max(waveform.shape[1], self._shortest))
+        heard = self._frames(waveform.shape[1])
         waveform = pad_to(waveform, self._whole(waveform))
         lengths = lengths.clamp(min=self._shortest)
         samples = valid_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalized(waveform, lengths, samples)
-        set_lengths(self.model, lengths)
+        frames = set_lengths(self.model, lengths)
         output = self.model(waveform, attention_mask=samples).last_hidden_state[:, :heard]
-        return self.dropout(output), valid_mask(self._frames(lengths), heard)
+        return self.dropout(output), valid_mask(frames, heard)
 
-    def _frames(self, samples: Count) -> Count:
-        """How many frames so many samples have; at least the receptive field of one."""
-        return (samples - self._shortest) // self._hop + 1
+    def _frames(self, samples: int) -> int:
+        """How many frames so many samples have; one, where they are fewer than its receptive field."""
+        return max(0, samples - self._shortest) // self._hop + 1
 
     def _whole(self, waveform: Tensor) -> int:
         """Samples of as many frames as `FRAMES` asks for, with none left over.
@@ -167,7 +165,7 @@ class SpeechBackbone(nn.Module):
         Where some are, or not, torch.compile would take the feature encoder for different programs.
         """
         multiple = FRAMES.get(waveform.device.type, 1)
-        frames = self._frames(max(waveform.shape[1], self._shortest) + self._hop - 1)
+        frames = self._frames(waveform.shape[1] + self._hop - 1)
         return self._shortest + (-(-frames // multiple) * multiple - 1) * self._hop
 
 
@@ -182,10 +180,12 @@ def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
 def _require_known(config: transformers.PreTrainedConfig) -> None:
     """Raise a SeenetError for what a checkpoint or `backbone.architecture` may ask for and is not done here."""
     if getattr(config, "add_adapter", False):
-        raise SeenetError("add_adapter=True: a model with an adapter behind its transformer cannot be used")
-    if config.mask_time_length < 1:
+        raise SeenetError(
+            "add_adapter=True: a model with an adapter behind its transformer cannot be used; take another"
+        )
+    if config.mask_time_prob > 0 and config.mask_time_length < 1:
         raise SeenetError(f"mask_time_length={config.mask_time_length}: expected 1 or more frames")
-    if not 1 <= config.mask_feature_length <= config.hidden_size:
+    if config.mask_feature_prob > 0 and not 1 <= config.mask_feature_length <= config.hidden_size:
         raise SeenetError(
             f"mask_feature_length={config.mask_feature_length}: expected 1 to {config.hidden_size} channels"
         )
