@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 
 from conftest import pad
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
@@ -309,3 +311,199 @@ def test_what_a_configuration_may_not_ask_for(architecture: dict, message: str):
     with pytest.raises(SeenetError, match=message):
         SpeechBackbone("wavlm", Weights(None), architecture={**SMALL, **architecture})
     SpeechBackbone("wavlm", Weights(None), architecture={**SMALL, "mask_feature_length": 33})  # of which there are none
+
+
+def save_checkpoint(
+    folder: Path, family: str = "wavlm", tensors: dict | None = None, **settings
+) -> transformers.PreTrainedModel:
+    """Save a small model of random weights, with other tensors where given; return it."""
+    torch.manual_seed(0)
+    config_class, model_class = FAMILIES[family]
+    model = model_class(config_class(**{**SMALL, "num_hidden_layers": 2, "mask_time_prob": 0.1, **settings}))
+    model.save_pretrained(folder)
+    if tensors is not None:
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return model
+
+
+def load(family: str, folder: Path, **settings) -> SpeechBackbone:
+    return SpeechBackbone(family, find_weights(family, path=str(folder)), **settings)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pretrained_backbone_is_in_training_mode(family: str, tmp_path: Path):
+    save_checkpoint(tmp_path, family)
+    assert all(module.training for module in load(family, tmp_path).modules())
+    frozen = load(family, tmp_path, freeze=True)
+    assert not any(module.training for module in frozen.model.modules())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"final_dropout": 0.5},
+        {"hidden_dropout": 0.5},
+        {"attention_dropout": 0.5},
+        {"feat_proj_dropout": 0.5},
+        {"layerdrop": 0.5},
+        {"mask_time_prob": 0.5},
+        {"mask_feature_prob": 0.5},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pretrained_backbone_regularisation_changes_the_training_loss(family: str, setting: dict, tmp_path: Path):
+    """Every source of randomness but one is off; that one moves the loss in training and not in evaluation."""
+    save_checkpoint(tmp_path, family, mask_feature_length=4, mask_time_length=2)
+    dropouts = ("final_dropout", "hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop")
+    off = dict.fromkeys((*dropouts, "mask_time_prob", "mask_feature_prob"), 0.0)
+    quiet, noisy = load(family, tmp_path, **off), load(family, tmp_path, **{**off, **setting})
+    for model in (quiet, noisy):
+        for module in model.modules():
+            if hasattr(module, "activation_dropout") or type(module).__name__.endswith("FeedForward"):
+                module.intermediate_dropout.p = 0.0
+    waveform, lengths = pad(clips())
+    torch.manual_seed(0)
+    target = torch.randn(len(lengths), quiet.dim)
+
+    def loss(model: SpeechBackbone, seed: int) -> float:
+        torch.manual_seed(seed)
+        frames, mask = model(waveform, lengths)
+        return (MeanPooling(model.dim)(frames, mask) - target).square().mean().item()
+
+    assert loss(quiet, 0) == loss(quiet, 1)
+    assert len({loss(noisy, seed) for seed in range(4)}) > 1
+    assert loss(quiet.eval(), 0) == loss(noisy.eval(), 0) == loss(noisy, 1)
+
+
+def test_checkpoint_without_a_tensor_is_refused(tmp_path: Path):
+    tensors = dict(save_checkpoint(tmp_path).state_dict())
+    name = "encoder.layers.1.feed_forward.output_dense.weight"
+    kept = {key: value.contiguous() for key, value in tensors.items() if key != name}
+    save_checkpoint(tmp_path, tensors=kept)
+    with pytest.raises(SeenetError, match=rf"lacks 1 of {len(tensors)} tensors of the encoder: {name}$"):
+        load("wavlm", tmp_path)
+    save_checkpoint(tmp_path, tensors={k: v for k, v in kept.items() if "layers.1." not in k})
+    lacking = sum("layers.1." in key for key in tensors)
+    with pytest.raises(SeenetError, match=rf"lacks {lacking} of .* and {lacking - 3} more$"):
+        load("wavlm", tmp_path)
+
+
+def test_checkpoint_with_a_tensor_of_another_shape_is_refused(tmp_path: Path):
+    tensors = dict(save_checkpoint(tmp_path).state_dict())
+    name = "encoder.layers.0.feed_forward.output_dense.weight"
+    save_checkpoint(tmp_path, tensors={**tensors, name: torch.zeros(3, 4)})
+    message = rf"1 tensors of another shape: {name} has shape \(3, 4\), the architecture expects \(32, 32\)"
+    with pytest.raises(SeenetError, match=message):
+        load("wavlm", tmp_path)
+
+
+def test_checkpoint_of_a_deeper_encoder_is_refused(tmp_path: Path):
+    tensors = dict(save_checkpoint(tmp_path, num_hidden_layers=3).state_dict())
+    save_checkpoint(tmp_path, tensors=tensors)
+    with pytest.raises(SeenetError, match=r"encoder tensors that .* does not have: encoder\.layers\.2"):
+        load("wavlm", tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["net.wavlm.", "module."])
+def test_checkpoint_under_a_foreign_prefix_is_refused(prefix: str, tmp_path: Path):
+    tensors = save_checkpoint(tmp_path).state_dict()
+    save_checkpoint(tmp_path, tensors={prefix + name: value for name, value in tensors.items()})
+    with pytest.raises(SeenetError, match=f"holds them with the prefix '{prefix}'"):
+        load("wavlm", tmp_path)
+
+
+HEADS = {
+    "wav2vec2": ("Wav2Vec2", ["CTC", "SequenceClassification", "PreTraining", "XVector", "AudioFrameClassification"]),
+    "hubert": ("Hubert", ["CTC", "SequenceClassification"]),
+    "wavlm": ("WavLM", ["CTC", "SequenceClassification", "XVector", "AudioFrameClassification"]),
+    "data2vec-audio": ("Data2VecAudio", ["CTC", "SequenceClassification", "XVector", "AudioFrameClassification"]),
+}
+
+
+@pytest.mark.parametrize(("family", "head"), [(f, head) for f, (_, heads) in HEADS.items() for head in heads])
+def test_checkpoint_with_a_task_head_gives_the_hidden_states_of_the_bare_encoder(family: str, head: str, tmp_path):
+    bare = save_checkpoint(tmp_path / "bare", family)
+    headed = getattr(transformers, f"{HEADS[family][0]}For{head}")(bare.config)
+    encoder = getattr(headed, headed.base_model_prefix)
+    encoder.load_state_dict(bare.state_dict())
+    headed.save_pretrained(tmp_path / "headed")
+    waveform, lengths = pad(clips())
+    expected, mask = load(family, tmp_path / "bare").eval()(waveform, lengths)
+    backbone = load(family, tmp_path / "headed").eval()
+    assert torch.equal(backbone(waveform, lengths)[0][mask], expected[mask])
+    assert backbone.loaded_tensors == sum(1 for _ in backbone.model.parameters())
+
+
+def test_checkpoint_without_a_mask_vector_loads_and_counts_it_as_new(tmp_path: Path):
+    tensors = dict(save_checkpoint(tmp_path).state_dict())
+    del tensors["masked_spec_embed"]
+    save_checkpoint(tmp_path, tensors=tensors)
+    backbone = load("wavlm", tmp_path)
+    assert backbone.loaded_tensors == sum(1 for _ in backbone.model.parameters()) - 1
+    assert load("wavlm", tmp_path, mask_time_prob=0.0).loaded_tensors == backbone.loaded_tensors
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"7" * 64 + b"\nsize 377617425\n"
+
+
+class Malicious:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", POINTER, "model.safetensors is a Git LFS pointer"),
+        ("pytorch_model.bin", POINTER, "pytorch_model.bin is a Git LFS pointer"),
+        ("config.json", POINTER, "config.json is a Git LFS pointer"),
+        ("model.safetensors", b"", r"model.safetensors is empty \(0 bytes\)"),
+        ("model.safetensors", None, "damaged or incomplete"),
+        ("pytorch_model.bin", None, "damaged or incomplete"),
+        ("pytorch_model.bin", b"no checkpoint", "pytorch_model.bin is damaged, or holds more than tensors"),
+    ],
+)
+def test_damaged_weights_are_one_line(name: str, content: bytes | None, message: str, tmp_path: Path):
+    """None is the first half of the file."""
+    saved = save_checkpoint(tmp_path)
+    if name == "pytorch_model.bin":
+        (tmp_path / "model.safetensors").unlink()
+        torch.save(saved.state_dict(), tmp_path / name)
+    file = tmp_path / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if content is None else content)
+    with pytest.raises(SeenetError, match=message) as caught:
+        load("wavlm", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_malicious_pickle_is_refused_and_not_run(tmp_path: Path):
+    save_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Malicious(tmp_path / "owned")}))
+    with pytest.raises(SeenetError, match="holds more than tensors"):
+        load("wavlm", tmp_path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_missing_shard_is_one_line(tmp_path: Path):
+    saved = save_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    saved.save_pretrained(tmp_path, max_shard_size="20KB")
+    load("wavlm", tmp_path)
+    next(iter(sorted(tmp_path.glob("model-*.safetensors")))).unlink()
+    with pytest.raises(SeenetError, match="model-00001-of"):
+        load("wavlm", tmp_path)
+
+
+def test_weights_description_names_the_checkpoint_and_its_hash(tmp_path: Path):
+    save_checkpoint(tmp_path)
+    described = find_weights("wavlm", path=str(tmp_path)).describe()
+    digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    assert described == {"checkpoint": str(tmp_path), "revision": None, "hash": digest[:32]}
+    assert set(find_weights("wavlm").describe().values()) == {None}

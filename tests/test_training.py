@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import transformers
 from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
@@ -436,3 +437,17 @@ def test_bad_files_stop_or_are_left_out_and_counted(run, capsys, tmp_path: Path,
     assert [line.split(",")[0] for line in listed[1:]] == ["3", "40", "41"]
     with pytest.raises(SeenetError, match="expected stop or quarantine"):
         run("dataset.clips=2", "fold=0", "dataset.on_bad_file=ignore")
+
+
+def test_result_records_the_checkpoint_and_how_much_of_it_was_loaded(run, tmp_path: Path):
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "num_hidden_layers": 1}
+    sizes |= {"conv_dim": [16] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
+    encoder = transformers.WavLMModel(transformers.WavLMConfig(**sizes))
+    encoder.save_pretrained(tmp_path / "encoder")
+    settings = ("fold=0", "trainer.max_epochs=1", "backbone=wavlm_base", "aux_task=none", "pooling=attention")
+    (folder,) = run(*settings, f"backbone.path={tmp_path / 'encoder'}")
+    weights = json.loads((folder / "result.json").read_text())["weights"]
+    assert weights["checkpoint"] == str(tmp_path / "encoder")
+    assert len(weights["hash"]) == 32
+    assert weights["loaded_tensors"] == sum(1 for _ in encoder.parameters())
+    assert weights["new_tensors"] == 3, "the pooling vector, the head's weight and its bias"

@@ -74,6 +74,12 @@ def build_auxiliary(job: Job, train: Part, dim: int) -> AuxiliaryTask:
     return build(job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), train=train)
 
 
+def _count_tensors(model: EmotionModel) -> dict[str, int]:
+    """How many parameters of a model come from the checkpoint, and how many are initialised at random."""
+    loaded = getattr(model.backbone, "loaded_tensors", 0)  # which a user's own backbone may lack
+    return {"loaded_tensors": loaded, "new_tensors": sum(1 for _ in model.parameters()) - loaded}
+
+
 class FoldRun:
     """A fold of a run, from a configuration to the files it leaves.
 
@@ -106,6 +112,7 @@ class FoldRun:
             classes=job.classes,
             seed=cfg.seed,
         )
+        self.weights = {**job.weights.describe(), **_count_tensors(self.model)}
         self.logger = build(cfg.logger, "logger", save_dir=str(self.folder))
         self.data = build(
             cfg.data,
@@ -151,6 +158,7 @@ class FoldRun:
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
             **made_with,
+            "weights": self.weights,
             "best_epoch": best["epoch"] + 1,  # people count epochs from 1
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),

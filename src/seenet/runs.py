@@ -23,6 +23,10 @@ SCHEMA = 4
 READABLE = (3, SCHEMA)
 """What reports read: results of schema 3 lack `learned`."""
 
+LEARNING = 2
+"""Raised where the same settings learn something else, so that no older training is reused: 2 trains pretrained
+backbones in training mode."""
+
 TRAINED = "trained.json"
 """The file that says that a fold's training is finished."""
 
@@ -84,7 +88,7 @@ def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str,
     dataset = kept["dataset"]
     kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}
     kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k not in ("path", *WAYS)}
-    return {"config": kept, "seenet": importlib.metadata.version("seenet"), **learned}
+    return {"config": kept, "learning": LEARNING, "seenet": importlib.metadata.version("seenet"), **learned}
 
 
 def names_of(config: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """wav2vec 2.0, HuBERT, WavLM and data2vec-audio, through transformers."""
 
+import errno
 import math
+import pickle
 import warnings
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 import torch
@@ -26,6 +29,9 @@ FAMILIES = {
 
 FRAMES = {"cuda": 8}
 """Batches have a multiple of so many frames there: torch's fused attention would copy a bias of 299 in each layer."""
+
+OPTIONAL_TENSORS = frozenset({"masked_spec_embed"})
+"""Encoder tensors that a checkpoint may lack or have in excess: models without time masking have no mask vector."""
 
 COMPILATIONS = 1024
 """Forms of one layer that a process compiles at most: training and test, each of every arm of a sweep."""
@@ -58,9 +64,11 @@ class SpeechBackbone(nn.Module):
 
     Attributes:
         dim: width of a frame.
+        loaded_tensors: how many parameters come from the checkpoint; 0 with random weights.
 
     Raises:
-        SeenetError: a share outside [0, 1], or a setting that the configuration refuses.
+        SeenetError: a share outside [0, 1], a setting that the configuration refuses, or a checkpoint that does not
+            fit the architecture.
     """
 
     def __init__(
@@ -96,7 +104,7 @@ class SpeechBackbone(nn.Module):
         for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise SeenetError(f"backbone.{name}={value}: expected 0 to 1")
-        self.model = _load(family, weights, shares, architecture or {})
+        self.model, self.loaded_tensors = _load(family, weights, shares, architecture or {})
         config = self.model.config
         _require_known(config)
         self.dim: int = config.hidden_size
@@ -118,6 +126,8 @@ class SpeechBackbone(nn.Module):
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public name for it
         if freeze:
             self.model.requires_grad_(False)
+        # from_pretrained returns a model in evaluation mode, and Lightning keeps the mode that it finds.
+        self.train()
 
     def compile_layers(self) -> None:
         """Let torch.compile fuse the feature encoder and each transformer layer, once for clips of all lengths."""
@@ -193,15 +203,17 @@ def _require_known(config: transformers.PreTrainedConfig) -> None:
 
 def _load(
     family: str, weights: Weights, shares: dict[str, float], architecture: dict[str, Any]
-) -> transformers.PreTrainedModel:
+) -> tuple[transformers.PreTrainedModel, int]:
+    """Return the encoder and the number of its parameters that come from the checkpoint."""
     config_class, model_class = FAMILIES[family]
     transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     unknown = [name for name in architecture if not hasattr(config_class(), name)]
     if unknown:
         raise SeenetError(f"backbone.architecture.{unknown[0]}: {config_class.__name__} has no such setting")
     if weights.source is None:
         try:
-            return model_class(config_class(**architecture, **shares))
+            return model_class(config_class(**architecture, **shares)), 0
         except Exception as error:  # transformers raises many kinds; every one of them is about these settings
             raise SeenetError(f"backbone.architecture={architecture}: {reason(error)}") from error
     place = {"revision": weights.revision, "local_files_only": weights.cached}
@@ -209,6 +221,87 @@ def _load(
         config = config_class.from_pretrained(weights.source, **place)
         for name, value in shares.items():
             setattr(config, name, value)
-        return model_class.from_pretrained(weights.source, config=config, dtype=torch.float32, **place)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise SeenetError(f"the weights of '{weights.source}' cannot be loaded: {reason(error)}") from error
+        model, report = model_class.from_pretrained(
+            weights.source,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # a tensor of another shape is refused below, by name
+            **place,
+        )
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+        raise SeenetError(f"the weights of '{weights.source}' {_failure(error)}") from error
+    _require_complete(model, report, weights.source)
+    missing = set(report["missing_keys"])
+    return model, sum(name not in missing for name, _ in model.named_parameters())
+
+
+def _failure(error: Exception) -> str:
+    """Why weights cannot be loaded, in one line that a user can act on."""
+    if isinstance(error, pickle.UnpicklingError):
+        return (
+            "cannot be loaded: pytorch_model.bin is damaged, or holds more than tensors, which can run any program and "
+            "is refused; download it again, or convert it to model.safetensors"
+        )
+    # What torch.load raises for a file that was cut: EINVAL of a seek, or a RuntimeError of its reader.
+    cut = getattr(error, "errno", None) == errno.EINVAL or any(
+        words in str(error) for words in ("zip ", "magic number")
+    )
+    if cut or isinstance(error, SafetensorError | EOFError):
+        return f"cannot be loaded: the file is damaged or incomplete ({reason(error)}); download it again"
+    return f"cannot be loaded: {reason(error)}"
+
+
+def _require_complete(model: nn.Module, report: Mapping[str, Any], source: str) -> None:
+    """Raise a SeenetError unless every tensor of the encoder, and no other of its modules, is in the checkpoint.
+
+    Tensors outside the encoder's modules belong to a task head and are ignored.
+
+    Args:
+        model: the encoder.
+        report: `loading_info` of transformers.
+        source: of the checkpoint, for messages.
+    """
+    missing = sorted(set(report["missing_keys"]) - OPTIONAL_TENSORS)
+    total = len(model.state_dict())
+    if missing:
+        raise SeenetError(
+            f"the checkpoint '{source}' lacks {len(missing)} of {total} tensors of the encoder: {_first(missing)}"
+            + _foreign_prefix(missing, report["unexpected_keys"])
+        )
+    mismatched = sorted((name, tuple(there), tuple(here)) for name, there, here in report["mismatched_keys"])
+    if mismatched:
+        shapes = [f"{name} has shape {there}, the architecture expects {here}" for name, there, here in mismatched]
+        raise SeenetError(
+            f"the checkpoint '{source}' has {len(shapes)} tensors of another shape: {_first(shapes, '; ')}; "
+            "its config.json describes another model"
+        )
+    prefixes = tuple({_module_of(name) for name in model.state_dict()} - {""})
+    unexpected = sorted(name for name in report["unexpected_keys"] if name.startswith(prefixes))
+    if unexpected:
+        raise SeenetError(
+            f"the checkpoint '{source}' holds {len(unexpected)} encoder tensors that the architecture of its "
+            f"config.json does not have: {_first(unexpected)}"
+        )
+
+
+def _module_of(name: str) -> str:
+    """The first two parts of a tensor's name, which tell `feature_extractor.conv_layers.` from a head's own module."""
+    parts = name.split(".")[:-1]
+    return "".join(f"{part}." for part in parts[:2])
+
+
+def _first(names: Collection[str], separator: str = ", ") -> str:
+    """The first three of some names."""
+    shown = separator.join(list(names)[:3])
+    return shown + (f"{separator}and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _foreign_prefix(missing: Collection[str], unexpected: Collection[str]) -> str:
+    """A remark that names the prefix under which a checkpoint holds the missing tensors, where there is one."""
+    there = set(unexpected)
+    prefixes = {name[: -len(missing[0])] for name in there if name.endswith(f".{missing[0]}")}
+    for prefix in sorted(prefixes, key=len):
+        if all(prefix + name in there for name in missing):
+            return f"; it holds them with the prefix '{prefix}': remove the prefix from the names and save again"
+    return ""

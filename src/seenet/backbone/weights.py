@@ -24,6 +24,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 PATIENCE = 2.5  # seconds to wait for the hub
+LFS_HEADER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,44 @@ class Weights:
     revision: str | None = None
     cached: bool = True
     fingerprint: str = "random"
+
+    def describe(self) -> dict[str, str | None]:
+        """What a result records: the checkpoint, the hub's commit and a hash of the weight files (SHA-256 digits)."""
+        if self.source is None:
+            return {"checkpoint": None, "revision": None, "hash": None}
+        local = Path(self.source).expanduser()
+        if local.is_dir():
+            folder, commit = local.resolve(), None
+        else:
+            commit = self.fingerprint
+            folder = Path(str(_cached(self.source, "config.json", self.revision))).parent
+        digests = _content_digests(folder, _weight_files(folder))
+        together = digests[0] if len(digests) == 1 else hashlib.sha256("-".join(digests).encode()).hexdigest()[:32]
+        return {"checkpoint": self.source, "revision": commit, "hash": together}
+
+
+def _cached(checkpoint: str, name: str, revision: str | None) -> str | None:
+    """The path of a file in the hub's cache, or None."""
+    found = huggingface_hub.try_to_load_from_cache(checkpoint, name, revision=revision)
+    return found if isinstance(found, str) else None
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+
+
+def _refuse_pointers(folder: Path, files: list[Path]) -> None:
+    """Raise a SeenetError for files that a clone without git-lfs left as pointers, and for empty files."""
+    for file in files:
+        with file.open("rb") as opened:
+            head = opened.read(len(LFS_HEADER))
+        if head == LFS_HEADER:
+            raise SeenetError(
+                f"backbone.path='{folder}': {file.name} is a Git LFS pointer, not the file itself; "
+                "run 'git lfs install' and 'git lfs pull' there, or download the file"
+            )
+        if not head:
+            raise SeenetError(f"backbone.path='{folder}': {file.name} is empty (0 bytes); download it again")
 
 
 def _hub_answers() -> bool:
@@ -82,6 +121,7 @@ def _local(path: str, family: str) -> Weights:
         raise SeenetError(
             f"backbone.path='{path}' is no folder with a config.json; give one that save_pretrained wrote"
         )
+    _refuse_pointers(folder, [config])
     try:
         found = json.loads(config.read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError, TypeError) as error:
@@ -90,7 +130,8 @@ def _local(path: str, family: str) -> Weights:
         raise SeenetError(f"backbone.path='{path}' holds a {found} model, not {family}; choose the fitting backbone")
     if not any((folder / name).is_file() for name in WEIGHT_FILES):
         raise SeenetError(f"backbone.path='{path}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}")
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin") or p == config)
+    _refuse_pointers(folder, [*_weight_files(folder), *folder.glob("*.index.json")])
+    files = sorted([*_weight_files(folder), config])
     fingerprint = "-".join(digest[:8] for digest in _content_digests(folder.resolve(), files))
     return Weights(str(folder), fingerprint=fingerprint)
 
@@ -114,15 +155,11 @@ def find_weights(
     if checkpoint is None:
         return Weights(None)
 
-    def cached(name: str) -> str | None:
-        found = huggingface_hub.try_to_load_from_cache(checkpoint, name, revision=revision)
-        return found if isinstance(found, str) else None
-
     try:
-        config = cached("config.json")
+        config = _cached(checkpoint, "config.json", revision)
     except HFValidationError as error:
         raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {reason(error)}") from error
-    if config and any(cached(name) for name in WEIGHT_FILES):
+    if config and any(_cached(checkpoint, name, revision) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
     ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
     if constants.HF_HUB_OFFLINE:

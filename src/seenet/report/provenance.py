@@ -1,6 +1,7 @@
 """Where the figures come from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,17 @@ def _short(commit: str | None) -> str:
     return number[:10] + dash + dirty
 
 
+def _weights(facts: Mapping[str, Any]) -> str:
+    """The checkpoint of a result and how much of it was loaded; older results do not record it."""
+    weights = facts.get("weights")
+    if weights is None:
+        return "not recorded"
+    if weights["checkpoint"] is None:
+        return "random"
+    source = "@".join([weights["checkpoint"], *([weights["revision"][:10]] if weights["revision"] else [])])
+    return f"{source} ({weights['loaded_tensors']} tensors loaded, {weights['new_tensors']} new)"
+
+
 def provenance_section(study: Study, arms: Sequence[Measured], prefix: str) -> Section:
     """Devices, versions, commits, verdicts, folders and settings."""
     rows, text = [], []
@@ -33,6 +45,7 @@ def provenance_section(study: Study, arms: Sequence[Measured], prefix: str) -> S
             "audit": _all([f["audit"]["verdict"] for f in facts]),
             "device": _all([f["device"] for f in facts]),
             "precision": _all([f["precision"] for f in facts]),
+            "weights": _all([_weights(f) for f in facts]),
             "commit": _all([_short(f["git_commit"]) for f in facts]),
             "torch": _all([f["versions"].get("torch", "?") for f in facts]),
             "seenet": _all([f["versions"]["seenet"] for f in facts]),
