@@ -15,6 +15,8 @@ ROOMS = [
         "build",
         "emotions",
         "manifest",
+        "containers",
+        "mp3",
         "video",
         "audio",
         "corpora",

@@ -288,7 +288,7 @@ def test_mistakes_with_folders(config, tmp_path: Path):
         built(config("dataset=folder"))
     with pytest.raises(SeenetError, match="dataset.root='.*nowhere' is not a folder"):
         folder.read(str(tmp_path / "nowhere"))
-    with pytest.raises(SeenetError, match="no audio file .* in a folder of"):
+    with pytest.raises(SeenetError, match="no audio file in a folder of"):
         folder.read(str(tmp_path))
     touch(tmp_path, "1.wav")
     with pytest.raises(SeenetError, match="only 1 outside of any"):
@@ -297,9 +297,6 @@ def test_mistakes_with_folders(config, tmp_path: Path):
     for pattern, words in (("(", "is no regular expression"), ("a+", "has no group"), ("(anna)", "finds nothing")):
         with pytest.raises(SeenetError, match=words):
             folder.read(str(tmp_path), speaker=pattern)
-    touch(tmp_path, "sad/1.mp3")
-    with pytest.raises(SeenetError, match="'sad/1' twice"):
-        folder.read(str(tmp_path))
 
 
 def test_the_yaml_lists_every_field(config):

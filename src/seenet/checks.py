@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,15 @@ from seenet.store import Store
 SHORTEST = 400
 """Samples that a frame of the paper's backbones hears (25 ms); a shorter clip is padded with zeros to it."""
 
+KINDS = (
+    *("missing", "bad file", "counts", "unlabelled", "duplicate", "silent", "clipped", "short", "passed over"),
+    *("integers", "scale", "channels", "length", "gap"),
+)
+"""Kinds of findings; the second line are remarks of the reader."""
+
+GRAVE_REMARKS = ("integers", "scale", "channels")
+"""Remarks of the reader (`seenet.audio`) on samples that are not what they should be."""
+
 CLIPPED = 0.01
 """Share of samples at full scale from which a clip is called clipped."""
 
@@ -23,13 +32,13 @@ class Finding:
     """One problem of a corpus.
 
     Attributes:
-        kind: what it is, for counting.
+        kind: one of `KINDS`.
         grave: whether the corpus should not be used as it is; the others are worth knowing.
         file: relative to the corpus; empty where no single file is meant.
         detail: more of it, in one line.
     """
 
-    kind: Literal["missing", "bad file", "counts", "unlabelled", "duplicate", "silent", "clipped", "short"]
+    kind: str
     grave: bool
     file: str
     detail: str
@@ -45,6 +54,7 @@ def check(manifest: Manifest, store: Store, known: Mapping[str, Any] | None) -> 
     """
     found = [*_counts(manifest, known or {}), *_files(manifest, store), *_duplicates(manifest, store)]
     found += [Finding("unlabelled", False, name, "no label names it") for name in manifest.unlabelled]
+    found += [Finding("passed over", False, name, why) for name, why in manifest.passed_over]
     return sorted(found, key=lambda finding: not finding.grave)
 
 
@@ -66,6 +76,9 @@ def _files(manifest: Manifest, store: Store) -> Iterator[Finding]:
         missing = why == "No such file or directory"
         detail = f"the label of '{manifest.column('utterance')[row]}' has no file" if missing else why
         yield Finding("missing" if missing else "bad file", True, paths[row], detail)
+    about = {(paths[row], *remark): None for row, remarks in store.remarks.items() for remark in remarks}
+    for path, kind, line in about:  # several clips of one file share its remarks
+        yield Finding(kind, kind in GRAVE_REMARKS, path, line)
     good = index["length"] > 0
     for row in np.flatnonzero(good & index["silent"]):
         yield Finding("silent", False, paths[row], "every kept sample is zero")

@@ -31,6 +31,12 @@ def say(message: str) -> None:
         print(message, flush=True)
 
 
+def printable(name: str) -> str:
+    """Escape what cannot stand in one line of UTF-8: line breaks, and bytes of file names that are not UTF-8."""
+    escaped = (f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in name)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+
+
 def progress(items: Iterable[T], total: int, description: str, done: int = 0) -> Iterator[T]:
     """Pass the items through, with a progress bar on standard error.
 

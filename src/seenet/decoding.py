@@ -18,19 +18,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from seenet.audio import RATE, BadAudio, read_audio
+from seenet.audio import RATE, BadAudio, Remark, read_audio
 from seenet.console import progress, say
+from seenet.errors import reason
 from seenet.manifest import Manifest
 from seenet.paths import whole, write_whole
 
-FORMAT = 2
+FORMAT = 3
 FULL_SCALE = 32768
 BAD_FILES = "bad_files.csv"
 """The list, in a store's folder, of the files that could not be used: row of the manifest, file, why."""
+REMARKS = "remarks.json"
+"""What is worth knowing of usable files, in a store's folder: by row of the manifest, kinds of findings and lines."""
+_VERIFIED = 8  # clips whose samples are compared with their hashes when a store is opened
 _ABANDONED = 7 * 24 * 3600.0  # seconds after which nobody goes on with a preparation
 _BLOCK = 64  # clips between two writes: what a kill can cost
 
@@ -81,9 +86,14 @@ def _decoded(stretch: Stretch, max_seconds: float) -> tuple[bytes, list[object]]
     peak = float(np.abs(wave).max())
     scale = np.float32(max(peak, 1.0))
     samples = np.clip(np.rint(wave * (FULL_SCALE / scale)), -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
-    digest = int.from_bytes(hashlib.blake2b(samples, digest_size=8).digest(), "little")
+    digest = _digest(samples)
     facts = [recording.rate, recording.channels, recording.seconds, recording.clipped, peak == 0]
-    return samples, [len(wave), float(scale), digest, content, *facts]
+    return samples, [len(wave), float(scale), digest, content, *facts, recording.remarks]
+
+
+def _digest(samples: bytes) -> int:
+    """A hash of a clip's samples."""
+    return int.from_bytes(hashlib.blake2b(samples, digest_size=8).digest(), "little")
 
 
 def _in_order(stretches: Iterator[Stretch], max_seconds: float) -> Iterator[tuple[bytes, list[object]]]:
@@ -110,8 +120,11 @@ def _resume(folder: Path) -> int:
     clips, written, samples, limit = 0, 0, 0, audio.stat().st_size // 2
     with journal.open("rb") as file:
         for line in file:
-            facts = json.loads(line) if line.endswith(b"\n") else None
-            if facts is None or samples + _samples(facts) > limit:
+            try:
+                facts = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:  # a damaged journal
+                facts = None
+            if not isinstance(facts, list) or samples + _samples(facts) > limit:
                 break
             clips, written, samples = clips + 1, written + len(line), samples + _samples(facts)
     os.truncate(journal, written)
@@ -151,7 +164,7 @@ def _stretches(manifest: Manifest) -> Iterator[Stretch]:
 
 def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
     """Turn the journal into the index, and give the key of the content."""
-    index, bad = np.zeros(len(manifest), INDEX), {}
+    index, bad, remarks = np.zeros(len(manifest), INDEX), {}, {}
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
     offset = 0
     with (folder / "journal.jsonl").open("rb") as journal:
@@ -160,11 +173,14 @@ def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
             if len(facts) == 1:
                 bad[row] = facts[0]
             else:
-                index[row] = (offset, *facts)
+                *values, about = facts
+                index[row] = (offset, *values)
+                remarks |= {row: about} if about else {}
                 offset += _samples(facts)
             state.update(f"{clip}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
     np.save(folder / "index.npy", index)
     write_bad_files(folder / BAD_FILES, manifest, bad)
+    write_whole(folder / REMARKS, json.dumps(remarks))
     return state.hexdigest()
 
 
@@ -202,11 +218,67 @@ def read_bad_files(folder: Path) -> dict[int, str]:
         return {int(line["row"]): line["why"] for line in csv.DictReader(file)}
 
 
+def read_remarks(folder: Path) -> dict[int, list[Remark]]:
+    """What is worth knowing of usable files, by their rows: kinds of findings, each with a line."""
+    remarks = json.loads((folder / REMARKS).read_text(encoding="utf-8"))
+    return {int(row): [(kind, line) for kind, line in about] for row, about in remarks.items()}
+
+
+def find_damage(folder: Path, clips: int) -> str:
+    """Say what is wrong with a finished store; empty where it is sound.
+
+    Its files must agree with one another, and a few clips with the hashes of their samples.
+
+    Args:
+        folder: the store.
+        clips: how many it should hold.
+    """
+    try:
+        index = np.load(folder / "index.npy")
+        bad, _ = read_bad_files(folder), read_remarks(folder)
+        size = (folder / "audio.i16").stat().st_size
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, csv.Error, BadZipFile) as error:
+        return f"a file of it cannot be read: {reason(error)}"
+    if index.dtype != INDEX or index.shape != (clips,):
+        return "its index is not one"
+    lengths = index["length"]
+    if 2 * lengths.sum() != size or (lengths < 0).any():
+        return f"its samples fill {size} bytes, not {2 * lengths.sum()}"
+    used = np.flatnonzero(lengths)
+    listed = (folder / BAD_FILES).read_bytes().endswith(b"\n") and all(bad.values())
+    if not listed or bad.keys() != set(range(clips)) - set(used.tolist()):
+        return "its list of bad files and its index differ"
+    with (folder / "audio.i16").open("rb") as audio:
+        for row in used[np.linspace(0, len(used) - 1, _VERIFIED).astype(int)] if len(used) else ():
+            audio.seek(2 * int(index["offset"][row]))
+            if _digest(audio.read(2 * int(lengths[row]))) != index["samples"][row]:
+                return f"the samples of its clip {row} are not those that were stored"
+    return ""
+
+
 def _mended(folder: Path, manifest: Manifest, max_seconds: float) -> bool:
-    """Whether a file that could not be used can be now: by a change of rights, say, or a library installed since."""
+    """Whether a file that could not be used can be now: by a change of rights, say."""
     bad = read_bad_files(folder)
     stretches = (stretch for row, stretch in enumerate(_stretches(manifest)) if row in bad)
     return bool(bad) and any(samples for samples, _ in _in_order(stretches, max_seconds))
+
+
+def _linked(stores: Path, link: Path, manifest: Manifest) -> Path | None:
+    """The finished store that a link names; None where it does not exist or is damaged."""
+    try:
+        name = link.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        name = ""
+    folder = stores / name
+    if name.startswith(f"{manifest.name}-") and folder.parent == stores and folder.is_dir():
+        damage = find_damage(folder, len(manifest))
+    else:
+        damage = f"'{link}' names no folder"
+    if damage:
+        say(f"! the store of {manifest.name} is damaged and is built again: {damage}")
+    return None if damage else folder
 
 
 def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
@@ -214,7 +286,7 @@ def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
     link = stores / f"{manifest.name}-{_signature(manifest, max_seconds)}.link"
     growing = link.with_suffix(".part")
     with FileLock(f"{growing}.lock"):
-        if link.is_file() and (folder := stores / link.read_text(encoding="utf-8")).is_dir():
+        if folder := _linked(stores, link, manifest):
             (folder / "journal.jsonl").unlink(missing_ok=True)  # left by a kill after the renaming
             if not _mended(folder, manifest, max_seconds):
                 return folder
@@ -223,9 +295,10 @@ def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
         folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
         write_whole(link, folder.name)  # before the renaming: a kill between the two costs nothing
         with FileLock(f"{folder}.lock"):
-            if folder.is_dir():  # the same content from another place
+            if folder.is_dir() and not find_damage(folder, len(manifest)):  # the same content from another place
                 shutil.rmtree(growing)
             else:
+                shutil.rmtree(folder, ignore_errors=True)
                 growing.replace(folder)
         (folder / "journal.jsonl").unlink(missing_ok=True)
     _tidy(stores, manifest.name)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from seenet.checks import Finding
 from seenet.checks import check as find
-from seenet.console import say, terminal
+from seenet.console import printable, say, terminal
 from seenet.corpus import load_corpus, parse_corpus, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
@@ -60,7 +60,9 @@ def _print(findings: list[Finding]) -> None:
     for finding in findings:
         seen[finding.kind] += 1
         if seen[finding.kind] <= SHOWN:
-            table.add_row("!" if finding.grave else "", finding.kind, escape(finding.file), escape(finding.detail))
+            table.add_row(
+                "!" if finding.grave else "", finding.kind, escape(printable(finding.file)), escape(finding.detail)
+            )
     for kind, count in seen.items():
         if count > SHOWN:
             table.add_row("", kind, f"and {count - SHOWN} more", "")

@@ -80,6 +80,7 @@ class Manifest:
             that the corpus does not say.
         synthetic: whether a program made the speech; every result then says so.
         unlabelled: audio files of the corpus, relative to the root, that no label names.
+        passed_over: other files below the root that are not used, each with why.
         parts: the corpora that were joined into this one (`join`), in the order of its rows.
         merge: which emotions were merged into others.
 
@@ -96,7 +97,9 @@ class Manifest:
         unlabelled: Sequence[str] = (),
         parts: Sequence["Manifest"] = (),
         merge: Mapping[str, str] | None = None,
+        passed_over: Sequence[tuple[str, str]] = (),
     ):
+        self.passed_over = tuple(passed_over)
         self.merge = dict(merge or {})
         self.unlabelled, self.parts = tuple(unlabelled), tuple(parts)
         self._codes: dict[str, NDArray[np.int64]] = {}
@@ -170,7 +173,7 @@ class Manifest:
         table = self.table.assign(emotion=self.table["emotion"].astype(object).replace(dict(merge)))
         parts = [part.merged(merge) for part in self.parts]
         merged = {**self.merge, **merge}
-        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled, parts, merged)
+        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled, parts, merged, self.passed_over)
 
 
 def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:

@@ -3,15 +3,16 @@
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.console import say
-from seenet.decoding import BAD_FILES, FULL_SCALE, finished, read_bad_files, write_bad_files
+from seenet.audio import Remark
+from seenet.console import printable, say
+from seenet.decoding import BAD_FILES, FULL_SCALE, finished, read_bad_files, read_remarks, write_bad_files
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
 from seenet.paths import cache_dir
@@ -27,6 +28,7 @@ class Store:
         audio: all samples, int16, memory mapped; one array for each corpus that was joined. Shape (samples,) each.
         index: one row a clip, see `seenet.decoding.INDEX`; offsets count over all arrays. Shape (clips,).
         bad: for the row of each file that could not be used, why.
+        remarks: for rows of usable files, what is worth knowing of them: kinds of findings, each with a line.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Store:
     audio: tuple[NDArray[np.int16], ...]
     index: NDArray[np.void]
     bad: dict[int, str]
+    remarks: dict[int, list[Remark]] = field(default_factory=dict)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -91,22 +94,23 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
         raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {why}")
     audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
     index = np.load(folder / "index.npy", mmap_mode="r")
-    return Store(folder.name.rpartition("-")[2], folder, (audio,), index, bad)
+    return Store(folder.name.rpartition("-")[2], folder, (audio,), index, bad, read_remarks(folder))
 
 
 def _joined(stores: Sequence[Store]) -> Store:
     """The stores of several corpora as one, in their order; no sample is copied."""
-    index, samples, clips, bad = [], 0, 0, {}
+    index, samples, clips, bad, remarks = [], 0, 0, {}, {}
     for store in stores:
         moved = np.array(store.index)
         moved["offset"] += samples
         index.append(moved)
         bad |= {clips + row: why for row, why in store.bad.items()}
+        remarks |= {clips + row: about for row, about in store.remarks.items()}
         samples += sum(map(len, store.audio))
         clips += len(moved)
     key = hashlib.blake2b("-".join(store.key for store in stores).encode(), digest_size=8).hexdigest()
     audio = tuple(part for store in stores for part in store.audio)
-    return Store(key, stores[0].folder.parent, audio, np.concatenate(index), bad)
+    return Store(key, stores[0].folder.parent, audio, np.concatenate(index), bad, remarks)
 
 
 def refuse_bad_files(manifest: Manifest, store: Store, policy: str) -> None:
@@ -122,9 +126,18 @@ def refuse_bad_files(manifest: Manifest, store: Store, policy: str) -> None:
     """
     if policy not in ("stop", "quarantine"):
         raise SeenetError(f"dataset.on_bad_file={policy}: expected stop or quarantine")
+    paths = manifest.column("path")
+    if store.remarks:
+        row, about = next(iter(store.remarks.items()))
+        example = f"'{printable(paths[row])}': {about[0][1]}"
+        say(
+            f"! remarks on {len(store.remarks)} clip(s) of {manifest.name}, e.g. {example}; seenet-data check lists all"
+        )
     if not store.bad:
         return
-    files = [f"{manifest.column('path')[row]} ({why})" for row, why in itertools.islice(store.bad.items(), 5)]
+    files = [
+        f"{printable(manifest.column('path')[row])} ({why})" for row, why in itertools.islice(store.bad.items(), 5)
+    ]
     shown = "; ".join(files) + (f"; and {len(store.bad) - len(files)} more" if len(store.bad) > len(files) else "")
     bad = f"{len(store.bad)} of {len(manifest)} audio files of {manifest.name} cannot be used: {shown}"
     if policy == "stop":

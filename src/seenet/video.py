@@ -1,51 +1,245 @@
-"""The sound of a video or AAC file, which libsndfile does not read, through FFmpeg's libraries (PyAV)."""
+"""Sound that libsndfile does not read, or whose length it guesses, through FFmpeg's libraries (PyAV)."""
 
+import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
+from seenet.containers import BadAudio, Remark, Window
 
-def read_sound(path: Path, start: float, seconds: float) -> tuple[NDArray[np.float32], int, float]:
-    """A stretch of the first sound track.
+FORMATS = (
+    *(
+        "aac",
+        "ac3",
+        "eac3",
+        "aiff",
+        "amr",
+        "ape",
+        "asf",
+        "au",
+        "avi",
+        "caf",
+        "dsf",
+        "dts",
+        "flac",
+        "flv",
+        "kux",
+        "loas",
+    ),
+    *(
+        "matroska",
+        "webm",
+        "mov",
+        "mp4",
+        "m4a",
+        "3gp",
+        "3g2",
+        "mj2",
+        "mpc",
+        "mpc8",
+        "mpeg",
+        "mpegts",
+        "mxf",
+        "nut",
+        "ogg",
+    ),
+    *("nistsphere", "oma", "rm", "shn", "tak", "truehd", "tta", "voc", "w64", "wav", "wtv", "wv", "xwma"),
+)
+"""FFmpeg's readers that may be used: of containers of sound, and of nothing that names other files (playlists)."""
+
+SEEKABLE = ("mov", "matroska")
+"""Containers in which a sought place is known by its time; others are decoded from their beginning."""
+
+FORGETFUL = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus", "pcm")
+"""Codecs, by the beginning of their names, whose decoders soon depend no more on where they began."""
+
+TOLERANCE = 0.2
+"""Seconds by which a header's duration may exceed the sound: writers round, and count the last packet whole."""
+
+GAP = 0.05
+"""Seconds from which a jump of the time between two packets is a gap."""
+
+LONGEST_GAP = 10.0
+"""Seconds up to which a gap is filled with silence; a longer jump is a change of the clock."""
+
+LEAD = 1.0
+"""Seconds that are decoded before a place that is sought."""
+
+
+def _scaled(frame: Any) -> NDArray[np.float32]:
+    """A frame's samples, full scale at 1. Shape (samples, channels)."""
+    wave = frame.to_ndarray()
+    wave = wave.T if frame.format.is_planar else wave.reshape(-1, frame.layout.nb_channels)
+    if wave.dtype.kind == "f":
+        return wave.astype(np.float32, copy=False)
+    bits = 8 * wave.dtype.itemsize
+    middle = 1 << (bits - 1) if wave.dtype.kind == "u" else 0
+    return ((wave.astype(np.float64) - middle) / (1 << (bits - 1))).astype(np.float32)
+
+
+class SoundTrack:
+    """The first sound track of a container.
 
     Args:
-        path: any file that FFmpeg reads.
-        start: where the stretch begins, in seconds.
-        seconds: how much to read at most.
+        path: the file.
+        start: where the container begins in it, in bytes.
+        end: where it ends, in bytes; None is the file's end.
+        most: samples that the track holds at most, where the container's pages tell; at 48 kHz for Opus.
 
-    Returns:
-        The samples, full scale at 1, shape (frames, channels); the rate in Hz; and the seconds of the whole track.
+    Attributes:
+        rate: in Hz.
+        frames: samples of each channel, by the container's times.
+        exact: False, times are rounded.
+        remarks: what is worth knowing of the file.
 
     Raises:
-        ModuleNotFoundError: PyAV is not installed.
-        ValueError: no sound track, or one that cannot be decoded.
+        BadAudio: no sound track, one that cannot be decoded, or one that is shorter than the header says.
     """
-    import av  # an extra: `pip install 'seenet[video]'`
 
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise ValueError("a video without a sound track")
+    exact = False
+
+    def __init__(self, path: Path, start: int = 0, end: int | None = None, most: int | None = None):
+        self.path, self.start, self.size = path, start, None if end is None else end - start
+        self.most, self.remarks = most, list[Remark]()
+        self._examine()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The container; what FFmpeg says against it is the reason why the file is bad."""
+        options = {"format_whitelist": ",".join(FORMATS)}
+        try:
+            with (
+                Window(self.path, self.start, self.size) as file,
+                av.open(file, options=options, metadata_errors="replace") as container,
+            ):
+                if not container.streams.audio:
+                    raise BadAudio("a video without a sound track")
+                yield container
+        except (av.FFmpegError, ValueError) as error:
+            raise BadAudio(f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
+
+    def _examine(self) -> None:
+        """Read every packet's time, and the first frame."""
+        seconds, ends, gaps = 0.0, [0.0], []
+        before = math.nan
+        with self._opened() as container:
             track = container.streams.audio[0]
-            rate = track.rate
-            resampler = av.AudioResampler(format="fltp", rate=rate)
-            whole = math.nan if container.duration is None else container.duration / av.time_base
-            if start > 1:  # a little before: what is sought is a key frame near by
-                container.seek(round((start - 1) * av.time_base))
-            pieces, frames, first, wanted = [], 0, 0, math.inf
-            for frame in container.decode(track):
-                if not pieces:
-                    first = max(0, round((start - (frame.time or 0.0)) * rate))
-                    wanted = first + round(seconds * rate)
-                for piece in resampler.resample(frame):
-                    pieces.append(piece.to_ndarray())
-                    frames += piece.samples
-                if frames >= wanted:
-                    break
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"cannot be decoded ({error.strerror or error})") from error
-    if not pieces:
-        raise ValueError("empty: no samples")
-    return np.concatenate(pieces, axis=1).T[first : int(wanted)], rate, whole
+            self.kind = container.format.name.split(",")[0]
+            whole = self.kind in ("matroska", "asf", "flv")
+            origin = None
+            for packet in container.demux() if whole else container.demux(track):
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if stamp is None or packet.time_base is None:
+                    continue
+                time, length = float(stamp * packet.time_base), float((packet.duration or 0) * packet.time_base)
+                ends.append(time + length)
+                if packet.stream.index != track.index:
+                    continue
+                if origin is None:
+                    origin = time
+                gap = time - before
+                if GAP < gap < LONGEST_GAP:
+                    gaps.append(gap)
+                    seconds += gap
+                seconds += length
+                before = time + length if length else math.nan
+            self.claimed = self._claimed(container, track)
+        first = list(itertools.islice(self._decoded(0.0), 3))
+        if not first:
+            raise BadAudio("empty: no samples")
+        wave, time, self.rate = first[0]
+        self.origin, self.opening = time or 0.0, len(wave)
+        # Frames of one length stand on a grid, which undoes the rounding of times; 0 where they do not.
+        sizes = {len(wave) for wave, _, _ in first[1:]} if track.codec_context.name.startswith(FORGETFUL) else set()
+        self.step = sizes.pop() if len(sizes) == 1 else 0
+        present = max(ends) - min(0.0, *ends) if whole else seconds
+        if self.claimed > present + TOLERANCE:
+            raise BadAudio(f"truncated: {self.claimed:.2f} s promised, {present:.2f} s present")
+        if gaps:
+            text = f"{len(gaps)} gap(s) of {sum(gaps):.2f} s in all between its packets, filled with silence"
+            self.remarks.append(("gap", text))
+        seconds -= max(0.0, self.origin - (origin or 0.0))
+        self.frames = round(seconds * self.rate)
+        if self.most is not None:
+            near = abs(self.frames - self.most) < TOLERANCE * self.rate
+            self.frames = self.most if near else min(self.frames, self.most)
+
+    def _claimed(self, container: Any, track: Any) -> float:
+        """Seconds that the header promises; 0 where it promises none."""
+        if self.kind in ("mov", "avi"):
+            return float((track.duration or 0) * track.time_base)
+        if self.kind in ("matroska", "asf", "flv"):
+            return (container.duration or 0) / av.time_base
+        return 0.0
+
+    def _decoded(self, start: float) -> Iterator[tuple[NDArray[np.float32], float | None, int]]:
+        """Frames from a place on, or from a little before it: samples, time in seconds, rate in Hz."""
+        with self._opened() as container:
+            track = container.streams.audio[0]
+            if start > 0:
+                container.seek(round(start / track.time_base), stream=track)
+            failed, decoded = 0, False
+            for packet in container.demux(track):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    failed += decoded  # what precedes the first key frame cannot be decoded
+                    continue
+                for frame in frames:
+                    if failed:  # in the middle: a torn packet at the end is not followed by others
+                        raise BadAudio(f"damaged: {failed} packet(s) cannot be decoded")
+                    decoded = True
+                    yield _scaled(frame), frame.time, frame.sample_rate
+
+    def read(self, first: int, count: int) -> NDArray[np.float32]:
+        """Decode a stretch.
+
+        Args:
+            first: its first sample, counted from the first one of the track.
+            count: of samples of each channel.
+
+        Returns:
+            Shape (samples, channels); fewer samples where the track ends.
+
+        Raises:
+            BadAudio: a packet that cannot be decoded, or a change of the rate.
+        """
+        seconds = first / self.rate - LEAD
+        sought = self.kind in SEEKABLE and self.step > 0 and seconds > LEAD
+        pieces: list[NDArray[np.float32]] = []
+        have, at, ended = 0, None, math.nan
+        for wave, time, rate in self._decoded(self.origin + seconds if sought else 0.0):
+            if rate != self.rate:
+                raise BadAudio(f"its sampling rate changes from {self.rate} to {rate} Hz: convert it to WAV")
+            if at is None:
+                if sought and time is None:
+                    raise BadAudio("damaged: packets without a time")
+                at = self._position(time, len(wave)) if sought else 0
+            elif time is not None and GAP < time - ended < LONGEST_GAP:
+                wave = np.concatenate([np.zeros((round((time - ended) * rate), wave.shape[1]), np.float32), wave])
+                time -= time - ended
+            ended = math.nan if time is None else time + len(wave) / rate
+            if pieces and wave.shape[1] != pieces[0].shape[1]:
+                wave = np.repeat(wave.mean(axis=1, keepdims=True), pieces[0].shape[1], axis=1)
+            piece = wave[max(0, first - at) : max(0, first + count - at)]
+            at += len(wave)
+            if len(piece):
+                pieces.append(piece)
+                have += len(piece)
+            if have >= count:
+                break
+        if not pieces:
+            return np.zeros((0, 1), np.float32)
+        most = count if self.most is None else max(0, min(count, self.most - first))
+        return np.concatenate(pieces)[:most]
+
+    def _position(self, time: float, length: int) -> int:
+        """The place of a frame in the track: its end stands on the grid of frames, from which rounded times differ."""
+        end = (time - self.origin) * self.rate + length
+        return self.opening + round((end - self.opening) / self.step) * self.step - length

@@ -4,19 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.corpora.files import files_below
+from seenet.console import say
+from seenet.corpora.files import find_audio
 from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, plain, speakers_of
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
-
-AUDIO = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64")
-"""What libsndfile reads and people have."""
 
 
 def read(root: str | None = None, speaker: str | None = None, labels: dict[str, str | None] | None = None) -> Manifest:
     """The audio files below a folder, however deep below the one that is named after their emotion.
 
-    A folder named train, dev, val, valid or test above a file is its split.
+    A folder named train, dev, val, valid or test above a file is its split. Of files that differ in their suffix only
+    (`b1.wav`, `b1.mp4`) one is taken, a lossless one if there is.
 
     Args:
         root: the folder.
@@ -34,7 +33,11 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
         raise SeenetError(f"dataset.root='{root}' is not a folder; give one with folders named after emotions")
     known = {*SPELLINGS, *(plain(str(name)) for name in labels or {})}
     table, loose = [], []
-    for path in files_below(folder, AUDIO):
+    files, passed_over = find_audio(folder, one_per_name=True)
+    named = [(name, why) for name, why in passed_over if why != "not audio"]
+    if named:
+        say(f"! {len(named)} file(s) in '{folder}' are passed over, e.g. '{named[0][0]}': {named[0][1]}")
+    for path in files:
         relative = path.relative_to(folder)
         above = [name for name in relative.parts[-2::-1] if plain(name) not in SPLITS]
         if not above:
@@ -49,8 +52,9 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
         table.append((relative.as_posix(), label, split))
     if not table:
         raise SeenetError(
-            f"no audio file ({', '.join(AUDIO)}) in a folder of '{folder}'"
+            f"no audio file in a folder of '{folder}'"
             + (f", only {len(loose)} outside of any" if loose else "")
+            + (f", and {len(passed_over)} other files, e.g. '{passed_over[0][0]}'" if passed_over else "")
             + "; dataset.root should hold folders named after emotions"
         )
     rows = pd.DataFrame(table, columns=["path", "emotion", "split"])
@@ -60,4 +64,4 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
     if speaker is not None:
         rows["speaker"] = speakers_of(rows["path"], speaker)
     # By name: the order of a disk depends on how it spells accents.
-    return Manifest(folder.name, folder, rows.sort_values("utterance"), unlabelled=loose)
+    return Manifest(folder.name, folder, rows.sort_values("utterance"), unlabelled=loose, passed_over=passed_over)

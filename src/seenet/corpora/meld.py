@@ -5,14 +5,13 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from seenet.corpora.files import files_below
+from seenet.corpora.files import AUDIO, files_below, suffix_rank
 from seenet.corpora.labels import emotion_of, read_text
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 from seenet.paths import corpus_root
 
 FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
-SUFFIXES = (".wav", ".flac", ".mp4")  # what to prefer where a clip is there in several
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
 EMOTIONS = {
     "joy": "happy",
@@ -33,7 +32,7 @@ def read(root: str | None = None) -> Manifest:
     """Every labelled utterance but the two that nobody has.
 
     An utterance is named by split, dialogue and number (`dev_dia3_utt0`), since each split counts its dialogues from 0.
-    The published clips are mp4 videos, which the extra `video` reads; a wav or flac file of the same name in the same
+    The published clips are mp4 videos; a sound file of the same name in the same
     folder is used instead. Speakers are roles, and one name may stand for several people (`All`, `Ross and Rachel`).
 
     Args:
@@ -47,10 +46,10 @@ def read(root: str | None = None) -> Manifest:
     tables: dict[str, Path] = {}
     clips: dict[tuple[str, str], Path] = {}
     # Of two copies the one nearer to the root is kept, on every machine.
-    for path in sorted(files_below(folder, ""), key=lambda p: (_rank(p), len(p.parts))):
+    for path in sorted(files_below(folder, ""), key=lambda p: (suffix_rank(p), len(p.parts))):
         if path.suffix == ".csv":
             tables.setdefault(path.name, path)
-        elif _rank(path) < len(SUFFIXES) and path.parent.name in FOLDERS.values():
+        elif suffix_rank(path) < len(AUDIO) and path.parent.name in FOLDERS.values():
             clips.setdefault((path.parent.name, path.stem), path)
     rows: list[Utterance] = []
     for split, below in FOLDERS.items():
@@ -61,12 +60,6 @@ def read(root: str | None = None) -> Manifest:
     unlabelled = [path for (_, stem), path in clips.items() if not stem.startswith(SPARE)]
     names = sorted(path.relative_to(folder).as_posix() for path in unlabelled)
     return Manifest("meld", folder, [row for row in rows if row.utterance not in LOST], unlabelled=names)
-
-
-def _rank(path: Path) -> int:
-    """Where a file's suffix stands in `SUFFIXES`; behind all of them if it is no clip."""
-    suffix = path.suffix.lower()
-    return SUFFIXES.index(suffix) if suffix in SUFFIXES else len(SUFFIXES)
 
 
 def _rows(split: str, table: Path, clips: dict[tuple[str, str], Path], folder: Path) -> Iterator[Utterance]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from seenet.corpora.files import files_below
+from seenet.corpora.files import AUDIO, files_below, suffix_rank
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 
@@ -12,9 +12,10 @@ from seenet.manifest import Manifest, Utterance
 def named_clips(
     corpus: str, folder: Path, grammar: str, example: str, row: Callable[[re.Match[str], str], Utterance | None]
 ) -> Manifest:
-    """The `.wav` files below a folder whose names follow a grammar, wherever in it they lie.
+    """The audio files below a folder whose names follow a grammar, wherever in it they lie.
 
-    A clip that is there twice counts once. Files with other names are the manifest's `unlabelled`.
+    A clip that is there twice counts once, in a format without loss if there is one. Files with other names are the
+    manifest's `unlabelled`.
 
     Args:
         corpus: its name.
@@ -26,11 +27,11 @@ def named_clips(
     Raises:
         SeenetError: no file follows the grammar.
     """
-    pattern = re.compile(rf"(?:.*/)?{grammar}\.(?i:wav)")
+    pattern = re.compile(rf"(?:.*/)?{grammar}\.\w+")
     rows: dict[str, Utterance] = {}
     others, followed = [], False
     # The shortest path first: of two copies the one nearer to the root is kept, on every machine.
-    for path in sorted(files_below(folder, ".wav"), key=lambda p: len(p.parts)):
+    for path in sorted(files_below(folder, AUDIO), key=lambda p: (suffix_rank(p), len(p.parts))):
         relative = path.relative_to(folder).as_posix()
         match = pattern.fullmatch(relative)
         if not match:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.console import say
-from seenet.corpora.files import files_below
-from seenet.corpora.folder import AUDIO
+from seenet.console import printable, say
+from seenet.corpora.files import find_audio
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 from seenet.store import Store, prepare
@@ -78,14 +77,19 @@ class Recordings(Source):
     """
 
     def __init__(self, folder: Path):
-        files = [path.relative_to(folder).as_posix() for path in files_below(folder, AUDIO)]
+        found, passed_over = find_audio(folder)
+        files = [path.relative_to(folder).as_posix() for path in found]
         if not files:
-            raise SeenetError(f"noise.source='{folder}' holds no audio file ({', '.join(AUDIO)})")
+            raise SeenetError(f"noise.source='{folder}' holds no audio file")
+        if passed_over:
+            name, why = passed_over[0]
+            say(f"! {len(passed_over)} file(s) in noise.source='{folder}' are passed over, e.g. '{name}': {why}")
         manifest = Manifest(f"noise-{folder.name}", folder, [Utterance(file, file, "other") for file in files])
         self.store = prepare(manifest, LONGEST)
         if self.store.bad:
             row, why = next(iter(self.store.bad.items()))
-            say(f"! {len(self.store.bad)} noise files cannot be used and are left out, e.g. '{files[row]}': {why}")
+            example = f"'{printable(files[row])}': {why}"
+            say(f"! {len(self.store.bad)} noise files cannot be used and are left out, e.g. {example}")
         self.rows = np.flatnonzero((self.store.lengths > 0) & ~self.store.index["silent"])
         if not len(self.rows):
             raise SeenetError(f"noise.source='{folder}': every recording is silent")

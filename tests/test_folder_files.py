@@ -1,0 +1,95 @@
+"""Which files of a folder are taken for clips or noise, and what is told of the others."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from seenet.corpora import folder
+from seenet.corpora.files import files_below
+from seenet.corpora.ravdess import read as read_ravdess
+from seenet.errors import SeenetError
+from seenet.manifest import Manifest, Utterance
+from seenet.noise.sources import find_source
+from seenet.store import prepare, refuse_bad_files
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_folder_takes_one_of_the_files_of_a_name(tmp_path: Path, capsys):
+    touch(tmp_path, "sad/1.wav", "sad/1.mp4", "sad/2.mp3", "sad/2.m4a", "happy/1.webm", "sad/read me.txt")
+    manifest = folder.read(str(tmp_path))
+    assert [row.path for row in manifest] == ["happy/1.webm", "sad/1.wav", "sad/2.mp3"]
+    assert manifest.passed_over == (
+        ("sad/read me.txt", "not audio"),
+        ("sad/2.m4a", "'2.mp3' of the same name is used instead"),
+        ("sad/1.mp4", "'1.wav' of the same name is used instead"),
+    )
+    assert "2 file(s) in" in capsys.readouterr().out
+
+
+def test_folder_takes_sound_by_its_content_where_the_suffix_says_nothing(tmp_path: Path):
+    (tmp_path / "sad").mkdir()
+    soundfile.write(tmp_path / "sad/1.rec", np.zeros(100), 16000, format="WAV")
+    (tmp_path / "sad/2.rec").write_text("no sound")
+    manifest = folder.read(str(tmp_path))
+    assert [row.path for row in manifest] == ["sad/1.rec"]
+    assert manifest.passed_over == (("sad/2.rec", "not audio"),)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
+def test_names_that_are_no_utf_8_or_several_lines_are_named_in_one_line(tmp_path: Path, monkeypatch, capsys):
+    names = ("plain", "two\nlines", "quo\"ted'", " blanks ", "tab\t", "rücken")
+    (tmp_path / "d/sad").mkdir(parents=True)
+    for number, name in enumerate(names):
+        soundfile.write(tmp_path / f"d/sad/{name}.wav", np.full(800, 0.1 + number / 100), 16000)
+    (tmp_path / "d/sad/two\nlines.wav").write_bytes(b"")
+    shutil.copy(tmp_path / "d/sad/plain.wav", os.fsencode(tmp_path) + b"/d/sad/caf\xe9.wav")
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+    manifest = folder.read(str(tmp_path / "d"))
+    assert manifest.passed_over == (("sad/caf\\xe9.wav", "its name is not UTF-8: rename it"),)
+    store = prepare(manifest, 6.0)
+    assert [manifest.column("path")[row] for row in store.bad] == ["sad/two\nlines.wav"]
+    with pytest.raises(SeenetError) as error:
+        refuse_bad_files(manifest, store, "stop")
+    assert r"sad/two\nlines.wav" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert r"caf\xe9.wav" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
+def test_names_that_are_no_utf_8_are_told_once_by_every_parser(tmp_path: Path, capsys):
+    touch(tmp_path, "Actor_01/03-01-03-01-01-01-01.wav")
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/Actor_\xe9"))).mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/Actor_\xe9/03-01-03-01-01-01-02.wav")).touch()
+    assert [row.path for row in read_ravdess(str(tmp_path))] == ["Actor_01/03-01-03-01-01-01-01.wav"]
+    assert capsys.readouterr().out.count(r"Actor_\xe9/03-01-03-01-01-01-02.wav") == 1
+    assert len(list(files_below(tmp_path, ".wav"))) == 1
+
+
+def test_corpora_with_names_of_their_own_take_other_formats(tmp_path: Path):
+    """A converted copy of RAVDESS; of a clip in two formats, the one without loss counts."""
+    touch(tmp_path, "a/03-01-03-01-01-01-01.flac", "a/03-01-03-01-01-01-01.mp3", "03-01-03-01-01-01-02.M4A", "x.mp3")
+    manifest = read_ravdess(str(tmp_path))
+    assert [row.path for row in manifest] == ["a/03-01-03-01-01-01-01.flac", "03-01-03-01-01-01-02.M4A"]
+    assert manifest.unlabelled == ("x.mp3",)
+
+
+def test_noise_folder_takes_every_format_and_names_the_rest(tmp_path: Path, capsys):
+    noise = np.random.default_rng(0).normal(0, 0.1, 8000)
+    for name, options in {"a.wav": {}, "b.ogg": {}, "c.mp3": {}, "d.rec": {"format": "AIFF"}}.items():
+        soundfile.write(tmp_path / name, noise, 16000, **options)
+    (tmp_path / "README.md").write_text("about")
+    manifest = Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")])
+    source = find_source(str(tmp_path), manifest, prepare(manifest, 6.0))
+    assert len(source.rows) == 4
+    assert "1 file(s) in" in (told := capsys.readouterr().out)
+    assert "'README.md': not audio" in told
