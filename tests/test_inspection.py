@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from conftest import SMALL
-from seenet.checks import check
+from seenet.checks import KINDS, check
 from seenet.manifest import Manifest, Utterance, read_table
 from seenet.store import prepare
 
@@ -45,10 +45,15 @@ def test_every_kind_of_problem_is_found(tmp_path: Path):
     for name, wave in waves.items():
         soundfile.write(tmp_path / f"{name}.wav", wave, 16000)
     (tmp_path / "i.wav").write_bytes(b"RIFF")
-    rows = [Utterance(n, f"{n}.wav", "angry" if n == "d" else "sad", "s1") for n in "abcdefghij"]
-    manifest = Manifest("x", tmp_path, rows, unlabelled=["z.wav"])
+    soundfile.write(tmp_path / "k.wav", np.round(1000 * rng.normal(0, 9, 4000)), 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "l.wav", rng.normal(0, 0.1, 4000)[:, None] * [1, -1], 16000)
+    soundfile.write(tmp_path / "m.wav", rng.normal(0, 0.1, 4000), 16000)
+    (tmp_path / "m.wav").write_bytes((tmp_path / "m.wav").read_bytes()[:-44])
+    rows = [Utterance(n, f"{n}.wav", "angry" if n == "d" else "sad", "s1") for n in "abcdefghijklm"]
+    rows.append(Utterance("m2", "m.wav", "sad", "s1", start=0.0, end=0.1))  # of the same file, which is listed once
+    manifest = Manifest("x", tmp_path, rows, unlabelled=["z.wav"], passed_over=[("README", "not audio")])
     store = prepare(manifest, 6.0)
-    known = {"clips": 11, "speakers": 1, "emotions": {"sad": 9, "angry": 2}}
+    known = {"clips": 15, "speakers": 1, "emotions": {"sad": 13, "angry": 2}}
     found: dict[tuple[str, bool], list[str]] = {}
     for finding in check(manifest, store, known):
         found.setdefault((finding.kind, finding.grave), []).append(finding.file or finding.detail.split(":")[0])
@@ -62,7 +67,12 @@ def test_every_kind_of_problem_is_found(tmp_path: Path):
         ("clipped", False): ["g.wav"],
         ("short", False): ["h.wav"],
         ("unlabelled", False): ["z.wav"],
+        ("passed over", False): ["README"],
+        ("integers", True): ["k.wav"],
+        ("channels", True): ["l.wav"],
+        ("length", False): ["m.wav"],
     }
+    assert {kind for kind, _ in found} <= set(KINDS)
 
 
 @pytest.fixture
@@ -76,7 +86,7 @@ def ravdess(tmp_path: Path) -> Path:
             soundfile.write(path, np.random.default_rng(emotion + 10 * actor).normal(0, 0.1, 9600), 48000)
     for name in ("03-01-01-01-01-01-01", "03-01-05-01-01-01-01"):
         path = folder / "Actor_01" / f"{name}.wav"
-        path.write_bytes(path.read_bytes()[:-50])
+        path.write_bytes(path.read_bytes()[:-5000])
     return folder
 
 
@@ -85,7 +95,7 @@ def test_check_names_what_is_wrong(seenet_data, ravdess: Path, tmp_path: Path):
     assert run.returncode == 1
     assert "ravdess, 16 clips: NOT OK" in run.stdout
     assert "clips: 16 here, 1440 in the published corpus" in run.stdout
-    assert "truncated: 50 bytes" in run.stdout
+    assert "truncated: 5000 bytes" in run.stdout
     bad = findings(tmp_path / "outputs/data/ravdess/findings.csv")["bad file"]
     assert bad == [f"Actor_01/03-01-0{k}-01-01-01-01.wav" for k in (1, 5)]
 
