@@ -29,7 +29,7 @@ ROOMS = [
     ),
     *("data", "augment", "noise", "backbone", "pooling", "auxiliary", "scores", "metrics", "statistics", "calibration"),
     *("module", "runs", "report"),
-    *("callbacks", "trainer", "job", "fit", "tuning", "plan", "training", "inspection", "cli"),
+    *("callbacks", "trainer", "components", "job", "fit", "tuning", "plan", "training", "inspection", "cli"),
 ]
 
 

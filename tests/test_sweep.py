@@ -39,7 +39,7 @@ def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys, monkeypatch: p
     with pytest.raises(SystemExit, match="1"):
         SweepCallback().on_multirun_end(config)
     said = capsys.readouterr().err
-    assert "no job left its arm.json" in said
+    assert "no job that could write arm.json" in said
     assert said.count("\n") == 1
 
 

@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
 from conftest import SMALL, process, script
+from seenet.components import build_optimizer
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
-from seenet.fit import _optimizer
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.training import train
@@ -350,8 +350,8 @@ def test_a_full_gpu_is_one_line(run, monkeypatch: pytest.MonkeyPatch):
 def test_fused_optimisers_cannot_clip_in_mixed_precision(config, precision: str):
     plan = SimpleNamespace(precision=precision, gradient_clip_val=1.0)
     with pytest.raises(SeenetError, match=r"take optim\.fused=false"):
-        _optimizer(config().optim, plan)
-    _optimizer(config("optim.fused=false").optim, plan)
+        build_optimizer(config().optim, plan)
+    build_optimizer(config("optim.fused=false").optim, plan)
 
 
 @pytest.mark.parametrize("settings", [("trainer.precision=bf16-mixed", "optim.fused=false"), ()])

@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import soundfile
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from omegaconf import DictConfig
 
 from seenet.audio import RATE
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.build import build
 from seenet.callbacks import CURVES, History, checkpoints
+from seenet.components import NOT_OF_THE_NETWORK, build_data, build_optimizer
 from seenet.console import is_main_process, say
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
@@ -32,7 +32,6 @@ from seenet.paths import whole
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import TRAINED, condition_of, names_of, write_json, write_predictions
 from seenet.seeds import INITIALISATION, mix
-from seenet.trainer import TrainerPlan
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)
@@ -47,22 +46,6 @@ _NOISE = (
 
 MISTAKES = 8
 """How many of the most confident mistakes of a fold leave their sound."""
-
-
-def _optimizer(node: DictConfig, plan: TrainerPlan) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
-    """What makes the optimiser, tried once on one number so that a wrong setting is found before training."""
-    if node.get("fused") and plan.precision != "32-true" and plan.gradient_clip_val is not None:
-        raise SeenetError(
-            f"trainer.gradient_clip_val={plan.gradient_clip_val}: Lightning clips no gradients of a fused optimiser in "
-            f"trainer.precision={plan.precision}; take optim.fused=false"
-        )
-    make = build(node, "optim")
-    try:
-        make([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        settings = ", ".join(f"optim.{k}={v}" for k, v in node.items() if k not in ("_target_", "_partial_", "name"))
-        raise SeenetError(f"{settings}: {error}") from error
-    return make
 
 
 def build_auxiliary(job: Job, train: Part, dim: int) -> AuxiliaryTask:
@@ -98,8 +81,8 @@ class FoldRun:
         train, dev, test = (
             Part(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)
         )
-        used_elsewhere = ("family", "checkpoint", "revision", "path", "recipe")
-        backbone = build(cfg.backbone, "backbone", skip=used_elsewhere, family=cfg.backbone.family, weights=job.weights)
+        family, weights = cfg.backbone.family, job.weights
+        backbone = build(cfg.backbone, "backbone", skip=NOT_OF_THE_NETWORK, family=family, weights=weights)
         if job.plan.compile is True:
             if not hasattr(backbone, "compile_layers"):
                 raise SeenetError("trainer.compile=true: this backbone cannot be compiled; take trainer.compile=false")
@@ -108,22 +91,13 @@ class FoldRun:
             backbone=backbone,
             pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
             auxiliary=build_auxiliary(job, train, backbone.dim),
-            optimizer=_optimizer(cfg.optim, job.plan),
+            optimizer=build_optimizer(cfg.optim, job.plan),
             classes=job.classes,
             seed=cfg.seed,
         )
         self.weights = {**job.weights.describe(), **_count_tensors(self.model)}
         self.logger = build(cfg.logger, "logger", save_dir=str(self.folder))
-        self.data = build(
-            cfg.data,
-            "data",
-            skip=("max_seconds",),
-            train=train,
-            dev=dev,
-            test=test,
-            augmentation=job.augmentation,
-            seed=cfg.seed,
-        )
+        self.data = build_data(cfg, job.augmentation, train=train, dev=dev, test=test)
 
     def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the last epoch, from `last.ckpt` where an interrupted training left one.

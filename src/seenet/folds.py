@@ -157,6 +157,8 @@ def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
     if wanted == "all":
         return list(range(count))
     chosen = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    if not chosen:
+        raise SeenetError(f"fold=[]: expected all, or some of 0 to {count - 1}")
     for fold in chosen:
         if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < count:
             raise SeenetError(f"fold={fold}: expected all, or some of 0 to {count - 1}")

@@ -17,7 +17,6 @@ from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.manifest import Manifest, write_manifest
 from seenet.paths import whole
-from seenet.report.card import describe, write_card
 from seenet.store import prepare as make_store
 from seenet.store import refuse_bad_files
 
@@ -82,6 +81,8 @@ def prepare(cfg: DictConfig) -> bool:
 
 def show(cfg: DictConfig) -> bool:
     """Print and write the data card."""
+    from seenet.report.card import describe, write_card  # brings matplotlib
+
     manifest, classes, indices = load_corpus(cfg)
     store = make_store(manifest, cfg.max_seconds)
     scheme = scheme_of(cfg)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from seenet.noise.base import Noise
 
 
+NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "protocol", "trainer")
+"""Groups whose choice has a name that results record."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What is trained and tested, and where it goes.
@@ -62,20 +66,18 @@ class Job:
         Raises:
             SeenetError: anything the user can put right.
         """
-        if not isinstance(cfg.seed, int) or cfg.seed < 0:
-            raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
-        if not isinstance(cfg.data.batch_size, int) or cfg.data.batch_size < 1:
-            raise SeenetError(f"data.batch_size={cfg.data.batch_size}: expected a whole number, 1 or more, or auto")
+        _require_plain_settings(cfg)
         weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
-        from seenet.augment.chain import (
-            build_augmentation,
-        )  # brings torch, for which mistakes found above need not wait
+        # These bring torch, for which mistakes found above need not wait.
+        from seenet.augment.chain import build_augmentation
+        from seenet.components import check_components
         from seenet.noise.base import build_conditions
 
         plan: TrainerPlan = build(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
         protocol: Protocol = build(cfg.protocol, "protocol")
+        check_components(cfg, plan, augmentation)
         folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
         store = prepare(manifest, cfg.data.max_seconds)
@@ -154,12 +156,29 @@ def _resolved(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
 def problems(cfg: DictConfig) -> list[str]:
     """What keeps a job from starting: weights, corpora and hardware that are not there; empty where nothing does."""
     found = []
-    for look in (_weights, load_corpus, lambda cfg: build(cfg.trainer, "trainer")):
+    for look in (_require_plain_settings, _weights, load_corpus, lambda cfg: build(cfg.trainer, "trainer")):
         try:
             look(cfg)
         except SeenetError as error:
             found.append(str(error))
     return found
+
+
+def _require_plain_settings(cfg: DictConfig) -> None:
+    """Check the settings that no component has as its own."""
+    for group in NAMED_GROUPS:
+        if not isinstance(cfg[group].name, str) or not cfg[group].name:
+            raise SeenetError(f"{group}.name={cfg[group].name}: expected text, the name of the choice in results")
+    if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or cfg.seed < 0:
+        raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
+    size = cfg.data.batch_size
+    if size != "auto" and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise SeenetError(f"data.batch_size={size}: expected a whole number, 1 or more, or auto")
+    if not isinstance(cfg.output_dir, str) or not cfg.output_dir:
+        raise SeenetError(f"output_dir={cfg.output_dir}: expected text, the name of a folder")
+    for name in ("report", "check", "dry"):
+        if not isinstance(cfg.sweep[name], bool):
+            raise SeenetError(f"sweep.{name}={cfg.sweep[name]}: expected true or false")
 
 
 def _weights(cfg: DictConfig) -> Weights:

@@ -64,6 +64,8 @@ class TrainerPlan:
         for name in ("max_epochs", "accumulate_grad_batches"):
             if getattr(self, name) < 1:
                 raise SeenetError(f"trainer.{name}={getattr(self, name)}: at least 1 is needed")
+        if self.gradient_clip_val is not None and not 0 < self.gradient_clip_val < float("inf"):
+            raise SeenetError(f"trainer.gradient_clip_val={self.gradient_clip_val}: expected a number above 0, or null")
         if not 0 < self.checkpoint_minutes < float("inf"):
             raise SeenetError(f"trainer.checkpoint_minutes={self.checkpoint_minutes}: expected a number above 0")
 
@@ -108,8 +110,12 @@ class TrainerPlan:
         return lightning.Trainer(**{**usual, **options})
 
 
-def no_logger(**_: object) -> Any:
-    """A Lightning logger that logs nothing (curves.csv is written without one)."""
+def no_logger(save_dir: str) -> Any:
+    """A Lightning logger that logs nothing (curves.csv is written without one).
+
+    Args:
+        save_dir: what every logger gets.
+    """
     from lightning.pytorch.loggers.logger import DummyLogger
 
     return DummyLogger()

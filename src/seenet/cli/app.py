@@ -1,21 +1,25 @@
 """What every console script shares: Hydra, and a user's mistake as one line."""
 
+import codecs
 import difflib
+import io
 import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
+from traceback import walk_tb
 from typing import TypeVar
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from seenet.errors import SeenetError
+from seenet.cli.overrides import choices, explain_parse_error, quoted, quoting_hint, refuse_choices
+from seenet.errors import SeenetError, reason
 from seenet.paths import conf_dir
 
 T = TypeVar("T")
@@ -25,7 +29,7 @@ GROUPS = (
     *("optim", "trainer", "logger", "experiment"),
 )
 
-EXPECTED = (SeenetError, OSError, HydraException, OmegaConfBaseException)
+EXPECTED = (SeenetError, OSError, HydraException, OmegaConfBaseException, UnicodeEncodeError)
 """Errors that are said in one line."""
 
 _ASKED = "SEENET_FULL_ERROR"
@@ -34,19 +38,23 @@ WANTS_TRACEBACK = os.environ.get(_ASKED, os.environ.get("HYDRA_FULL_ERROR")) == 
 """Whether the user asked for tracebacks. `run_app` sets Hydra's variable, and keeps the wish for worker processes."""
 
 
-def choices(group: str) -> str:
-    """The shipped choices of a configuration group."""
-    return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml")))
+_ASCII = str.maketrans({"±": "+-", "×": "x", "–": "-", "—": "-", "─": "-", "━": "-", "…": "...", "≤": "<=", "≥": ">="})
 
 
-def _refuse_numbers(groups: Sequence[str]) -> None:
-    """Raise a SeenetError for a group set to null, a number or a truth value, where Hydra has a traceback."""
-    for word in sys.argv[1:]:
-        group, _, choice = word.partition("=")
-        if group in groups and choice:
-            value = OverridesParser.create().parse_override(word).value()
-            if value is None or isinstance(value, bool | int | float):
-                raise SeenetError(f"{word}: expected one of {choices(group)}")
+def _encodable(error: UnicodeError) -> tuple[str, int]:
+    """Encode our own signs in ASCII, and other characters as their escapes (a codec error handler)."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_ASCII)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def make_output_encodable() -> None:
+    """Let standard output and standard error take every character, whatever the terminal's encoding."""
+    codecs.register_error("seenet", _encodable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what a test or a notebook put there
+            stream.reconfigure(errors="seenet")
 
 
 def _choices_in_help(group: str) -> str:
@@ -64,9 +72,26 @@ def _settings(node: DictConfig, prefix: str = "") -> list[str]:
     return names
 
 
+def _known_settings(config_name: str) -> list[str]:
+    """The settings that exist with the choices of the command line, or with the defaults where Hydra refuses them."""
+    chosen = [word for word in sys.argv[1:] if word.partition("=")[0] in GROUPS]
+    running = GlobalHydra.instance().hydra  # where a job of a sweep fails, the next one needs it
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            try:
+                return _settings(hydra.compose(config_name, overrides=chosen))
+            except (HydraException, OmegaConfBaseException):  # e.g. the choices of a sweep
+                return _settings(hydra.compose(config_name))
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
 def _unknown_setting(name: str, config_name: str) -> str:
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        near = difflib.get_close_matches(name, _settings(hydra.compose(config_name)), n=1, cutoff=0.5)
+    known = _known_settings(config_name)
+    if name in known:
+        return f"the setting '{name}' is missing and cannot be left out"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"there is no setting '{name}'; {hint}--cfg job lists all"
 
@@ -78,14 +103,28 @@ def one_line(error: Exception, config_name: str) -> str:
         error: what went wrong.
         config_name: the root whose settings are listed where one does not exist.
     """
-    if isinstance(error.__cause__, ConfigAttributeError | ConfigKeyError):
-        return _unknown_setting(str(error.__cause__.full_key), config_name)
+    missing = next((e for e in (error, error.__cause__) if isinstance(e, ConfigAttributeError | ConfigKeyError)), None)
+    if missing is not None:
+        return _unknown_setting(str(missing.full_key), config_name)
+    if isinstance(error, OverrideParseException):
+        return explain_parse_error(error, GROUPS)
+    if isinstance(error, UnicodeEncodeError):
+        return f"{reason(error)}: this locale cannot express it; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
     text = str(error).split("Config search path:")[0].removeprefix(f"In '{config_name}': ")
+    if text.startswith("Ambiguous value for argument"):
+        word = text.split("'", 1)[1].split("'\n")[0]
+        return f"{word}: a sweep needs -m, a list needs [brackets], text with a comma needs quotes: {quoted(word)}"
     text, _, options = text.partition("Available options in ")
     if options:
         names = [name for name in options.partition(":")[2].split() if not name.startswith("_")]
         text = f"{text.strip()}; expected one of {', '.join(names)}"
-    return " ".join(text.split()) or type(error).__name__
+    if text.startswith("Error merging override") and error.__cause__:
+        text = f"{text}: {error.__cause__}"
+    text = text.partition("full_key:")[0]
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        text = f"{error.full_key}: {text}"
+    text = " ".join(text.split()) or type(error).__name__
+    return text + quoting_hint(text)
 
 
 def fail(error: Exception, config_name: str) -> None:
@@ -115,6 +154,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     Returns:
         The exit code: 0, 1 for an error, 130 for an interruption.
     """
+    make_output_encodable()
     # Before torch is loaded: threads that spin while they wait can make a busy machine ten times as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Huge pages for large tensors, whose first touch is otherwise a good part of a CPU's step.
@@ -126,10 +166,15 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     os.environ[_ASKED] = str(int(WANTS_TRACEBACK))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on instead of printing them its own way
     try:
-        _refuse_numbers(groups)
+        refuse_choices(sys.argv[1:], groups)
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
     except EXPECTED as error:
         if WANTS_TRACEBACK:
+            raise
+        fail(error, config_name)
+        return 1
+    except ValueError as error:  # of Hydra or its launcher: options that do not go together
+        if WANTS_TRACEBACK or any(frame.f_code is job.__code__ for frame, _ in walk_tb(error.__traceback__)):
             raise
         fail(error, config_name)
         return 1

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from omegaconf import DictConfig
 
-from seenet.cli.app import answer, run_app
+from seenet.cli.app import answer, make_output_encodable, run_app
 
 USAGE = "seenet-data check | prepare | show | manifest  dataset=NAME [dataset.root=FOLDER …]; --help says more"
 
@@ -22,6 +22,7 @@ def _job(command: str) -> Callable[[DictConfig], None]:
 
 def main() -> None:
     """Check, prepare, show or list a corpus; see `seenet-data --help`."""
+    make_output_encodable()
     arguments = sys.argv[1:]
     if arguments and arguments[0] in ("check", "prepare", "show", "manifest"):
         command = sys.argv.pop(1)

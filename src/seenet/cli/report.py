@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seenet.cli.app import EXPECTED, WANTS_TRACEBACK
+from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, make_output_encodable
 from seenet.errors import reason
 
 
@@ -29,6 +29,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Write a report; see `seenet-report --help`."""
+    make_output_encodable()
     given = arguments()
     output = given.output or given.folders[0] / "report"
     try:

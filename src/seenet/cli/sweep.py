@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, one_line
+from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, make_output_encodable, one_line
 from seenet.errors import SeenetError
 from seenet.paths import write_whole
 
@@ -42,6 +42,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     if hydra_config.mode != RunMode.MULTIRUN:
         answer(cfg, job)
         return
+    make_output_encodable()  # of a worker process
     overrides = list(hydra_config.overrides.task)
     print(f"\n=== arm {hydra_config.job.num}: {' '.join(overrides)}", flush=True)
     note: dict[str, Any] = {"sweep": os.environ.get(SWEEP), "number": hydra_config.job.num, "overrides": overrides}
@@ -108,6 +109,9 @@ class SweepCallback(Callback):
                 traceback.print_exc()
             fail(error, config.hydra.job.config_name)
             sys.exit(1)
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Read the jobs' notes, compare and report."""
@@ -124,13 +128,14 @@ class SweepCallback(Callback):
 
     def _compare(self, config: DictConfig) -> bool:
         """Print and write what the jobs found; whether any failed."""
+        from seenet.report.results import read_object
         from seenet.report.tables import print_arms
 
         folder = Path(config.hydra.sweep.dir)
-        notes = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(NOTE)]
-        notes = [note for note in notes if note.get("sweep") == os.environ[SWEEP]]
+        notes = [read_object(path, ("sweep", "number", "overrides", "results", "error")) for path in folder.rglob(NOTE)]
+        notes = [note for note in notes if note and note["sweep"] == os.environ[SWEEP]]
         if not notes:
-            print(f"seenet: error: no job left its {NOTE} in '{folder}'", file=sys.stderr)
+            print(f"seenet: error: the sweep has no job that could write {NOTE} below '{folder}'", file=sys.stderr)
             return True
         notes.sort(key=lambda note: note["number"])
         folders: dict[str, dict[Path, None]] = {}  # jobs may share results: noise=clean,[clean,snr5]

@@ -29,14 +29,12 @@ class AdditiveNoise(Noise):
         seed: of the noise, not of the training.
 
     Raises:
-        SeenetError: a ratio or seed that makes no sense, or a source that is not there.
+        SeenetError: a ratio that makes no sense, or a source that is not there.
     """
 
     def __init__(self, manifest: Manifest, store: Store, snr_db: float, source: str = "white", seed: int = 0):
         if not -100 <= snr_db <= 100:
             raise SeenetError(f"noise: snr_db={snr_db}: expected -100 to 100")
-        if seed < 0:
-            raise SeenetError(f"noise.seed={seed}: expected 0 or more")
         self.source, self.snr_db, self.seed = find_source(source, manifest, store), snr_db, seed
         self.settings: Mapping[str, object] = {"snr_db": snr_db, "seed": seed, **self.source.settings}
         prefix = "" if manifest.parts else f"{manifest.name}/"  # joined corpora have it in their names

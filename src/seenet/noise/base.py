@@ -9,6 +9,7 @@ from seenet.build import build
 from seenet.data.batch import Batch
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
+from seenet.noise.sources import require_source
 from seenet.store import Store
 
 
@@ -40,6 +41,10 @@ def build_conditions(node: DictConfig, manifest: Manifest, store: Store) -> dict
     conditions = node.get("conditions")
     if not conditions:
         raise SeenetError("noise names no condition; a YAML file of conf/noise holds some under 'conditions:'")
+    require_source(node.get("source", "white"))  # no condition need use it, nor the seed
+    seed = node.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise SeenetError(f"noise.seed={seed}: expected a whole number, 0 or more")
     return {
         name: build(each, f"noise.conditions.{name}", manifest=manifest, store=store)
         for name, each in conditions.items()

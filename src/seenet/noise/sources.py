@@ -148,6 +148,14 @@ def stretch(store: Store, row: int, length: int, rng: np.random.Generator) -> Ar
     return clip[start : start + length]
 
 
+def require_source(name: object) -> None:
+    """Raise a SeenetError for what is neither a name of a source nor a folder."""
+    if name in ("white", "pink", "babble"):
+        return
+    if not isinstance(name, str) or not name or not Path(name).expanduser().is_dir():
+        raise SeenetError(f"noise.source='{name}': expected white, pink, babble or a folder of recordings")
+
+
 def find_source(name: str, manifest: Manifest, store: Store) -> Source:
     """The source of a name.
 
@@ -165,7 +173,5 @@ def find_source(name: str, manifest: Manifest, store: Store) -> Source:
         return Pink()
     if name == "babble":
         return Babble(manifest, store)
-    folder = Path(name).expanduser()
-    if not name or not folder.is_dir():
-        raise SeenetError(f"noise.source='{name}': expected white, pink, babble or a folder of recordings")
-    return Recordings(folder.resolve())
+    require_source(name)
+    return Recordings(Path(name).expanduser().resolve())

@@ -104,6 +104,20 @@ def codes(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
     return pd.Categorical(names, categories=list(classes)).codes.astype(int)
 
 
+def read_object(path: Path, keys: Sequence[str]) -> dict[str, Any] | None:
+    """Read a JSON object, or return None where the file is torn or holds something else.
+
+    Args:
+        path: the file.
+        keys: what the object must have.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and all(key in value for key in keys) else None
+
+
 def find(folders: Sequence[Path]) -> Findings:
     """Read every result below some folders, and those that sweeps below them name.
 
@@ -115,14 +129,14 @@ def find(folders: Sequence[Path]) -> Findings:
     notes: dict[tuple[str, ...], dict[str, Any]] = {}
     lost = 0
     torn: list[str] = []
+    foreign: list[str] = []
     for folder in folders:
         if not folder.is_dir():
             raise SeenetError(f"'{folder}' is not a folder; give folders that seenet-train left, such as outputs/")
         paths = {path: folder for path in sorted(folder.rglob("result.json"))}
         for note_path in sorted(folder.rglob("arm.json")):
-            try:
-                note = json.loads(note_path.read_text(encoding="utf-8"))
-            except ValueError:  # cut off by a kill or a full disk
+            note = read_object(note_path, ("overrides", "results", "error"))
+            if note is None:
                 torn.append(note_path.as_posix())
                 continue
             notes[tuple(note["overrides"])] = note  # a later sweep may have put right what failed in an earlier one
@@ -133,10 +147,13 @@ def find(folders: Sequence[Path]) -> Findings:
                 else:
                     paths.setdefault(path, path.parents[3])
         for path, base in paths.items():
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = read_object(path, ("schema",))
+            if facts is None:
+                foreign.append(path.as_posix())
+                continue
             where = path.parent.resolve().relative_to(base.resolve().parent).as_posix()
-            if facts.get("schema") not in READABLE:
-                old.append((where, facts.get("schema")))
+            if facts["schema"] not in READABLE:
+                old.append((where, facts["schema"]))
                 continue
             key = json.dumps([facts["run_id"], facts["fold"], facts["noise"], facts["condition"]], sort_keys=True)
             found.setdefault(key, Found(facts, path.parent, where))
@@ -148,7 +165,11 @@ def find(folders: Sequence[Path]) -> Findings:
             "run the same seenet-train command again"
         )
     if not found:
-        raise SeenetError(f"no result below {', '.join(repr(str(f)) for f in folders)}; give folders of seenet-train")
+        named = ", ".join(repr(str(f)) for f in folders)
+        raise SeenetError(
+            f"no result below {named}; give folders of seenet-train"
+            + (f" ('{foreign[0]}' is torn or of another program)" if foreign else "")
+        )
     remarks = []
     if old:
         remarks.append(
@@ -158,6 +179,7 @@ def find(folders: Sequence[Path]) -> Findings:
     remarks += [
         f"'{path}' is no whole note of a job, and is passed over: its failure would not be seen" for path in torn
     ]
+    remarks += [f"'{path}' is torn or of another program, and is left out" for path in foreign]
     if lost:
         remarks.append(f"{lost} results that a sweep names are not there any more")
     failed = [(" ".join(words), note["error"]) for words, note in notes.items() if note["error"]]
