@@ -14,6 +14,7 @@ ROOMS = [
         "console",
         "build",
         "emotions",
+        "canonical",
         "manifest",
         "containers",
         "mp3",

@@ -16,7 +16,7 @@ from seenet.manifest import Manifest, join
 from seenet.paths import conf_dir
 from seenet.schemes import GivenSplit, Scheme
 
-DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file", "partner")
+DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file", "partner", "other_people")
 """Keys of a dataset's YAML that are not its parser's."""
 
 
@@ -29,6 +29,11 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
     manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
     if cfg.dataset.name != cfg.dataset._target_.split(".")[-2]:  # a name of the user's own
         manifest.name = cfg.dataset.name
+    other_people = cfg.dataset.get("other_people", False)
+    if not isinstance(other_people, bool):
+        raise SeenetError(f"dataset.other_people={other_people}: expected true or false")
+    if other_people:
+        manifest.people = ""
     return manifest
 
 

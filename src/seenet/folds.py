@@ -4,17 +4,17 @@ A scheme divides the utterances into training and test parts. A protocol makes o
 holds out development speakers of the training part; `Paper` selects on the test fold, as the original does.
 """
 
-import hashlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from seenet.errors import SeenetError
-from seenet.manifest import Manifest
+from seenet.manifest import NAMES, Manifest
 from seenet.schemes import Indices, Scheme, Split, known_codes, present, stratified_groups
 
 LEAKS = ("speaker", "session", "file", "waveform")
@@ -41,8 +41,10 @@ class Fold:
     name: str = ""
     training: int = 0
 
-    def without(self, indices: Sequence[int]) -> "Fold":
+    def without(self, indices: Collection[int]) -> "Fold":
         """The same division without some utterances."""
+        if not len(indices):
+            return self
         parts = (np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test))
         return Fold(self.number, *parts, self.name, self.training)
 
@@ -69,6 +71,14 @@ class Protocol(ABC):
     def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
         """Make one fold of what the scheme gives."""
 
+    @abstractmethod
+    def training(self, number: int, split: Split) -> int:
+        """The number of the first fold with the same training and development part."""
+
+    def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """The fold as far as it is known at little cost: the training part may still hold the development part."""
+        return self.fold(number, manifest, split)
+
 
 class Strict(Protocol):
     """The epoch is selected on training speakers held out; the test fold is touched once.
@@ -91,21 +101,34 @@ class Strict(Protocol):
 
     def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
         """The scheme's own development part, or speakers of `train`, stratified by emotion as far as they allow."""
-        train = split.train
-        if len(split.dev):
-            return Fold(number, train, split.dev, split.test, split.name)
+        outline = self.outline(number, manifest, split)
+        if len(outline.dev):
+            return outline
+        train = outline.train
         groups = _inseparable(manifest, train)
-        count = int(present(groups).sum())
-        if count < 2:
+        parts = min(max(2, round(1 / self.dev_share)), int(present(groups).sum()))
+        dev = train[stratified_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
+        return replace(outline, train=np.setdiff1d(train, dev, assume_unique=True), dev=dev)
+
+    def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """The fold before development speakers are held out, which takes long where there are many.
+
+        Raises:
+            SeenetError: there are no speakers to hold out.
+        """
+        train = split.train
+        if not len(split.dev) and present(_inseparable(manifest, train)).sum() < 2:
             speakers = len(set(manifest.column("speaker")[train]))
             why = "trains on one speaker only" if speakers < 2 else f"trains on {speakers} speakers that share sessions"
             raise SeenetError(
                 f"fold {number} {why}, so protocol=strict has none to hold out; "
                 "choose protocol=paper or another dataset.folds"
             )
-        parts = min(max(2, round(1 / self.dev_share)), count)
-        dev = train[stratified_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
-        return Fold(number, np.setdiff1d(train, dev, assume_unique=True), dev, split.test, split.name)
+        return Fold(number, train, split.dev, split.test, split.name, self.training(number, split))
+
+    def training(self, number: int, split: Split) -> int:
+        """Folds that differ in their test part only share a training."""
+        return 0 if split.shared else number
 
 
 def _inseparable(manifest: Manifest, indices: Indices) -> Indices:
@@ -130,18 +153,72 @@ class Paper(Protocol):
     def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
         """All that is not tested trains, a scheme's own development part too; the test group selects."""
         train = np.union1d(split.train, split.dev) if len(split.dev) else split.train
-        return Fold(number, train, split.test, split.test, split.name)
+        return Fold(number, train, split.test, split.test, split.name, number)
+
+    def training(self, number: int, split: Split) -> int:
+        """The test part selects the epoch, so no fold shares a training."""
+        return number
 
 
-def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: Protocol) -> list[Fold]:
-    """Every fold over the utterances that `indices` keeps."""
-    folds: list[Fold] = []
-    trainings: dict[bytes, int] = {}
-    for number, split in enumerate(scheme.splits(manifest, indices)):
-        fold = protocol.fold(number, manifest, split)
-        key = hashlib.blake2b(fold.train.tobytes() + b"-" + fold.dev.tobytes()).digest()
-        folds.append(replace(fold, training=trainings.setdefault(key, number)))
-    return folds
+@dataclass(frozen=True)
+class PlannedFold:
+    """A fold before it is made: what it tests, and where its training is found.
+
+    Attributes:
+        number: of the fold, from 0.
+        test: indices into the manifest. Shape (clips,).
+        name: what the test part is called; may be empty.
+        training: as of `Fold`.
+    """
+
+    number: int
+    test: Indices
+    name: str
+    training: int
+
+
+class Folds(Sequence[Fold]):
+    """The folds of a scheme; each is made when it is asked for, so a thousand of them cost nothing in advance.
+
+    Args:
+        manifest: the corpus.
+        splits: what the scheme gives.
+        protocol: makes folds of it.
+        left_out: indices that no part shall hold.
+
+    Attributes:
+        planned: every fold before it is made.
+    """
+
+    def __init__(self, manifest: Manifest, splits: Sequence[Split], protocol: Protocol, left_out: Collection[int] = ()):
+        self._manifest, self._splits, self._protocol, self._left_out = manifest, splits, protocol, list(left_out)
+        tests = (np.setdiff1d(split.test, self._left_out, assume_unique=True) for split in splits)
+        self.planned = [
+            PlannedFold(number, test, split.name, protocol.training(number, split))
+            for number, (split, test) in enumerate(zip(splits, tests, strict=True))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._splits)
+
+    def __getitem__(self, number: Any) -> Any:  # as of any sequence: a fold, or a list of them
+        if isinstance(number, slice):
+            return [self[k] for k in range(*number.indices(len(self)))]
+        number = range(len(self))[number]
+        return self._protocol.fold(number, self._manifest, self._splits[number]).without(self._left_out)
+
+    def outline(self, number: int) -> Fold:
+        """A fold as far as it is known at little cost (`Protocol.outline`)."""
+        return self._protocol.outline(number, self._manifest, self._splits[number]).without(self._left_out)
+
+    def without(self, indices: Collection[int]) -> "Folds":
+        """The same folds without some utterances."""
+        return Folds(self._manifest, self._splits, self._protocol, indices)
+
+
+def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: Protocol) -> Folds:
+    """The folds over the utterances that `indices` keeps."""
+    return Folds(manifest, scheme.splits(manifest, indices), protocol)
 
 
 def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
@@ -199,11 +276,14 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
             continue
         if kind not in protocol.allow_leaks:
             (a, b), both = next(iter(shared.items()))
+            apart = manifest.parts and kind in NAMES  # one corpus of several may be of other people
             clip = manifest[parts[b][codes[parts[b]] == np.argmax(both)][0]]
             raise SeenetError(
                 f"fold {fold.number} leaks: {both.sum()} {kind}(s) in both {a} and {b}, e.g. clip '{clip.utterance}'"
-                + (f" of {kind} '{getattr(clip, kind)}'" if kind in ("speaker", "session") else "")
-                + f"; mend the corpus or allow it by name: protocol.allow_leaks=[{kind}]"
+                + (f" of {kind} '{getattr(clip, kind)}'" if kind in NAMES else "")
+                + "; mend the corpus"
+                + (", say other_people: true in test_dataset if its people are others," if apart else "")
+                + f" or allow it by name: protocol.allow_leaks=[{kind}]"
             )
         verdict["verdict"] = "leaks allowed"
     if verdict["verdict"] == "clean" and verdict["speaker"] == "unknown":
@@ -215,4 +295,4 @@ def _codes(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
     """A number for each distinct value of what may leak; -1 where unknown. Shape (clips,)."""
     if kind == "waveform":
         return np.where(np.asarray(digests) == 0, -1, pd.factorize(np.asarray(digests))[0])  # silence is no leak
-    return manifest.codes("path" if kind == "file" else kind)
+    return manifest.files if kind == "file" else manifest.codes(kind)

@@ -88,13 +88,16 @@ def show(cfg: DictConfig) -> bool:
     scheme = scheme_of(cfg)
     dealt = str(cfg.dataset.folds) if cfg.test_dataset is None else "trained on one corpus, tested on others"
     try:
-        folds = [fold.without(store.bad) for fold in make_folds(manifest, indices, scheme, Paper())]
+        folds = list(make_folds(manifest, indices, scheme, Paper()).without(store.bad))
     except SeenetError as error:  # a card is of use without folds too, and says why it has none
         folds, dealt = [], str(error)
     card = describe(manifest, store, classes, folds, dealt)
     folder = _folder(cfg, manifest)
     write_card(card, folder)
     say(card.text())
+    for corpus in (*manifest.parts, manifest):
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}")
     say(f"data card: {folder / 'card.html'}")
     return True
 
@@ -104,5 +107,7 @@ def manifest(cfg: DictConfig) -> bool:
     corpus = parse_corpus(cfg)
     path = _folder(cfg, corpus) / "manifest.csv"
     write_manifest(corpus.table, path)
+    for note in corpus.notes:
+        say(f"{corpus.name}: {note}")
     say(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
     return True

@@ -1,6 +1,6 @@
 """One job: a composed configuration checked against what is on this machine, and the run that it stands for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from seenet.backbone.weights import Weights, find_weights
 from seenet.build import build
 from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
-from seenet.folds import Fold, Protocol, choose_folds, make_folds
+from seenet.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
 from seenet.manifest import Manifest
 from seenet.runs import TRAINED, Run, read_result
 from seenet.store import Store, prepare, refuse_bad_files
@@ -38,7 +38,7 @@ class Job:
         store: their samples.
         classes: the emotions in their order.
         protocol: tells what selects the epoch.
-        folds: all of the scheme, without files that cannot be used.
+        folds: all of the scheme, without files that cannot be used; each is made when it is asked for.
         chosen: the numbers of those to run.
         weights: of the backbone.
         plan: how to train.
@@ -52,7 +52,7 @@ class Job:
     store: Store
     classes: tuple[str, ...]
     protocol: Protocol
-    folds: list[Fold]
+    folds: Folds
     chosen: list[int]
     weights: Weights
     plan: TrainerPlan
@@ -82,9 +82,9 @@ class Job:
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
         store = prepare(manifest, cfg.data.max_seconds)
         refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
-        folds = [fold.without(store.bad) for fold in folds]
+        folds = folds.without(store.bad)
         for number in chosen:
-            _require_clips(manifest, folds[number], classes)
+            _require_clips(manifest, folds.outline(number), classes, ("test",))
         return cls(
             cfg=cfg,
             config=_resolved(cfg, augmentation),
@@ -124,23 +124,33 @@ class Job:
         folder = self.run.folder
         return any(folder.glob("fold*/*.ckpt")) or any(folder.glob("fold*/*/result.json"))
 
-    def tests(self) -> Iterator[tuple[Fold, str, Path]]:
-        """Every chosen fold under every condition, and the folder of its result."""
-        for number in self.chosen:
+    def fold(self, number: int) -> Fold:
+        """One fold, complete.
+
+        Raises:
+            SeenetError: a part that lacks clips, or speakers to hold out.
+        """
+        fold = self.folds[number]
+        _require_clips(self.manifest, fold, self.classes, ("dev", "test"))
+        return fold
+
+    def tests(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[PlannedFold, str, Path]]:
+        """Every chosen fold, or some of them, under every condition, and the folder of its result."""
+        for number in self.chosen if numbers is None else numbers:
+            fold = self.folds.planned[number]
             for name, condition in self.conditions.items():
-                fold = self.folds[number]
                 yield fold, name, self.run.test_folder(fold, name, condition.settings)
 
     def untested(self) -> int:
         """How many results are missing."""
         return sum(read_result(folder) is None for _, _, folder in self.tests())
 
-    def trained(self, fold: Fold) -> bool:
+    def trained(self, fold: Fold | PlannedFold) -> bool:
         """Whether a fold's training is finished and its weights are there to be tested."""
         folder = self.run.fold_folder(fold)
         return (folder / TRAINED).is_file() and (folder / "best.ckpt").is_file()
 
-    def untrained(self) -> list[Fold]:
+    def untrained(self) -> list[PlannedFold]:
         """A fold for each training that is still to be done."""
         waiting = {f.training: f for f, _, folder in self.tests() if read_result(folder) is None}
         return [f for f in waiting.values() if not self.trained(f)]
@@ -186,8 +196,8 @@ def _weights(cfg: DictConfig) -> Weights:
     return find_weights(backbone.family, backbone.checkpoint, backbone.revision, backbone.path)
 
 
-def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...]) -> None:
-    for part in ("dev", "test"):
+def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    for part in parts:
         if len(getattr(fold, part)) == 0:
             raise SeenetError(f"fold {fold.number} has no clip in its {part} part; choose other folds")
     present = set(manifest.column("emotion")[fold.train])

@@ -1,6 +1,7 @@
 """The manifest: one row for each utterance of a corpus, kept by columns so that a million rows are light."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seenet.canonical import canonical_form, canonical_names, merge_spellings, number_form
 from seenet.emotions import EMOTIONS, LABELS
 from seenet.errors import SeenetError
 from seenet.paths import whole
@@ -58,6 +60,11 @@ class Utterance:
 COLUMNS = tuple(field.name for field in fields(Utterance))
 CATEGORIES = ("emotion", "speaker", "gender", "session", "language", "split")
 NUMBERS = ("valence", "arousal", "dominance", "start", "end")
+NAMES = ("speaker", "session")
+"""Fields whose spellings are merged (`seenet.canonical`)."""
+
+OWN_PEOPLE = "own recordings"
+"""The people of a user's own tables and folders, which may describe the same persons."""
 
 
 def _dtype(column: str) -> str:
@@ -83,6 +90,11 @@ class Manifest:
         passed_over: other files below the root that are not used, each with why.
         parts: the corpora that were joined into this one (`join`), in the order of its rows.
         merge: which emotions were merged into others.
+        people: whose voices these are; a speaker of another corpus with the same name and the same `people` is the same
+            person. None is the corpus' name; empty means that nobody of this corpus is in another one.
+
+    Attributes:
+        notes: what a user must know of the names of speakers and sessions, a line each.
 
     Raises:
         SeenetError: no rows, a repeated utterance name, or an emotion outside the vocabulary.
@@ -98,7 +110,10 @@ class Manifest:
         parts: Sequence["Manifest"] = (),
         merge: Mapping[str, str] | None = None,
         passed_over: Sequence[tuple[str, str]] = (),
+        people: str | None = None,
     ):
+        self.people = name if people is None else people
+        self.notes: tuple[str, ...] = ()
         self.passed_over = tuple(passed_over)
         self.merge = dict(merge or {})
         self.unlabelled, self.parts = tuple(unlabelled), tuple(parts)
@@ -109,6 +124,10 @@ class Manifest:
         if len(table) == 0:
             raise SeenetError(f"the corpus {name} in '{root}' is empty: no utterance was found")
         self.table = pd.DataFrame({c: _filled(table, c) for c in COLUMNS})
+        if not parts:  # else `join` merged the spellings, of the corpora that share people
+            for field in NAMES:
+                self.table[field], notes = merge_spellings(self.table[field].array, field)
+                self.notes += notes
         repeated = self.table["utterance"][self.table["utterance"].duplicated()]
         if len(repeated):
             raise SeenetError(f"the corpus {name} holds the utterance '{repeated.iloc[0]}' twice")
@@ -140,6 +159,24 @@ class Manifest:
             else:
                 self._codes[name] = pd.factorize(values)[0]
         return self._codes[name]
+
+    def codes_of(self, field: str, names: Iterable[str]) -> list[int]:
+        """The number, as in `codes`, of each name in any spelling; -1 where the corpus does not have it.
+
+        Args:
+            field: one of `NAMES`.
+            names: how someone else spells them.
+        """
+        known = [name for name in self.table[field].cat.categories if name]
+        numbers = {form: number for number, form in enumerate(canonical_names(known))}
+        forms = map(canonical_form, names)
+        return [numbers.get(form, numbers.get(number_form(form), -1)) for form in forms]
+
+    @cached_property
+    def files(self) -> NDArray[np.int64]:
+        """A number for each audio file, the same for all paths and links that lead to it. Shape (clips,)."""
+        codes, paths = pd.factorize(self._paths)
+        return pd.factorize(np.array([_file_id(os.path.join(self.root, p)) for p in paths], dtype=object))[0][codes]  # noqa: PTH118
 
     @cached_property
     def _paths(self) -> NDArray[Any]:
@@ -173,27 +210,68 @@ class Manifest:
         table = self.table.assign(emotion=self.table["emotion"].astype(object).replace(dict(merge)))
         parts = [part.merged(merge) for part in self.parts]
         merged = {**self.merge, **merge}
-        return Manifest(self.name, self.root, table, self.synthetic, self.unlabelled, parts, merged, self.passed_over)
+        manifest = Manifest(
+            self.name,
+            self.root,
+            table,
+            self.synthetic,
+            self.unlabelled,
+            parts,
+            merged,
+            passed_over=self.passed_over,
+            people=self.people,
+        )
+        manifest.notes = self.notes
+        return manifest
 
 
 def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
-    """Several corpora as one; clips, speakers and sessions get the corpus' name in front, so none is taken for another.
+    """Several corpora as one; clips get the corpus' name in front, so none is taken for another.
+
+    Speakers and sessions get it, too. Corpora with the same `people` share them: what stands in front are the names of
+    all of these corpora, and spellings are merged across them.
 
     Args:
         name: of the whole.
         parts: the corpora, by what `split` shall say of their clips.
     """
-    tables = []
-    for split, part in parts.items():
-        named = {f: part.table[f].astype(object).map(lambda v, p=part: f"{p.name}/{v}" if v else "") for f in _NAMES}
-        paths = [str(part.root / path) for path in part.column("path")]
-        tables.append(part.table.assign(**named, path=paths, split=split).astype({c: object for c in CATEGORIES}))
+    table = pd.concat(
+        [part.table.astype({c: object for c in CATEGORIES}) for part in parts.values()], ignore_index=True
+    )
+    sizes = [len(part) for part in parts.values()]
+    table["split"] = np.repeat(np.array(list(parts), dtype=object), sizes)
+    for field, values in (
+        ("utterance", (f"{part.name}/{clip}" for part in parts.values() for clip in part.column("utterance"))),
+        ("path", (os.path.join(part.root, path) for part in parts.values() for path in part.column("path"))),  # noqa: PTH118
+    ):
+        table[field] = np.array(list(values), dtype=object)
+    groups: dict[str, list[int]] = {}
+    for number, part in enumerate(parts.values()):
+        groups.setdefault(part.people or f"nobody else's, of part {number}", []).append(number)
+    owner, notes = np.repeat(np.arange(len(parts)), sizes), []
+    for members in groups.values():
+        prefix = "+".join(list(parts.values())[number].name for number in members)
+        rows = np.isin(owner, members)
+        for field in NAMES:
+            merged, told = merge_spellings(pd.Categorical(table[field].to_numpy()[rows]), field)
+            spelled = np.array([f"{prefix}/{value}" if value else "" for value in merged.categories], dtype=object)
+            table.loc[rows, field] = spelled[merged.codes]
+            notes += [f"{prefix}: {note}" for note in told]
     synthetic = any(part.synthetic for part in parts.values())
-    table = pd.concat(tables, ignore_index=True)
-    return Manifest(name, Path("/"), table, synthetic, parts=tuple(parts.values()))
+    manifest = Manifest(name, Path("/"), table, synthetic, parts=tuple(parts.values()))
+    manifest.notes = tuple(notes)
+    return manifest
 
 
-_NAMES = ("utterance", "speaker", "session")
+def _file_id(path: str) -> str:
+    """What is the same for every path to a file: where the disk keeps it, or the path where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):  # missing, or no path at all
+        return os.path.normpath(path)
+    if status.st_ino == 0:  # some network drives number nothing
+        return os.path.realpath(path)
+    return f"{status.st_dev}-{status.st_ino}-{status.st_size}"
 
 
 def _filled(table: pd.DataFrame, column: str) -> Any:

@@ -55,7 +55,7 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
     total, needed = 0.0, 0
     planned: set[Path] = set()  # jobs that differ in their test condition only share a training
     for name, job in jobs.items():
-        trainings, tests = {job.folds[n].training for n in job.chosen}, len(list(job.tests()))
+        trainings, tests = {job.folds.planned[n].training for n in job.chosen}, len(list(job.tests()))
         left, untested = job.untrained(), job.untested()
         new = [fold for fold in left if job.run.fold_folder(fold) not in planned]
         planned |= {job.run.fold_folder(fold) for fold in new}
@@ -76,7 +76,7 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
 def _require_auxiliary(job: Job) -> None:
     """Only some jobs are probed, and each may learn something else that the corpus does not say."""
     for fold in job.untrained():
-        part = Part(job.manifest, job.store, fold.train, job.classes)
+        part = Part(job.manifest, job.store, job.folds.outline(fold.number).train, job.classes)
         build_auxiliary(job, part, ANY_DIM)
 
 

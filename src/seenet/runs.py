@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seenet.folds import Fold
+from seenet.folds import Fold, PlannedFold
 from seenet.paths import conf_dir, whole, write_whole
 
 SCHEMA = 4
@@ -121,11 +121,11 @@ class Run:
         """The hash that names one fold's training."""
         return digest({**self.base, "fold": fold})
 
-    def fold_folder(self, fold: Fold) -> Path:
+    def fold_folder(self, fold: Fold | PlannedFold) -> Path:
         """Where a fold's training lies; folds with the same training share it."""
         return self.folder / f"fold{fold.training}"
 
-    def test_folder(self, fold: Fold, name: str, settings: Mapping[str, object]) -> Path:
+    def test_folder(self, fold: Fold | PlannedFold, name: str, settings: Mapping[str, object]) -> Path:
         """Where the results of a fold under one test condition lie.
 
         Args:

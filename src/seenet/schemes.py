@@ -19,12 +19,26 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """What a scheme gives a fold: indices into the manifest, shape (clips,); `dev` is empty where it gives none."""
+    """What a scheme gives a fold: indices into the manifest, shape (clips,).
 
-    train: Indices
-    dev: Indices
+    Attributes:
+        test: what is tested.
+        pool: what trains, apart from clips of `test` and `dev`; many folds may share one array.
+        dev: what selects the epoch; empty where the scheme does not say.
+        name: what the test part is called; may be empty.
+        shared: whether all folds of the scheme have the same training and development part.
+    """
+
     test: Indices
+    pool: Indices
+    dev: Indices
     name: str = ""
+    shared: bool = False
+
+    @property
+    def train(self) -> Indices:
+        """What trains. It is computed at each call: a scheme of many folds is light."""
+        return np.setdiff1d(self.pool, self.test, assume_unique=True)
 
 
 _JUDGED = 100_000  # clips on which the balance of a large corpus is judged
@@ -72,11 +86,11 @@ class Groups(Scheme):
 
     def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
         """One fold a group."""
-        splits = []
-        for test in self.groups(manifest, indices):
-            name = str(manifest.column(self.field)[test[0]]) if self.field else ""
-            splits.append(Split(np.setdiff1d(indices, test, assume_unique=True), NONE, test, name))
-        return splits
+        groups = self.groups(manifest, indices)
+        if self.field is None:
+            return [Split(test, indices, NONE) for test in groups]
+        names = manifest.column(self.field)
+        return [Split(test, indices, NONE, names[test[0]]) for test in groups]
 
     @abstractmethod
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
@@ -95,13 +109,14 @@ class SpeakerLists(Groups):
 
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
         """One group a list; a speaker in no list or in two is an error."""
-        known_codes(manifest, indices, "speaker", "a scheme of speaker lists")
-        speakers = manifest.column("speaker")[indices]
-        listed = Counter(s for group in self.speakers for s in group)
-        for speaker in sorted(set(speakers)):
-            if listed[speaker] != 1:
-                raise SeenetError(f"speaker '{speaker}' is in {listed[speaker]} folds of the scheme; 1 expected")
-        groups = [indices[np.isin(speakers, group)] for group in self.speakers]
+        speakers = known_codes(manifest, indices, "speaker", "a scheme of speaker lists")
+        lists = [manifest.codes_of("speaker", group) for group in self.speakers]
+        listed = Counter(code for codes in lists for code in codes)
+        names = dict(zip(speakers.tolist(), manifest.column("speaker")[indices], strict=True))
+        for code, name in sorted(names.items()):
+            if listed[code] != 1:
+                raise SeenetError(f"speaker '{name}' is in {listed[code]} folds of the scheme; 1 expected")
+        groups = [indices[np.isin(speakers, codes)] for codes in lists]
         empty = [k for k, group in enumerate(groups) if len(group) == 0]
         if empty:
             raise SeenetError(
@@ -226,4 +241,4 @@ class GivenSplit(Scheme):
             wrong = f"'{unknown[0]}'" if unknown else "no test part"
             raise SeenetError(f"the splits of {manifest.name} hold {wrong}; expected train, dev, test… or folds' names")
         train, dev = (indices[values == name] for name in ("train", "dev"))
-        return [Split(train, dev, indices[values == test], test) for test in tests]
+        return [Split(indices[values == test], train, dev, test, shared=True) for test in tests]

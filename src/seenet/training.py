@@ -1,7 +1,6 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,9 @@ from seenet.job import Job
 from seenet.manifest import Manifest
 from seenet.report.tables import print_conditions, print_run
 from seenet.runs import SCHEMA, TRAINED, digest, git_commit, names_of, read_json, read_result, versions
+
+FOLDS_SHOWN = 20
+"""How many test folds the console names."""
 
 
 def train(cfg: DictConfig) -> list[Path]:
@@ -40,18 +42,18 @@ def train(cfg: DictConfig) -> list[Path]:
         from seenet.tuning import with_compilation
 
         job = with_compilation(job)
-    audits = {n: audit(job.manifest, job.store.digests, job.folds[n], job.protocol) for n in job.chosen}
-    _announce(job, {str(found["verdict"]) for found in audits.values()})
+    _announce_corpora(job)
+    verdicts = {str(_audit(job, job.folds.outline(number))["verdict"]) for number in job.chosen}
+    _announce_folds(job, verdicts)
     run = job.run
     say(f"run {run.folder}")
     if job.store.bad and is_main_process():
         write_bad_files(run.folder / BAD_FILES, job.manifest, job.store.bad)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in job.conditions}
     for position, number in enumerate(job.chosen, start=1):
-        fold = job.folds[number]
-        with _alone(run.fold_folder(fold)):
+        with _alone(run.fold_folder(job.folds.planned[number])):
             label = f"fold {number} ({position}/{len(job.chosen)})"
-            for result in _test_fold(job, fold, label, audits[number]):
+            for result in _test_fold(job, number, label):
                 results[result["noise"]].append(result)
     if is_main_process():
         from seenet.report.summary import draw_confusion, draw_curves
@@ -67,15 +69,21 @@ def train(cfg: DictConfig) -> list[Path]:
     return [folder for _, _, folder in job.tests()]
 
 
-def _test_fold(job: Job, fold: Fold, label: str, audited: Mapping[str, object]) -> list[dict[str, Any]]:
+def _audit(job: Job, fold: Fold) -> dict[str, object]:
+    return audit(job.manifest, job.store.digests, fold, job.protocol)
+
+
+def _test_fold(job: Job, number: int, label: str) -> list[dict[str, Any]]:
     """The results of one fold under every condition, after training it where that is still to be done."""
-    folders = {name: folder for each, name, folder in job.tests() if each.number == fold.number}
+    folders = {name: folder for _, name, folder in job.tests([number])}
     results = {name: read_result(folder) for name, folder in folders.items()}
     if all(results.values()):
-        say(f"fold {fold.number}: finished before, reused")
+        say(f"fold {number}: finished before, reused")
         return [result for result in results.values() if result]
     from seenet.fit import FoldRun  # brings Lightning and transformers
 
+    fold = job.fold(number)
+    audited = _audit(job, fold)
     fold_run = FoldRun(job, fold)
     made_with = {
         "versions": versions(),
@@ -139,7 +147,7 @@ def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
     return {"clips": len(corpus), "merged": corpus.merge, "dropped": dropped}
 
 
-def _announce(job: Job, verdicts: set[str]) -> None:
+def _announce_corpora(job: Job) -> None:
     for corpus in job.manifest.parts or (job.manifest,):
         kept, counts = _kept(corpus, job.classes), corpus.counts()
         used = corpus.table[corpus.table["emotion"].isin(job.classes)]
@@ -150,8 +158,16 @@ def _announce(job: Job, verdicts: set[str]) -> None:
             + "".join(f"; {old} counted as {new}" for old, new in kept["merged"].items())
             + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
         )
-    tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in job.folds)
-    say(f"test folds: {tests} clips; audit: {', '.join(sorted(verdicts))}")
+    for corpus in (*job.manifest.parts, job.manifest):
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}")
+
+
+def _announce_folds(job: Job, verdicts: set[str]) -> None:
+    planned = job.folds.planned
+    tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in planned[:FOLDS_SHOWN])
+    more = f" and {len(planned) - FOLDS_SHOWN} more folds" if len(planned) > FOLDS_SHOWN else ""
+    say(f"test folds: {tests} clips{more}; audit: {', '.join(sorted(verdicts))}")
     if job.protocol.remark:
         say(f"! {job.protocol.remark}")
 

@@ -17,7 +17,7 @@ from seenet.console import say
 from seenet.data.loader import Loader
 from seenet.errors import SeenetError, reason
 from seenet.fit import FoldRun
-from seenet.folds import Fold
+from seenet.folds import PlannedFold
 from seenet.job import Job
 from seenet.runs import WAYS, read_json, read_result, write_json
 
@@ -69,12 +69,13 @@ class Cost:
     state: int
     steps: int
 
-    def seconds(self, job: Job, folds: Sequence[Fold]) -> float:
+    def seconds(self, job: Job, folds: Sequence[PlannedFold]) -> float:
         """About how long the training of some folds and a job's missing tests take.
 
         A prediction is reckoned as a third of a step, whose way back is twice the way there.
         """
-        trained = sum(job.plan.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in folds)
+        outlines = (job.folds.outline(fold.number) for fold in folds)
+        trained = sum(job.plan.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in outlines)
         tested = sum(len(fold.test) for fold, _, folder in job.tests() if read_result(folder) is None)
         return self.train * (trained + tested / 3)
 
@@ -89,7 +90,7 @@ def probe(job: Job, steps: int | None = None) -> Cost:
         steps: how many; None makes as many as `PROBE_STEPS` and `PROBE_SECONDS` say. Equal numbers see equal batches.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = FoldRun(job, (job.untrained() or job.folds)[0], Path(folder))
+        run = FoldRun(job, job.fold((job.untrained() or job.folds.planned)[0].number), Path(folder))
         parameters = sum(p.numel() for p in run.model.parameters())
         trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
         if job.plan.accelerator == "cpu" and parameters > SMALL:

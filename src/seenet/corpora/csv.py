@@ -9,7 +9,7 @@ import pandas as pd
 from seenet.corpora.files import as_on_disk
 from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, renamed
 from seenet.errors import SeenetError, reason
-from seenet.manifest import COLUMNS, NUMBERS, Manifest
+from seenet.manifest import COLUMNS, NUMBERS, OWN_PEOPLE, Manifest
 
 FIELDS = tuple(column for column in COLUMNS if column != "votes")  # votes have a syntax of our own
 
@@ -67,7 +67,7 @@ def read(
     for name in NUMBERS:
         if name in rows:
             rows[name] = _numbers(rows[name], mark, source)
-    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled))
+    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled), people=OWN_PEOPLE)
 
 
 def _table(path: Path, delimiter: str | None) -> tuple[pd.DataFrame, str]:

@@ -8,7 +8,7 @@ from seenet.console import say
 from seenet.corpora.files import find_audio
 from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, plain, speakers_of
 from seenet.errors import SeenetError
-from seenet.manifest import Manifest
+from seenet.manifest import OWN_PEOPLE, Manifest
 
 
 def read(root: str | None = None, speaker: str | None = None, labels: dict[str, str | None] | None = None) -> Manifest:
@@ -64,4 +64,11 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
     if speaker is not None:
         rows["speaker"] = speakers_of(rows["path"], speaker)
     # By name: the order of a disk depends on how it spells accents.
-    return Manifest(folder.name, folder, rows.sort_values("utterance"), unlabelled=loose, passed_over=passed_over)
+    return Manifest(
+        folder.name,
+        folder,
+        rows.sort_values("utterance"),
+        unlabelled=loose,
+        passed_over=passed_over,
+        people=OWN_PEOPLE,
+    )

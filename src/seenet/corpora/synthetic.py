@@ -111,4 +111,5 @@ def read(emotions: str | list[str] = "four", speakers: int = 24, clips: int = 10
         _make(building, names, speakers, clips, seed)
 
     make_once(folder, make)
-    return Manifest("synthetic", folder, read_table(folder / "manifest.csv"), synthetic=True)
+    rows = read_table(folder / "manifest.csv")
+    return Manifest("synthetic", folder, rows, synthetic=True, people=f"synthetic, seed {seed}")
