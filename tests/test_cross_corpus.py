@@ -176,3 +176,34 @@ def test_where_a_test_corpus_lies_does_not_train_again(config, tmp_path: Path, c
     (tmp_path / "b").rename(tmp_path / "a")
     train(config(*SMALL, f"test_dataset=[{{name: csv, table: {first}, root: {first.parent}}}]", output))
     assert "epoch 1/" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_test_table_with_the_training_speakers_is_a_leak_unless_declared(config, tmp_path: Path, declared: bool):
+    train_table, test_table = (table(tmp_path / f"{k}" / "t.csv", "happy sad", k) for k in (0, 1))
+    cfg = config(
+        "dataset=csv",
+        f"dataset.table={train_table}",
+        f"test_dataset={{name: csv, as: other, table: {test_table}, other_people: {str(declared).lower()}}}",
+    )
+    manifest, _, indices = load_corpus(cfg)
+    fold = make_folds(manifest, indices, scheme_of(cfg), Strict())[0]
+    if declared:
+        assert audit(manifest, prepare(manifest, 6.0).digests, fold, Strict())["verdict"] == "clean"
+    else:
+        with pytest.raises(SeenetError, match=r"speaker\(s\) in both train and test.*'t\+other/s0'"):
+            audit(manifest, prepare(manifest, 6.0).digests, fold, Strict())
+
+
+def test_other_people_is_true_or_false(config, tmp_path: Path):
+    path = table(tmp_path / "t.csv", "happy sad", 0)
+    with pytest.raises(SeenetError, match="dataset.other_people=perhaps: expected true or false"):
+        load_corpus(config("dataset=csv", f"dataset.table={path}", "dataset.other_people=perhaps"))
+
+
+def test_synthetic_corpora_of_different_seeds_are_of_different_people(config):
+    manifest, _, _ = load_corpus(
+        config(*SMALL[:2], "test_dataset={name: synthetic, as: b, speakers: 6, clips: 2, seed: 1}")
+    )
+    speakers = [set(manifest.column("speaker")[rows]) for rows in (slice(0, 48), slice(48, 96))]
+    assert not speakers[0] & speakers[1]

@@ -1,16 +1,19 @@
 """Folds: disjoint, reproducible, stratified; and an audit that finds what is planted."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import SMALL
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Paper, Strict, audit, choose_folds, make_folds
 from seenet.manifest import Manifest, Utterance
 from seenet.schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
+from seenet.training import train
 
 
 @pytest.fixture
@@ -240,3 +243,55 @@ def test_too_few_clips_for_balanced_parts():
     rows = [Utterance(str(k), f"{k}.wav", ("sad", "happy")[k % 2], str(k)) for k in range(6)]
     with pytest.raises(SeenetError, match="5 balanced parts cannot be made of 6 clips, of a class 3 at most"):
         SpeakerFolds(5).splits(Manifest("tiny", Path("/x"), rows), np.arange(6))
+
+
+class CountedDealing(Strict):
+    """Counts the development parts that are dealt."""
+
+    dealt = 0
+
+    def fold(self, *args):
+        CountedDealing.dealt += 1
+        return super().fold(*args)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[CountedDealing]:
+    monkeypatch.setattr(CountedDealing, "dealt", 0)
+    return CountedDealing
+
+
+def test_folds_are_made_one_by_one_when_asked_for(counted):
+    rows = [Utterance(f"u{k}", f"{k}.wav", ("happy", "sad")[k % 2], f"s{k:03d}") for k in range(200)]
+    folds = make_folds(Manifest("x", Path("/x"), rows), np.arange(200), LeaveOneOut("speaker"), counted())
+    folds = folds.without([5])
+    assert (len(folds), len(folds.planned)) == (200, 200)
+    assert [fold.name for fold in folds.planned] == [f"s{k:03d}" for k in range(200)]
+    assert [fold.training for fold in folds.planned] == list(range(200))
+    assert [len(fold.test) for fold in folds.planned] == [int(k != 5) for k in range(200)]
+    assert len(folds.outline(7).train) == 198
+    assert counted.dealt == 0
+    fold = folds[7]
+    assert counted.dealt == 1
+    assert (fold.number, fold.name, fold.training, fold.test.tolist()) == (7, "s007", 7, [7])
+    assert len(fold.train) + len(fold.dev) == 198
+
+
+def test_folds_are_a_sequence(manifest):
+    folds = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())
+    assert [fold.number for fold in folds] == [0, 1, 2]
+    assert [fold.number for fold in folds[1:]] == [1, 2]
+    assert folds[-1].number == 2
+    with pytest.raises(IndexError):
+        folds[3]
+
+
+def test_a_job_makes_only_the_folds_that_it_trains(config, counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("seenet.folds.Strict", counted)
+    overrides = (*SMALL, "trainer.max_epochs=1", "dataset.folds=leave_one_speaker_out", f"output_dir={tmp_path}")
+    (folder,) = train(config(*overrides, "fold=4"))
+    assert counted.dealt == 1
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["fold"], result["n_folds"], result["trained_fold"]) == (4, 6, 4)
+    assert result["audit"]["verdict"] == "clean"
+    assert result["n_train"] + result["n_dev"] == 40

@@ -259,7 +259,7 @@ def test_tess_has_no_speaker_to_spare_for_protocol_strict(config, tmp_path: Path
     manifest = tess.read(str(touch(tmp_path, tess_names()[:2800:7])))
     scheme = build(config("dataset=tess").dataset.schemes.leave_one_speaker_out, "scheme")
     with pytest.raises(SeenetError, match="choose protocol=paper"):
-        make_folds(manifest, np.arange(len(manifest)), scheme, Strict())
+        make_folds(manifest, np.arange(len(manifest)), scheme, Strict()).outline(0)
 
 
 def test_esd(config, tmp_path: Path):
