@@ -219,6 +219,41 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Script:
     return run
 
 
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+
+
+def test_an_ascii_terminal_shows_escapes(seenet_train_process, write_tone, tmp_path: Path):
+    """Names with accents, the signs of our tables and progress bars, in a training and in an error."""
+    speakers = ["René", "Zoë", "张伟"]
+    rows = ["path,emotion,speaker"]
+    for k in range(12):
+        write_tone(tmp_path / f"{k}.wav", 200 + 20 * k, 0.3)
+        rows.append(f"{k}.wav,{('happy', 'sad')[k % 2]},{speakers[k // 4]}")
+    (tmp_path / "table.csv").write_text("\n".join(rows), encoding="utf-8")
+    settings = ("dataset=csv", "dataset.table=table.csv", "dataset.folds=leave_one_speaker_out", "protocol=paper")
+    run = seenet_train_process(*settings, "fold=0", "trainer.max_epochs=1", "data.batch_size=8", **ASCII)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.isascii()
+    assert run.stderr.isascii()
+    assert "Ren\\xe9" in run.stdout
+    assert "mean +- std" in run.stdout
+    run = seenet_train_process("dataset=folder", "dataset.root=René", **ASCII)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1, run.stderr
+
+
+def test_output_takes_every_character(tmp_path: Path):
+    code = "from seenet.cli.app import make_output_encodable\nmake_output_encodable()\nprint('± × – … é 张 \\udce9')"
+    for encoding, expected in (
+        ("ascii", "+- x - ... \\xe9 \\u5f20 \\udce9"),
+        ("latin-1", "± × - ... é \\u5f20 \\udce9"),
+        ("utf-8", "± × – … é 张 \\udce9"),
+    ):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+        assert run.stdout.decode(encoding).strip() == expected
+
+
 def test_a_traceback_for_who_asks(seenet_train_process):
     run = seenet_train_process("dataset=ravdess", HYDRA_FULL_ERROR="1")
     assert run.returncode != 0
@@ -268,11 +303,13 @@ def test_bash_completes_groups_and_choices(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_progress_on_a_terminal_does_not_break(tmp_path: Path):
+@pytest.mark.parametrize("environment", [{}, ASCII])
+def test_progress_on_a_terminal_does_not_break(tmp_path: Path, environment: dict[str, str]):
     """A real pseudo-terminal: the bars are drawn, the table is printed."""
     main, side = pty.openpty()
     command = [SCRIPT, "fold=0", "dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=1"]
-    process = subprocess.Popen(command, stdout=side, stderr=side, cwd=tmp_path, env={**os.environ, "TERM": "xterm"})
+    environment = {**os.environ, "TERM": "xterm", **environment}
+    process = subprocess.Popen(command, stdout=side, stderr=side, cwd=tmp_path, env=environment)
     os.close(side)
     output = b""
     while True:
@@ -285,5 +322,6 @@ def test_progress_on_a_terminal_does_not_break(tmp_path: Path):
         output += chunk
     assert process.wait() == 0
     text = output.decode(errors="replace")
+    assert text.isascii() or "PYTHONIOENCODING" not in environment
     assert "UA %" in text
     assert "it/s" in text

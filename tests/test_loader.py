@@ -1,5 +1,6 @@
 """Batches made ahead by a thread, and loaders that begin in mid-epoch."""
 
+import multiprocessing
 import subprocess
 import sys
 import threading
@@ -127,6 +128,17 @@ def test_a_part_is_the_same_made_ahead(part):
     assert len(plain) == len(loaded) == 6
     for one, other in zip(plain, loaded, strict=True):
         assert torch.equal(one.waveform, other.waveform)
+
+
+@pytest.mark.parametrize("method", ["spawn", "loky"])
+def test_loader_processes_give_the_same_batches_however_they_start(part, monkeypatch, method: str):
+    """Spawned ones get a pickled part; jobs of hydra/launcher=joblib have a start method that torch cannot use."""
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+    expected = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU))
+    loaded = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU, num_workers=1))
+    assert len(loaded) == len(expected)
+    for batch, plain in zip(loaded, expected, strict=True):
+        assert torch.equal(batch.waveform, plain.waveform)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import struct
 import threading
 import time
@@ -15,7 +16,7 @@ import soundfile
 import seenet.decoding
 from seenet.audio import BadAudio, read_audio
 from seenet.errors import SeenetError
-from seenet.manifest import Manifest, Utterance
+from seenet.manifest import Manifest, Utterance, join
 from seenet.store import prepare
 
 
@@ -205,6 +206,22 @@ def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):
         assert process.exitcode == 0
     assert results[0] == results[1]
     assert len([p for p in (cache / "stores").glob(f"x-{results[0][0]}*") if p.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("corpora", [1, 2])
+def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
+    """A spawned process gets names, not samples."""
+    parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
+    for name, part in parts.items():
+        part.name = name
+    store = prepare(join("both", parts) if corpora > 1 else parts["0"], 6.0)
+    samples = sum(array.nbytes for array in store.audio)
+    pickled = pickle.dumps(store)
+    assert len(pickled) < samples / 4 + store.index.nbytes
+    again = pickle.loads(pickled)
+    assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in again.audio)
+    np.testing.assert_array_equal(again.index, store.index)
+    np.testing.assert_array_equal(again.padded([3, 1, 19]), store.padded([3, 1, 19]))
 
 
 def test_clips_are_read_in_order_from_threads(tmp_path: Path):

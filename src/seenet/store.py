@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,25 @@ from seenet.decoding import BAD_FILES, FULL_SCALE, finished, read_bad_files, rea
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest
 from seenet.paths import cache_dir
+
+
+class _MappedFile(NamedTuple):
+    """What maps an array from its file again."""
+
+    path: str
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> "NDArray[Any] | _MappedFile":
+        """Describe a mapped array; an array in memory stays as it is."""
+        mapped = isinstance(array, np.memmap) and array.filename is not None
+        return cls(str(array.filename), array.dtype, array.offset, array.shape) if mapped else array
+
+    def map(self) -> NDArray[Any]:
+        """Map the array."""
+        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
 
 
 @dataclass(frozen=True)
@@ -37,6 +57,19 @@ class Store:
     index: NDArray[np.void]
     bad: dict[int, str]
     remarks: dict[int, list[Remark]] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Name the mapped files, so that a spawned loader process maps them again instead of getting a copy."""
+        audio = tuple(map(_MappedFile.of, self.audio))
+        return {**self.__dict__, "audio": audio, "index": _MappedFile.of(self.index)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the files that a state names."""
+
+        def opened(value: Any) -> NDArray[Any]:
+            return value.map() if isinstance(value, _MappedFile) else value
+
+        self.__dict__.update(state, audio=tuple(map(opened, state["audio"])), index=opened(state["index"]))
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:

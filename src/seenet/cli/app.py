@@ -38,7 +38,9 @@ WANTS_TRACEBACK = os.environ.get(_ASKED, os.environ.get("HYDRA_FULL_ERROR")) == 
 """Whether the user asked for tracebacks. `run_app` sets Hydra's variable, and keeps the wish for worker processes."""
 
 
-_ASCII = str.maketrans({"±": "+-", "×": "x", "–": "-", "—": "-", "─": "-", "━": "-", "…": "...", "≤": "<=", "≥": ">="})
+_ASCII = str.maketrans(
+    {"±": "+-", "×": "x", "–": "-", "—": "-", "─": "-", "━": "-", "…": "...", "≤": "<=", "≥": ">=", "•": "*"}
+)
 
 
 def _encodable(error: UnicodeError) -> tuple[str, int]:

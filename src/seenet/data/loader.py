@@ -1,5 +1,6 @@
 """Batches of a part as Lightning takes them; for a GPU, the next is made and sent while this one computes."""
 
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -15,6 +16,16 @@ from seenet.data.sampler import EvaluationBatches, Item, TrainBatches
 
 def _as_is(batch: Batch) -> Batch:
     return batch
+
+
+def _start_method() -> str:
+    """Return how loader processes start.
+
+    A job of hydra/launcher=joblib starts its processes as loky does, which takes no process of torch's: there it is the
+    platform's own way.
+    """
+    method = multiprocessing.get_start_method()
+    return multiprocessing.get_all_start_methods()[0] if method.startswith("loky") else method
 
 
 @cache
@@ -78,6 +89,7 @@ class Loader:
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
             persistent_workers=num_workers > 0,
+            multiprocessing_context=_start_method() if num_workers else None,
             generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
         )
 
