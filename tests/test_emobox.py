@@ -185,7 +185,9 @@ def test_labels_are_the_lists_own_before_the_table(data: Path):
 
 PATHS = [
     ("aesdd", "disgust/d10 (5).wav", "5"),
+    ("aesdd", "anger/a06 (5)b.wav", "5"),
     ("ased", "02Fearful/f2-06-02-02-51.wav", "51"),
+    ("asvpesd", "Audio/actor_39/03-02-03-021-10-39-03-01-00-13.wav", "39"),
     ("cafe", "CaFE_48k/Surprise/Faible/10-S-1-2.wav", "10"),
     ("casia", "zhaoquanyin/sad/232.wav", "zhaoquanyin"),
     ("cremad", "AudioWAV/1022_IWW_FEA_XX.wav", "1022"),
@@ -193,18 +195,23 @@ PATHS = [
     ("emovdb", "jenie_Disgusted/disgust_169-190_0185.wav", "jenie"),
     ("emovo", "m1/pau-m1-l1.wav", "m1"),
     ("enterface", "subject 38/disgust/sentence 5/s38_di_5.avi", "38"),
+    ("enterface", "subject 3/surprise/sentence 2/s_3_su_2.avi", "3"),
+    ("enterface", "subject 6/s6_an.avi", "6"),
     ("esd", "0018/Surprise/0018_001749.wav", "0018"),
-    ("iemocap", "Session5/sentences/wav/Ses05M_impro01/Ses05M_impro01_F023.wav", "05F"),
-    ("iemocap", "Session5/sentences/wav/Ses05F_script01_1/Ses05F_script01_1_MXX0.wav", "05M"),
+    ("iemocap", "Session5/sentences/wav/Ses05M_impro01/Ses05M_impro01_F023.wav", "5F"),
+    ("iemocap", "Session5/sentences/wav/Ses05F_script01_1/Ses05F_script01_1_MXX0.wav", "5M"),
     ("jlcorpus", "Raw JL corpus (unchecked and unannotated)/JL(wav+txt)/female1_assertive_9a_2.wav", "female1"),
     ("mead", "M013/audio/sad/level_2/006.m4a", "M013"),
     ("oreau", "Ore\u0301auFR_02/m/sessc/12a07Ca.wav", "12"),
+    ("oreau", "Oreau/m/sesss/07z03Sa.wav", "07"),
+    ("polish", "m2.n_podaj_2.wav", "m2"),
     ("ravdess", "audio/Audio_Speech_Actors_01-24/Actor_21/03-01-04-01-01-01-21.wav", "21"),
     ("savee", "KL_n23.wav", "KL"),
     ("shemo", "male/M02N19.wav", "M02"),
     ("subesco", "F_04_SWARNALI_S_8_FEAR_1.wav", "F_04"),
     ("tess", "OAF_lose_happy.wav", "OA"),
     ("tess", "OA_bite_neutral.wav", "OA"),
+    ("turevdb", "Sound Source/Calm/1984_sk_dil.wav", "1984"),
     ("urdu", "Angry/SM1_F15_A015.wav", "SM1"),
 ]
 
@@ -300,3 +307,85 @@ def test_lines_and_labels_that_are_none(data: Path):
     write_map(data, "cremad", ["Angry"])
     with pytest.raises(SeenetError, match="is no map of labels"):
         read("cremad", str(data))
+
+
+def write_speakers(data: Path, corpus: str, speakers: Mapping[str, str]) -> None:
+    lines = [
+        f"{corpus}-{key} 1 {speaker} 0 1.0 <id={corpus}-{key},lang=en,spk={speaker},emotion=Joy> Joy"
+        for key, speaker in speakers.items()
+    ]
+    (data / corpus / "data.seg.wrd.stm").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_speakers_come_from_the_stm_file_where_paths_do_not_say(data: Path):
+    """Speakers with blanks and slashes are read whole; a clip that the file lacks has none."""
+    speakers = {"a.wav": "Mr.-Bing", "b": "dir (x)/who is it", "c": "王胜男", "d": "Mr.-Bing"}
+    for part, keys in (("train", "a.wav b e"), ("test", "c d")):
+        write_list(data, "meld", part, 1, [(key, f"{key}.mp4", "joy") for key in keys.split()])
+    write_map(data, "meld", {"joy": "Happy"})
+    write_speakers(data, "meld", speakers)
+    found = {row.utterance.removeprefix("meld-"): row.speaker for row in read("meld", str(data))}
+    assert found == {**speakers, "e": ""}
+
+
+@pytest.mark.parametrize(
+    ("corpus", "speakers"),
+    [
+        ("mesd", {"Anger_F_A_x": "Female", "Anger_M_A_x": "Male", "Anger_C_A_x": "Child"}),
+        ("mer2023", {"sample_1": "sample_1", "sample_2": "sample_2"}),
+        ("resd", {"32_happiness_h.wav": "32_happiness_h.wav", "16_sad_d.wav": "16_sad_d.wav"}),
+        ("m3ed", {"x_1": "unknown", "x_2": "?"}),
+    ],
+)
+def test_genders_and_clip_names_of_the_stm_file_are_no_speakers(data: Path, corpus: str, speakers: dict[str, str]):
+    for part in ("train", "test"):
+        write_list(data, corpus, part, 1, [(key + part, f"{key}.wav", "joy") for key in speakers])
+    write_map(data, corpus, {"joy": "Happy"})
+    lines = {k + part: v + part * (k == v) for k, v in speakers.items() for part in ("train", "test")}
+    write_speakers(data, corpus, lines)
+    assert set(read(corpus, str(data)).column("speaker")) == {""}
+
+
+def test_paths_go_before_the_stm_file(data: Path):
+    """The file's `spk=Ses05F` is who wears the markers; the path says who speaks."""
+    clip = ("Ses05F_impro01_M000", "Session5/sentences/wav/Ses05F_impro01/Ses05F_impro01_M000.wav", "exc")
+    for part in ("train", "test"):
+        write_list(data, "iemocap", part, 1, [(clip[0] + part, *clip[1:])])
+    write_map(data, "iemocap", {"exc": "Happy"})
+    write_speakers(data, "iemocap", {clip[0] + part: "Ses05F" for part in ("train", "test")})
+    assert read("iemocap", str(data)).column("speaker").tolist() == ["5M", "5M"]
+
+
+@pytest.mark.parametrize("corpus", ["emozionalmente", "emns", "turevdb", "asvpesd"])
+def test_the_audit_finds_speakers_of_the_stm_file_that_lists_share(config, data: Path, corpus: str):
+    paths = {"turevdb": "Sound Source/Calm/{}_sk_dil{}.wav", "asvpesd": "Audio/actor_{0}/03-01-09-01-06-{0}-02-{1}.wav"}
+    path = paths.get(corpus, "audio/{}{}.wav")
+    for part in ("train", "test"):
+        clips = [(f"{who}{part}", path.format(who, part), "joy") for who in (11, 12)]
+        write_list(data, corpus, part, 1, clips)
+    write_map(data, corpus, {"joy": "Happy"})
+    write_speakers(data, corpus, {f"{who}{part}": f"hash{who}" for who in (11, 12) for part in ("train", "test")})
+    (fold,) = folds_of(read(corpus, str(data)), config, Paper())
+    with pytest.raises(SeenetError, match=r"2 speaker\(s\) in both train and test"):
+        audit(read(corpus, str(data)), range(4), fold, Paper())
+
+
+def test_aesdd_writes_the_number_of_a_speaker_in_two_ways(data: Path):
+    write_list(data, "aesdd", "train", 1, [("a05-1", "anger/a05 (1).wav", "a"), ("a06-2", "anger/a06 (2).wav", "a")])
+    write_list(data, "aesdd", "test", 1, [("f10-01", "fear/f10 (01).wav", "a")])
+    write_map(data, "aesdd", {"a": "Angry"})
+    assert read("aesdd", str(data)).codes("speaker").tolist() == [0, 0, 1], "tested first"
+
+
+def test_stm_speakers_are_taken_where_no_path_follows_the_rule(data: Path):
+    for part in ("train", "test"):
+        write_list(data, "turevdb", part, 1, [(f"x{part}", f"flat/clip {part}.wav", "joy")])
+    write_map(data, "turevdb", {"joy": "Happy"})
+    assert read("turevdb", str(data)).column("speaker").tolist() == ["", ""]
+    write_speakers(data, "turevdb", {"xtrain": "1984", "xtest": "1984"})
+    assert read("turevdb", str(data)).column("speaker").tolist() == ["1984", "1984"]
+
+
+def test_a_list_and_the_corpus_itself_are_of_the_same_people(data: Path):
+    assert read("cremad", str(data)).people == "crema_d"
+    assert read("emodb", str(data)).people == "emodb"

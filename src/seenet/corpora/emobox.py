@@ -10,33 +10,43 @@ from typing import Any
 import pandas as pd
 
 from seenet.corpora.files import as_on_disk
-from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, plain, speakers_of
+from seenet.corpora.labels import read_text
+from seenet.corpora.spellings import GENDERS, SPELLINGS, SPLITS, emotions_of, plain, speakers_of
 from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest
 
 SPEAKERS = {
     "aesdd": r" \((\d+)\)[^/]*$",
     "ased": r"-(\d+)\.wav$",
+    "asvpesd": r"/\d\d-\d\d-\d\d-\d+-\d+-(\d+)-[^/]*$",
     "cafe": r"/(\d\d)-[A-Z]-\d-\d",
     "casia": r"casia/([^/]+)/",
     "cremad": r"/(\d{4})_[A-Z]{3}_",
     "emodb": r"/(\d\d)[ab]\d\d[A-Z]",
     "emovdb": r"emovdb/([a-z]+)_",
     "emovo": r"/[a-z]{3}-([mf]\d)-",
-    "enterface": r"/s(\d+)_",
+    "enterface": r"/s_?(\d+)_",
     "esd": r"/(\d{4})_\d{6}",
-    "iemocap": r"/Ses(\d\d)[FM]_[^/]*_([FM])[^_/]*$",
+    "iemocap": r"/Ses0(\d)[FM]_[^/]*_([FM])[^_/]*$",
     "jlcorpus": r"/((?:fe)?male\d)_",
     "mead": r"mead/([MW]\d+)/",
-    "oreau": r"/(\d\d)[ab]\d\d[A-Z]",
+    "oreau": r"/(\d\d)[a-z]\d\d[A-Z]",
+    "polish": r"/([a-z]\d)\.[a-z]_",
     "ravdess": r"-(\d\d)\.wav$",
     "savee": r"/(DC|JE|JK|KL)_",
     "shemo": r"/([FM]\d\d)[A-Z]",
     "subesco": r"/([FM]_\d\d)_",
     "tess": r"/([OY]A)F?_",
+    "turevdb": r"/(\d+)_[a-z]+_",
     "urdu": r"/(S[FM]\d+)_",
 }
-"""Where the paths of a corpus say who speaks; the lists themselves never do."""
+"""Where the paths of a corpus say who speaks. Other corpora name speakers in `data.seg.wrd.stm` or nowhere."""
+
+PEOPLE = {"cremad": "crema_d", "msppodcast": "msp_podcast"}
+"""Corpora whose speakers seenet's own parser knows under another name of the corpus."""
+
+GENDER_WORDS = {*GENDERS, "child", "children", "boy", "girl"}
+"""What `data.seg.wrd.stm` has in place of a speaker, e.g. for MESD: a gender is no speaker."""
 
 LANGUAGES = {
     **dict.fromkeys(("cremad", "emns", "emovdb", "enterface", "iemocap", "jlcorpus", "mead", "meld"), "en"),
@@ -65,15 +75,15 @@ def read(
 ) -> Manifest:
     """The clips of one corpus, with the published folds as their `split`.
 
-    With several folds that is the fold that tests the clip; with one, `train`, `dev` or `test…`. Nothing is known of
-    the speakers but what the paths say, which is enough for the audit to find that many lists share speakers.
+    With several folds that is the fold that tests the clip; with one, `train`, `dev` or `test…`. Speakers are what the
+    paths say, or else `data.seg.wrd.stm`, so that the audit finds the lists that share speakers.
 
     Args:
         corpus: the name of its folder in `lists`, e.g. `emodb`.
         lists: EmoBox's folder `data`.
         root: what the lists' paths, `downloads/…`, start from; None is the folder that holds `lists`.
         speaker: a regular expression whose groups are the speaker, searched for in the path; None takes the one of
-            `SPEAKERS`.
+            `SPEAKERS`, or else the corpus' `data.seg.wrd.stm`.
         labels: meanings of labels, before the corpus' `label_map.json`; null leaves the clips out.
 
     Raises:
@@ -98,10 +108,28 @@ def read(
     rows = rows[rows["emotion"].notna()].copy()
     rows["path"] = as_on_disk(folder, rows["path"])
     rows["language"] = LANGUAGES.get(corpus, "")
-    pattern = speaker or SPEAKERS.get(corpus)
-    if pattern:
-        rows["speaker"] = speakers_of(rows["path"], pattern)
-    return Manifest(f"emobox-{corpus}", folder, rows)
+    rule = SPEAKERS.get(corpus)
+    if speaker or (rule and any(re.search(rule, path) for path in rows["path"])):
+        rows["speaker"] = speakers_of(rows["path"], speaker or rule)
+    else:
+        rows["speaker"] = rows["utterance"].map(_listed_speakers(home / corpus)).fillna("")
+    return Manifest(f"emobox-{corpus}", folder, rows, people=PEOPLE.get(corpus, corpus))
+
+
+def _listed_speakers(folder: Path) -> dict[str, str]:
+    """Who speaks each clip, by `spk=` of `data.seg.wrd.stm`; empty where the corpus has no such file.
+
+    A gender is no speaker (MESD), nor is the clip's own name (MER2023, RESD).
+    """
+    path = folder / "data.seg.wrd.stm"
+    if not path.is_file():
+        return {}
+    listed = re.findall(r"<id=(.*),lang=[^,]*,spk=(.*),emotion=", read_text(path))
+    return {
+        clip: speaker
+        for clip, speaker in listed
+        if plain(speaker) not in GENDER_WORDS and clip != f"{folder.name}-{speaker}"
+    }
 
 
 def _lists(folder: Path, corpus: str) -> dict[int, dict[str, pd.DataFrame]]:
