@@ -172,3 +172,16 @@ def test_help_names_the_commands_and_imports_nothing_heavy(seenet_data_process):
     run = seenet_data_process("--cfg", "job", PYTHONPROFILEIMPORTTIME="1")
     assert "# dataset: " in run.stdout
     assert not re.search(r"\| +(torch|pandas|sklearn|matplotlib)$", run.stderr, re.MULTILINE)
+
+
+def test_commands_name_merged_and_unknown_speakers_once(seenet_data, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    lines = ["path,emotion,speaker"]
+    for k, who in enumerate(["Anna Lee", "anna  lee", "Unknown", "Bob"]):
+        soundfile.write(tmp_path / f"{k}.wav", rng.normal(0, 0.1, 1600), 16000)
+        lines.append(f"{k}.wav,{('happy', 'sad')[k % 2]},{who}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    for command in ("check", "show", "manifest"):
+        done = seenet_data(command, "dataset=csv", f"dataset.table={tmp_path / 't.csv'}")
+        assert done.stdout.count("'Anna Lee' = 'anna  lee'") == 1, command
+        assert done.stdout.count("speaker 'Unknown': taken for unknown (1 clips)") == 1, command

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.build import build
+from seenet.console import say
 from seenet.emotions import resolve_classes
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, join
@@ -88,6 +89,13 @@ def read_joined(corpora: list[str | dict[str, Any]], emotions: str | list[str] =
         raise SeenetError(f"dataset.corpora={corpora}: expected two or more, e.g. dataset.corpora=[iemocap,msp_improv]")
     parts = _named_corpora(corpora, "dataset.corpora", emotions)
     return join("_".join(part.name for part in parts), {part.name: part for part in parts})
+
+
+def say_notes(manifest: Manifest) -> None:
+    """Print which spellings of speakers and sessions were merged or taken for unknown, a line each."""
+    for corpus in (*manifest.parts, manifest):
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}")
 
 
 def _merged(cfg: DictConfig) -> Manifest:

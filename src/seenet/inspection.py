@@ -12,7 +12,7 @@ from rich.table import Table
 from seenet.checks import Finding
 from seenet.checks import check as find
 from seenet.console import printable, say, terminal
-from seenet.corpus import load_corpus, parse_corpus, scheme_of
+from seenet.corpus import load_corpus, parse_corpus, say_notes, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.manifest import Manifest, write_manifest
@@ -44,6 +44,7 @@ def check(cfg: DictConfig) -> bool:
         writer = csv.writer(file)
         writer.writerow(["kind", "grave", "file", "detail"])
         writer.writerows([f.kind, f.grave, f.file, f.detail] for f in findings)
+    say_notes(manifest)
     _print(findings)
     grave = sum(finding.grave for finding in findings)
     verdict = f"{grave} grave, {len(findings) - grave} to know of; all are in '{path}'" if findings else "nothing found"
@@ -95,9 +96,7 @@ def show(cfg: DictConfig) -> bool:
     folder = _folder(cfg, manifest)
     write_card(card, folder)
     say(card.text())
-    for corpus in (*manifest.parts, manifest):
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}")
+    say_notes(manifest)
     say(f"data card: {folder / 'card.html'}")
     return True
 
@@ -107,7 +106,6 @@ def manifest(cfg: DictConfig) -> bool:
     corpus = parse_corpus(cfg)
     path = _folder(cfg, corpus) / "manifest.csv"
     write_manifest(corpus.table, path)
-    for note in corpus.notes:
-        say(f"{corpus.name}: {note}")
+    say_notes(corpus)
     say(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
     return True

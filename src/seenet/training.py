@@ -9,6 +9,7 @@ from filelock import FileLock
 from omegaconf import DictConfig
 
 from seenet.console import is_main_process, say
+from seenet.corpus import say_notes
 from seenet.decoding import BAD_FILES, write_bad_files
 from seenet.folds import Fold, audit
 from seenet.job import Job
@@ -158,9 +159,7 @@ def _announce_corpora(job: Job) -> None:
             + "".join(f"; {old} counted as {new}" for old, new in kept["merged"].items())
             + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
         )
-    for corpus in (*job.manifest.parts, job.manifest):
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}")
+    say_notes(job.manifest)
 
 
 def _announce_folds(job: Job, verdicts: set[str]) -> None:
