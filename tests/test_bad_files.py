@@ -56,7 +56,7 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "zip": (lambda p: put(p, b"PK\3\4" + RNG.bytes(500)), "zip"),
     "gzip": (lambda p: put(p, b"\x1f\x8b\x08" + RNG.bytes(500)), "gzip"),
     "pdf": (lambda p: put(p, b"%PDF-1.4" + RNG.bytes(500)), "PDF"),
-    "mp4": (lambda p: put(p, b"\0\0\0\x20ftypisom" + RNG.bytes(500)), "an MP4 or MOV file: cannot be decoded"),
+    "mp4": (lambda p: put(p, b"\0\0\0\x20ftypisom" + RNG.bytes(500)), "an MP4 or MOV file: no index (moov)"),
     "matroska": (lambda p: put(p, b"\x1aE\xdf\xa3" + RNG.bytes(500)), "a Matroska or WebM file: cannot be decoded"),
     "riff alone": (lambda p: put(p, b"RIFF"), "damaged"),
     "header alone": (lambda p: put(p, wav(p)[:44]), "truncated: 8000 bytes"),

@@ -289,7 +289,7 @@ def test_wav_with_bytes_behind_its_samples_is_remarked(made, tmp_path: Path):
     (tmp_path / "x").write_bytes(data + data)
     found = read_audio(tmp_path / "x", 1000.0)
     assert found.seconds == SECONDS
-    assert found.remarks == (("length", f"{len(data)} bytes behind the samples that the header promises are not read"),)
+    assert found.remarks == (("unread", f"{len(data)} bytes behind the samples that the header promises are not read"),)
 
 
 def test_wav_without_samples_before_other_chunks_is_empty(tmp_path: Path):
@@ -418,3 +418,85 @@ def test_pipe_is_refused_without_waiting(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     files, passed_over = find_audio(tmp_path)
     assert ([path.name for path in files], passed_over) == (["x.mp4"], [("pipe", "not audio")])
+
+
+# --- Video, joined files, lost packets -----------------------------------------------------------------------------
+
+
+def film(path: Path, container: str, video: str, audio: str, rate: int = 44100, lost: range = range(0)) -> Path:
+    """Twice as long a film as its sound; without the packets of sound that are lost."""
+    with av.open(str(path), "w", format=container) as output:
+        pictures = output.add_stream(video, rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+        sound = output.add_stream(audio, rate=rate, layout="mono")
+        wave = av.AudioFrame.from_ndarray(tones(rate)[None], format="fltp", layout="mono")
+        wave.rate, wave.pts, sound.bit_rate = rate, 0, 96000
+        sound.codec_context.open()
+        cut = av.AudioResampler(sound.codec_context.format.name, "mono", rate, frame_size=sound.frame_size or 1024)
+        packets = [p for piece in (*cut.resample(wave), *cut.resample(None)) for p in sound.encode(piece)]
+        packets = [p for number, p in enumerate(packets) if number not in lost] + sound.encode(None)
+        for number in range(2 * SECONDS * 25):
+            picture = av.VideoFrame(32, 32, "yuv420p")
+            picture.pts = number
+            packets += pictures.encode(picture)
+        packets += pictures.encode(None)
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            output.mux(packet)
+    return path
+
+
+FILMS = {
+    "mp4": ("mp4", "mpeg4", "aac"),
+    "mkv": ("matroska", "mpeg4", "aac"),
+    "avi": ("avi", "mpeg4", "libmp3lame"),
+    "flv": ("flv", "flv", "aac"),
+    "wmv": ("asf", "wmv2", "wmav2"),
+    "ts": ("mpegts", "mpeg2video", "mp2"),
+}
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_film_that_is_longer_than_its_sound_is_not_cut_off(tmp_path: Path, kind: str):
+    container, video, audio = FILMS[kind]
+    found = read_audio(film(tmp_path / "x", container, video, audio), 1000.0)
+    assert found.seconds == pytest.approx(SECONDS, abs=0.05)
+    assert found.remarks == ()
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4", "flv"])
+def test_lost_packets_are_silence_in_their_place_and_named(tmp_path: Path, kind: str):
+    """A stretch behind the gap is where the clock says."""
+    container, video, audio = FILMS[kind]
+    path = film(tmp_path / "x", container, video, audio, lost=range(60, 100))  # 1.39 to 2.32 s
+    found = read_audio(path, 1000.0)
+    assert found.seconds == pytest.approx(SECONDS, abs=0.05)
+    assert [kind for kind, _ in found.remarks] == ["gap"]
+    assert not found.waveform[16000 * 150 // 100 : 16000 * 225 // 100].any()
+    for start in (2.4, 4.1):
+        hertz = strongest_hertz(read_audio(path, 1000.0, start, start + 0.5).waveform)
+        assert hertz == pytest.approx(HERTZ[int(start)], abs=4)
+
+
+@pytest.mark.parametrize("kind", ["vorbis", "opus", "flac", "adts", "ac3", "mpeg-ts"])
+def test_files_joined_byte_by_byte_are_read_to_their_end(made, tmp_path: Path, kind: str):
+    (tmp_path / "x").write_bytes(2 * made(kind).read_bytes())
+    found = read_audio(tmp_path / "x", 1000.0)
+    assert found.seconds == pytest.approx(2 * SECONDS, abs=0.1)
+    assert strongest_hertz(read_audio(tmp_path / "x", 9.0, 8.1, 8.9).waveform) == pytest.approx(700, abs=2)
+
+
+@pytest.mark.parametrize("kind", ["m4a", "flv", "aiff", "wav"])
+def test_files_of_which_only_the_first_is_read_are_named(made, tmp_path: Path, kind: str):
+    (tmp_path / "x").write_bytes(2 * made(kind).read_bytes())
+    found = read_audio(tmp_path / "x", 1000.0)
+    assert found.seconds == pytest.approx(SECONDS, abs=0.05)
+    assert [kind for kind, _ in found.remarks] == ["unread"]
+
+
+def test_mp4_without_its_index_is_named(made, tmp_path: Path):
+    """A recorder that lost power: the box of samples has no size, and the index was never written."""
+    data = made("m4a").read_bytes()
+    at = data.index(b"mdat") - 4
+    (tmp_path / "x").write_bytes(data[:at] + bytes(4) + data[at + 4 : data.rindex(b"moov") - 4])
+    with pytest.raises(BadAudio, match="the recording was not finished"):
+        read_audio(tmp_path / "x", 1000.0)

@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,10 @@ from seenet.containers import (
     Remark,
     Samples,
     Window,
+    find_bytes,
+    find_joined,
     find_samples,
+    has_index,
     missing_bytes,
     ogg_links,
     wav_header,
@@ -100,6 +104,13 @@ class Sound(Protocol):
         ...
 
 
+def _remarks_on(samples: Samples, few: float) -> Iterator[Remark]:
+    if samples.missing:
+        yield "length", f"the header promises {samples.missing} bytes of samples more than there are"
+    if samples.behind > few:
+        yield "unread", f"{samples.behind} bytes behind the samples that the header promises are not read"
+
+
 class SndFile:
     """What libsndfile reads.
 
@@ -151,12 +162,7 @@ class SndFile:
         few = max(FEW_BYTES, FEW_SECONDS * self.rate * samples.size / max(self.frames, 1))
         if samples.missing > few or (samples.missing and not self.frames):
             raise BadAudio(f"truncated: {samples.missing} bytes of samples are missing")
-        if samples.missing:
-            text = f"the header promises {samples.missing} bytes of samples more than there are"
-            self.remarks.append(("length", text))
-        if samples.behind > few:
-            text = f"{samples.behind} bytes behind the samples that the header promises are not read"
-            self.remarks.append(("length", text))
+        self.remarks += _remarks_on(samples, few)
 
     def _opened(self) -> soundfile.SoundFile:
         if self.window is not None or self.path.suffix.lower() == ".raw":  # soundfile refuses that name
@@ -190,7 +196,7 @@ class Chain:
 
     exact = False
 
-    def __init__(self, parts: list[SoundTrack]):
+    def __init__(self, parts: Sequence[Sound]):
         rates = sorted({part.rate for part in parts})
         if len(rates) > 1:
             raise BadAudio(f"joined of parts at {' and '.join(map(str, rates))} Hz: convert it to WAV")
@@ -285,9 +291,7 @@ def _reader(path: Path, file: BinaryIO, size: int) -> Sound:
     if head.startswith(b"OggS") and start == 0:
         return _ogg(path, file, size)
     if head.startswith(b"fLaC") and len(head) >= 26:
-        known = int.from_bytes(head[21:26], "big") & 0xFFFFFFFFF
-        window = (start, None, b"") if start else None
-        return SndFile(path, window, None) if known else SoundTrack(path, start)
+        return _flac(path, file, start, size)
     if start == 0 and (samples := find_samples(file, size)):
         fmt = samples.chunks.get(b"fmt ", b"")
         if fmt[:2] in _MPEG_IN_WAV and find_frames(file, samples.start, samples.start + samples.size) is not None:
@@ -299,8 +303,7 @@ def _reader(path: Path, file: BinaryIO, size: int) -> Sound:
             return SndFile(path, header and (samples.start, samples.size, header), samples)
         except soundfile.SoundFileError:
             track = _sound_track(path, file, size, "an audio file, damaged")
-            if samples.missing:
-                track.remarks.append(("length", f"the header promises {samples.missing} bytes more than there are"))
+            track.remarks += _remarks_on(samples, FEW_BYTES)
             return track
     if kind := _container(head):
         return _sound_track(path, file, size, kind)
@@ -338,12 +341,30 @@ def _sound_track(path: Path, file: BinaryIO, size: int, kind: str) -> SoundTrack
     try:
         track = SoundTrack(path)
     except BadAudio as error:
-        raise BadAudio(f"{kind}: {error}") from error
+        lacks_index = kind == "an MP4 or MOV file" and not has_index(file, size)
+        reason = "no index (moov): the recording was not finished" if lacks_index else error
+        raise BadAudio(f"{kind}: {reason}") from error
     if missing and not track.claimed:
         raise BadAudio("truncated: cut inside its last packet")
+    if (joined := find_joined(file, size)) is not None:
+        track.remarks.append(("unread", f"another file is joined to it: {size - joined} bytes are not read"))
     if missing:
         track.remarks.append(("length", f"the file lacks {missing} bytes at its end"))
     return track
+
+
+def _flac(path: Path, file: BinaryIO, start: int, size: int) -> Sound:
+    parts: list[Sound] = []
+    begin: int | None = start
+    while begin is not None:
+        following = find_bytes(file, b"fLaC\0\0\0\x22", begin + 4, size)
+        file.seek(begin)
+        known = int.from_bytes(file.read(26)[21:], "big") & 0xFFFFFFFFF
+        end = size if following is None else following
+        window = None if (begin, end) == (0, size) else (begin, end - begin, b"")
+        parts.append(SndFile(path, window, None) if known else SoundTrack(path, begin, end))
+        begin = following
+    return parts[0] if len(parts) == 1 else Chain(parts)
 
 
 def _ogg(path: Path, file: BinaryIO, size: int) -> Sound:

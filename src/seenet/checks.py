@@ -16,12 +16,12 @@ SHORTEST = 400
 
 KINDS = (
     *("missing", "bad file", "counts", "unlabelled", "duplicate", "silent", "clipped", "short", "passed over"),
-    *("integers", "scale", "channels", "length", "gap"),
+    *("integers", "scale", "channels", "unread", "length", "gap"),
 )
 """Kinds of findings; the second line are remarks of the reader."""
 
-GRAVE_REMARKS = ("integers", "scale", "channels")
-"""Remarks of the reader (`seenet.audio`) on samples that are not what they should be."""
+GRAVE_REMARKS = ("integers", "scale", "channels", "unread")
+"""Remarks of the reader (`seenet.audio`) on samples that are not what they should be, or not all of them."""
 
 CLIPPED = 0.01
 """Share of samples at full scale from which a clip is called clipped."""

@@ -313,9 +313,12 @@ def ogg_links(file: BinaryIO, size: int) -> tuple[list[Link], int]:
         if len(head) < 27 and head[:4] == b"OggS"[: len(head[:4])]:
             return links, 27 - len(head)
         if not head.startswith(b"OggS"):
-            at = _next_page(file, at + 1, size)
-            if links and at < size:
+            found = find_bytes(file, b"OggS", at + 1, size)
+            if found is None:
+                break
+            if links:
                 links[-1].lost += 1
+            at = found
             continue
         flags, granule, stream, number, crc, count = struct.unpack("<BqIIIB", head[5:27])
         length = 27 + count + sum(head[27 : 27 + count])
@@ -345,20 +348,6 @@ def ogg_links(file: BinaryIO, size: int) -> tuple[list[Link], int]:
     return links, 0
 
 
-def _next_page(file: BinaryIO, at: int, size: int) -> int:
-    """The offset of the next page; the size of the file where there is none."""
-    while at < size:
-        file.seek(at)
-        block = file.read(1 << 20)
-        found = block.find(b"OggS")
-        if found >= 0:
-            return at + found
-        if len(block) < 4:
-            return size
-        at += len(block) - 3
-    return size
-
-
 def missing_bytes(file: BinaryIO, size: int) -> int:
     """Count the bytes that the structure of a compressed file promises behind its end.
 
@@ -374,7 +363,7 @@ def missing_bytes(file: BinaryIO, size: int) -> int:
     if head.startswith(b"\x1aE\xdf\xa3") and (b"matroska" in head or b"webm" in head):
         ends = _ebml(file, size)
     elif head[4:8] in ISO_BOXES:
-        ends = _boxes(file, size)
+        ends = (end for _, end in _boxes(file, size))
     elif head.startswith(b"FLV"):
         ends = _flv_tags(file, size, int.from_bytes(head[5:9], "big") + 4)
     elif head.startswith(b"RIFF"):
@@ -400,7 +389,52 @@ def _chunks(file: BinaryIO, size: int, layout: Layout) -> Iterator[int]:
         yield start + length
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[int]:
+def has_index(file: BinaryIO, size: int) -> bool:
+    """Whether an MP4 or MOV file holds the box without which nothing of it can be decoded."""
+    return any(name == b"moov" for name, _ in _boxes(file, size))
+
+
+def find_joined(file: BinaryIO, size: int) -> int | None:
+    """Find the file that was joined to a FLAC, MP4 or FLV file byte by byte.
+
+    Args:
+        file: open for reading.
+        size: of the file, in bytes.
+
+    Returns:
+        Where it begins, in bytes; None where none does.
+    """
+    file.seek(0)
+    head = file.read(16)
+    if head.startswith(b"FLV"):
+        last = max(_flv_tags(file, size, int.from_bytes(head[5:9], "big") + 4), default=size)
+        file.seek(last)
+        return last if file.read(3) == b"FLV" else None
+    if head[4:8] in ISO_BOXES:
+        begin = 0
+        for name, end in _boxes(file, size):
+            if name == b"ftyp" and begin:
+                return begin
+            begin = end
+    return None
+
+
+def find_bytes(file: BinaryIO, wanted: bytes, at: int, size: int) -> int | None:
+    """Find bytes in a file from an offset on; None where they are not."""
+    while at < size:
+        file.seek(at)
+        block = file.read(1 << 20)
+        found = block.find(wanted)
+        if found >= 0:
+            return at + found
+        if len(block) < len(wanted):
+            return None
+        at += len(block) - len(wanted) + 1
+    return None
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    """Names and ends of a file's outer boxes."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -411,7 +445,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[int]:
         if length < 8 or not _is_name(name):
             return  # to the end of the file, or no box
         at += length
-        yield at
+        yield name, at
 
 
 def _flv_tags(file: BinaryIO, size: int, at: int) -> Iterator[int]:

@@ -116,8 +116,8 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
     Raises:
         SeenetError: `max_seconds` is not positive, or no file at all can be used.
     """
-    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not max_seconds > 0:
-        raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0")
+    if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not 0 < max_seconds < 1e6:
+        raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0, and below a million")
     if manifest.parts:
         return _joined([prepare(part, max_seconds) for part in manifest.parts])
     folder = finished(cache_dir() / "stores", manifest, float(max_seconds))

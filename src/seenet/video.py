@@ -83,6 +83,16 @@ def _scaled(frame: Any) -> NDArray[np.float32]:
     return ((wave.astype(np.float64) - middle) / (1 << (bits - 1))).astype(np.float32)
 
 
+def _packets(container: Any, *streams: Any) -> Iterator[Any]:
+    """The packets of some streams, or of all that the beginning of a file tells."""
+    while True:
+        try:
+            yield from container.demux(*streams)
+            return
+        except IndexError:  # a packet of a stream that began later, which PyAV does not know
+            continue
+
+
 class SoundTrack:
     """The first sound track of a container.
 
@@ -95,6 +105,7 @@ class SoundTrack:
     Attributes:
         rate: in Hz.
         frames: samples of each channel, by the container's times.
+        claimed: seconds that the header promises; 0 where it promises none.
         exact: False, times are rounded.
         remarks: what is worth knowing of the file.
 
@@ -124,16 +135,30 @@ class SoundTrack:
         except (av.FFmpegError, ValueError) as error:
             raise BadAudio(f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
 
+    def _begin(self) -> None:
+        """Decode the first frames: the rate, when the track begins, and the length of its frames."""
+        with self._opened() as container:
+            self.kind = container.format.name.split(",")[0]
+            codec = container.streams.audio[0].codec_context.name
+        first = list(itertools.islice(self._decoded(0.0), 3))
+        if not first:
+            raise BadAudio("empty: no samples")
+        wave, time, self.rate = first[0]
+        self.origin, self.opening = time or 0.0, len(wave)
+        # Frames of one length stand on a grid, which undoes the rounding of times; 0 where they do not.
+        sizes = {len(wave) for wave, _, _ in first[1:]} if codec.startswith(FORGETFUL) else set()
+        self.step = sizes.pop() if len(sizes) == 1 else 0
+        self.usual = math.inf if codec.startswith("pcm") or not self.step else self.step / self.rate
+
     def _examine(self) -> None:
-        """Read every packet's time, and the first frame."""
+        """Read the time of every packet, and compare the header with it."""
+        self._begin()
         seconds, ends, gaps = 0.0, [0.0], []
-        before = math.nan
+        before, origin = math.nan, None
         with self._opened() as container:
             track = container.streams.audio[0]
-            self.kind = container.format.name.split(",")[0]
-            whole = self.kind in ("matroska", "asf", "flv")
-            origin = None
-            for packet in container.demux() if whole else container.demux(track):
+            whole = self.kind in ("matroska", "asf", "avi", "flv")  # their durations are those of the longest stream
+            for packet in _packets(container, *(() if whole else (track,))):
                 stamp = packet.dts if packet.pts is None else packet.pts
                 if stamp is None or packet.time_base is None:
                     continue
@@ -143,29 +168,21 @@ class SoundTrack:
                     continue
                 if origin is None:
                     origin = time
-                gap = time - before
+                # MP4 tells a gap as a packet that lasts longer.
+                gap = time - before if time - before > GAP else length - self.usual
                 if GAP < gap < LONGEST_GAP:
                     gaps.append(gap)
-                    seconds += gap
-                seconds += length
+                seconds += length + (gap if GAP < time - before < LONGEST_GAP else 0.0)
                 before = time + length if length else math.nan
-            self.claimed = self._claimed(container, track)
-        first = list(itertools.islice(self._decoded(0.0), 3))
-        if not first:
-            raise BadAudio("empty: no samples")
-        wave, time, self.rate = first[0]
-        self.origin, self.opening = time or 0.0, len(wave)
-        # Frames of one length stand on a grid, which undoes the rounding of times; 0 where they do not.
-        sizes = {len(wave) for wave, _, _ in first[1:]} if track.codec_context.name.startswith(FORGETFUL) else set()
-        self.step = sizes.pop() if len(sizes) == 1 else 0
-        present = max(ends) - min(0.0, *ends) if whole else seconds
-        if self.claimed > present + TOLERANCE:
-            raise BadAudio(f"truncated: {self.claimed:.2f} s promised, {present:.2f} s present")
+            claimed = self._claimed(container, track)
+        present = max(seconds, max(ends) - min(0.0, *ends))
+        if claimed > present + TOLERANCE:
+            raise BadAudio(f"truncated: {claimed:.2f} s promised, {present:.2f} s present")
         if gaps:
             text = f"{len(gaps)} gap(s) of {sum(gaps):.2f} s in all between its packets, filled with silence"
             self.remarks.append(("gap", text))
-        seconds -= max(0.0, self.origin - (origin or 0.0))
-        self.frames = round(seconds * self.rate)
+        self.claimed = claimed
+        self.frames = round((seconds - max(0.0, self.origin - (origin or 0.0))) * self.rate)
         if self.most is not None:
             near = abs(self.frames - self.most) < TOLERANCE * self.rate
             self.frames = self.most if near else min(self.frames, self.most)
@@ -185,7 +202,7 @@ class SoundTrack:
             if start > 0:
                 container.seek(round(start / track.time_base), stream=track)
             failed, decoded = 0, False
-            for packet in container.demux(track):
+            for packet in _packets(container, track):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError:
