@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from seenet.corpora import folder
-from seenet.corpora.files import files_below
+from seenet.corpora.files import NOT_UTF8, files_below
 from seenet.corpora.ravdess import read as read_ravdess
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
@@ -55,7 +55,7 @@ def test_names_that_are_no_utf_8_or_several_lines_are_named_in_one_line(tmp_path
     shutil.copy(tmp_path / "d/sad/plain.wav", os.fsencode(tmp_path) + b"/d/sad/caf\xe9.wav")
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     manifest = folder.read(str(tmp_path / "d"))
-    assert manifest.passed_over == (("sad/caf\\xe9.wav", "its name is not UTF-8: rename it"),)
+    assert manifest.passed_over == (("sad/caf\\xe9.wav", NOT_UTF8),)
     store = prepare(manifest, 6.0)
     assert [manifest.column("path")[row] for row in store.bad] == ["sad/two\nlines.wav"]
     with pytest.raises(SeenetError) as error:

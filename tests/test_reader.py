@@ -1,5 +1,6 @@
 """The reader: every container whole, cut off, streamed and in stretches; the content decides, never the name."""
 
+import contextlib
 import io
 import itertools
 import os
@@ -180,6 +181,19 @@ def test_reader_refuses_a_file_that_was_cut_off(made, tmp_path: Path, kind: str,
     (tmp_path / "cut").write_bytes(data[: int(share * len(data)) - 7])
     with pytest.raises(BadAudio, match=r"truncated|damaged or cut off"):
         read_audio(tmp_path / "cut", 1000.0)
+
+
+@pytest.mark.parametrize("kind", CONTAINERS | ENDLESS)
+def test_damaged_file_is_read_or_bad_and_nothing_else(made, tmp_path: Path, kind: str):
+    """Bytes at random, most of them in the head, where sizes and kinds are."""
+    rng = np.random.default_rng(len(kind))
+    for number, reach in enumerate((64, 64, 200, 200, 10**9)):
+        data = bytearray(made(kind).read_bytes())
+        for at in rng.integers(0, min(reach, len(data)), 1 + number):
+            data[at] = rng.integers(256)
+        (tmp_path / f"{number}").write_bytes(data)
+        with contextlib.suppress(BadAudio):
+            assert np.isfinite(read_audio(tmp_path / f"{number}", 1000.0).waveform).all()
 
 
 @pytest.mark.parametrize("kind", ENDLESS)

@@ -135,8 +135,6 @@ class SndFile:
             if samples and samples.missing > FEW_BYTES:
                 raise BadAudio(f"truncated: {samples.missing} bytes of samples are missing") from None
             raise
-        if file.format in ("MP3", "MPEG"):
-            raise BadAudio("MPEG audio of free bit rate: convert it to WAV")
         self.rate, self.frames = file.samplerate, file.frames
         self.seekable = file.subtype.startswith(_EXACT_SEEK)
         self.compressed = file.format == "FLAC"
@@ -256,8 +254,7 @@ _CONTAINERS = {
 def looks_like_audio(head: bytes) -> bool:
     """Tell from the first bytes of a file, 512 or more, whether it is audio or video of a usual kind."""
     transport = len(head) > 376 and head[0] == head[188] == head[376] == 0x47
-    adts = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] not in (0xFE, 0xFF)
-    return head.startswith(_MAGIC) or head[4:8] in ISO_BOXES or transport or adts
+    return head.startswith(_MAGIC) or head[4:8] in ISO_BOXES or transport or _has_sync(head)
 
 
 @lru_cache(maxsize=32)
@@ -309,6 +306,8 @@ def _reader(path: Path, file: BinaryIO, size: int) -> Sound:
         return _sound_track(path, file, size, kind)
     if find_frames(file, start, size) is not None:
         return MpegAudio(path, start, size)
+    if start or _has_sync(head):  # AAC, or MPEG audio of a free bit rate
+        return _sound_track(path, file, size, "an audio file")
     try:
         return SndFile(path, (0, None, b""), None)  # without its name, by which libsndfile guesses
     except soundfile.SoundFileError as error:
@@ -320,6 +319,11 @@ def _reader(path: Path, file: BinaryIO, size: int) -> Sound:
             if looks_like_audio(head):
                 raise BadAudio(f"an audio or video file, damaged or cut off: {refusal}") from refusal
             raise error from refusal
+
+
+def _has_sync(head: bytes) -> bool:
+    """Whether a file begins as the frames of AAC and MPEG audio do."""
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] not in (0xFE, 0xFF)
 
 
 def _container(head: bytes) -> str:

@@ -188,7 +188,7 @@ def find_samples(file: BinaryIO, size: int) -> Samples | None:
         return None
     chunks: dict[bytes, bytes] = {}
     at, wide = layout.first, struct.calcsize(layout.head) > 8
-    while found := _chunk(file, layout, at):
+    while at < size and (found := _chunk(file, layout, at)):
         name, start, length = found
         if name == layout.data or (name == b"BODY" and head[:4] == b"FORM"):
             return _data(file, size, layout, Samples(start, max(0, size - start), chunks=chunks), length, wide)

@@ -94,7 +94,7 @@ def _packets(container: Any, *streams: Any) -> Iterator[Any]:
 
 
 class SoundTrack:
-    """The first sound track of a container.
+    """The first sound track of a container that can be decoded.
 
     Args:
         path: the file.
@@ -121,8 +121,8 @@ class SoundTrack:
         self._examine()
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        """The container; what FFmpeg says against it is the reason why the file is bad."""
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        """The container and its sound track; what FFmpeg says against it is the reason why the file is bad."""
         options = {"format_whitelist": ",".join(FORMATS)}
         try:
             with (
@@ -131,15 +131,18 @@ class SoundTrack:
             ):
                 if not container.streams.audio:
                     raise BadAudio("a video without a sound track")
-                yield container
+                track = next((track for track in container.streams.audio if track.codec_context), None)
+                if track is None:
+                    raise BadAudio("its sound is coded in a way that FFmpeg does not know")
+                yield container, track
         except (av.FFmpegError, ValueError) as error:
             raise BadAudio(f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
 
     def _begin(self) -> None:
         """Decode the first frames: the rate, when the track begins, and the length of its frames."""
-        with self._opened() as container:
+        with self._opened() as (container, track):
             self.kind = container.format.name.split(",")[0]
-            codec = container.streams.audio[0].codec_context.name
+            codec = track.codec_context.name
         first = list(itertools.islice(self._decoded(0.0), 3))
         if not first:
             raise BadAudio("empty: no samples")
@@ -155,8 +158,7 @@ class SoundTrack:
         self._begin()
         seconds, ends, gaps = 0.0, [0.0], []
         before, origin = math.nan, None
-        with self._opened() as container:
-            track = container.streams.audio[0]
+        with self._opened() as (container, track):
             whole = self.kind in ("matroska", "asf", "avi", "flv")  # their durations are those of the longest stream
             for packet in _packets(container, *(() if whole else (track,))):
                 stamp = packet.dts if packet.pts is None else packet.pts
@@ -197,8 +199,7 @@ class SoundTrack:
 
     def _decoded(self, start: float) -> Iterator[tuple[NDArray[np.float32], float | None, int]]:
         """Frames from a place on, or from a little before it: samples, time in seconds, rate in Hz."""
-        with self._opened() as container:
-            track = container.streams.audio[0]
+        with self._opened() as (container, track):
             if start > 0:
                 container.seek(round(start / track.time_base), stream=track)
             failed, decoded = 0, False

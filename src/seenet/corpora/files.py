@@ -17,6 +17,10 @@ AUDIO = tuple(f".{suffix}" for suffix in f"{_LOSSLESS} {_LOSSY} {_VIDEO}".split(
 """Suffixes of files with sound, what loses nothing first and videos last."""
 
 
+NOT_UTF8 = "its name is not UTF-8: rename it, or set PYTHONUTF8=1 where the locale is another"
+"""Why a path is passed over that Python cannot decode."""
+
+
 def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str] | None = None) -> Iterator[Path]:
     """Every file with a suffix, or one of several, (in any case) below a folder, in the same order on every machine.
 
@@ -46,8 +50,7 @@ def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str
             else:
                 strange.append(printable(path.relative_to(root).as_posix()))
     if strange and undecodable is None:
-        told = "are not UTF-8 and are passed over: rename them"
-        say(f"! {len(strange)} path(s) below '{root}' {told}, e.g. '{strange[0]}'")
+        say(f"! {len(strange)} file(s) below '{root}' are passed over, e.g. '{strange[0]}': {NOT_UTF8}")
 
 
 def _is_decodable(path: Path) -> bool:
@@ -79,7 +82,7 @@ def find_audio(root: Path, one_per_name: bool = False) -> tuple[list[Path], list
             found.append(path)
         else:
             passed_over.append((printable(name), "not audio"))
-    passed_over += [(name, "its name is not UTF-8: rename it") for name in undecodable]
+    passed_over += [(name, NOT_UTF8) for name in undecodable]
     if one_per_name:
         best: dict[str, Path] = {}
         for path in sorted(found, key=suffix_rank):
