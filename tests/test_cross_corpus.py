@@ -57,11 +57,13 @@ def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: P
     assert result["corpora"]["ravdess"] == {
         "clips": 64,
         "merged": {"calm": "neutral"},
+        "merged_clips": {"calm": 8},
         "dropped": {"disgust": 8, "fearful": 8, "surprised": 8},
     }
     assert result["audit"]["verdict"] == "clean"
     printed = capsys.readouterr().out
-    assert "calm counted as neutral" in printed
+    assert "calm 8 counted as neutral" in printed
+    assert "! ravdess: calm is counted as neutral (8 clips)" in printed
     assert "surprised 8 left out" in printed
     speakers = {line.split(",")[1] for line in (folders[0] / "predictions.csv").read_text().splitlines()[1:]}
     assert speakers == {f"ravdess/{actor}" for actor in (1, 2, 3, 4)}

@@ -17,9 +17,10 @@ def test_class_order_is_seenets():
     assert resolve_classes("eight")[4:] == ("calm", "disgust", "fearful", "surprised")
     assert resolve_classes("all", ["sad", "bored", "happy"]) == ("happy", "sad", "bored")
     assert resolve_classes(["sad", "happy"]) == ("happy", "sad"), "the order does not depend on the list's"
+    assert resolve_classes(["生气", "happy"]) == ("生气", "happy"), "with own words it does"
 
 
-@pytest.mark.parametrize("classes", ["five", ["happy"], ["happy", "happy"], ["happy", "hapy"]])
+@pytest.mark.parametrize("classes", ["five", ["happy"], ["happy", "happy"], ["happy", ""], ["happy", "no_agreement"]])
 def test_wrong_classes(classes):
     with pytest.raises(SeenetError):
         resolve_classes(classes)
@@ -47,10 +48,10 @@ def test_wrong_manifests(tmp_path: Path):
     row = Utterance("a", "a.wav", "sad")
     with pytest.raises(SeenetError, match="empty"):
         Manifest("x", tmp_path, [])
-    with pytest.raises(SeenetError, match="'a' twice"):
-        Manifest("x", tmp_path, [row, row])
-    with pytest.raises(SeenetError, match="'glad'"):
-        Manifest("x", tmp_path, [Utterance("a", "a.wav", "glad")])
+    with pytest.raises(SeenetError, match="'a' twice: 'a.wav' and 'b.wav'"):
+        Manifest("x", tmp_path, [row, Utterance("a", "b.wav", "sad")])
+    with pytest.raises(SeenetError, match="no label for the utterance 'a'"):
+        Manifest("x", tmp_path, [Utterance("a", "a.wav", "")])
 
 
 def test_merge_and_digest(tmp_path: Path):

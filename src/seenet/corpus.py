@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seenet.build import build
 from seenet.console import say
-from seenet.emotions import resolve_classes
+from seenet.emotions import EMOTIONS, resolve_classes
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, join
 from seenet.paths import conf_dir
@@ -27,7 +27,8 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
     Raises:
         SeenetError: the corpus is not there, or is not what its parser expects.
     """
-    manifest: Manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
+    given = {"labels": _labels(cfg)} if "labels" in cfg.dataset else {}
+    manifest: Manifest = build(cfg.dataset, "dataset", skip=(*DATASET_SETTINGS, *given), **given)
     if cfg.dataset.name != cfg.dataset._target_.split(".")[-2]:  # a name of the user's own
         manifest.name = cfg.dataset.name
     other_people = cfg.dataset.get("other_people", False)
@@ -36,6 +37,15 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
     if other_people:
         manifest.people = ""
     return manifest
+
+
+def _labels(cfg: DictConfig) -> dict[Any, Any]:
+    """Meanings of labels: words of the user's own among the classes stand for themselves, unless told otherwise."""
+    labels = OmegaConf.to_container(cfg.dataset.labels) if OmegaConf.is_config(cfg.dataset.labels) else {}
+    if not isinstance(labels, dict):
+        raise SeenetError(f"dataset.labels={labels}: expected meanings by label, e.g. {{W: angry, noise: null}}")
+    wanted = OmegaConf.to_container(cfg.classes) if OmegaConf.is_list(cfg.classes) else []
+    return {**{str(c): str(c) for c in wanted if c not in EMOTIONS}, **labels}
 
 
 def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:

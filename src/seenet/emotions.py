@@ -1,4 +1,4 @@
-"""The shared vocabulary of emotions, and class sets drawn from it."""
+"""The shared vocabulary of emotions, and class sets drawn from it; corpora may add labels of their own."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,34 +24,40 @@ EMOTIONS = (
 NO_AGREEMENT = "no_agreement"
 """The label of a clip on which its raters did not agree: counted, and never a class."""
 
-LABELS = (*EMOTIONS, NO_AGREEMENT)
-"""What the emotion of an utterance may be."""
-
 CLASS_SETS = {"four": EMOTIONS[:4], "eight": EMOTIONS[:8]}
 """Class sets by name: SeeNet's four and RAVDESS's eight."""
 
 
+def vocabulary_order(labels: Iterable[str]) -> list[str]:
+    """Sort labels: emotions of the vocabulary in its order, then a corpus' own words by name, then `no_agreement`."""
+    own = len(EMOTIONS)
+    rank = {**{emotion: k for k, emotion in enumerate(EMOTIONS)}, NO_AGREEMENT: own + 1}
+    return sorted(set(labels), key=lambda label: (rank.get(label, own), label))
+
+
 def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMOTIONS) -> tuple[str, ...]:
-    """Class names in the order in which they are numbered, which is that of `EMOTIONS`.
+    """Class names in the order in which they are numbered.
+
+    Emotions of the vocabulary stand in its order. A list with words of the user's own keeps the order in which it is
+    given.
 
     Args:
-        classes: a name (`four`, `eight`, or `all` for every emotion available) or a list of emotions.
-        available: the emotions to choose from, for `all`.
+        classes: a name (`four`, `eight`, or `all` for every label available) or a list of emotions or own words.
+        available: the labels to choose from, for `all`.
 
     Raises:
-        SeenetError: an unknown name or emotion, a repeated one, or fewer than two classes.
+        SeenetError: an unknown name, a repeated class, or fewer than two classes.
     """
+    expected = f"expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of classes, e.g. classes=[angry,happy]"
     if isinstance(classes, str):
         if classes != "all" and classes not in CLASS_SETS:
-            raise SeenetError(
-                f"classes='{classes}': expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of emotions"
-            )
-        classes = CLASS_SETS.get(classes) or tuple(set(available) - {NO_AGREEMENT})
-    if not isinstance(classes, list | tuple):
-        raise SeenetError(f"classes={classes}: expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of emotions")
-    unknown = [c for c in classes if c not in EMOTIONS]
-    if unknown:
-        raise SeenetError(f"classes: unknown emotion '{unknown[0]}'; expected some of {', '.join(EMOTIONS)}")
-    if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise SeenetError(f"classes={list(classes)}: at least two different emotions are needed")
-    return tuple(sorted(classes, key=EMOTIONS.index))
+            raise SeenetError(f"classes='{classes}': {expected}")
+        classes = CLASS_SETS.get(classes) or tuple(vocabulary_order(set(available) - {NO_AGREEMENT}))
+    if not isinstance(classes, list | tuple) or not all(isinstance(c, str | int) and str(c).strip() for c in classes):
+        raise SeenetError(f"classes={classes}: {expected}")
+    names = tuple(str(c) for c in classes)  # YAML reads 1 as a number
+    if NO_AGREEMENT in names:
+        raise SeenetError(f"classes={list(names)}: {NO_AGREEMENT} is the label of clips without a class")
+    if len(set(names)) != len(names) or len(names) < 2:
+        raise SeenetError(f"classes={list(names)}: at least two different classes are needed")
+    return tuple(vocabulary_order(names)) if set(names) <= set(EMOTIONS) else names

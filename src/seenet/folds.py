@@ -136,7 +136,7 @@ def _inseparable(manifest: Manifest, indices: Indices) -> Indices:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    speakers = known_codes(manifest, indices, "speaker", "protocol=strict")
+    speakers = known_codes(manifest, indices, "speaker", "protocol=strict", "protocol=paper")
     sessions = manifest.codes("session")[indices]
     nodes = int(max(speakers.max(), sessions.max())) + 1
     met = sessions >= 0

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seenet.canonical import canonical_form, canonical_names, merge_spellings, number_form
-from seenet.emotions import EMOTIONS, LABELS
+from seenet.emotions import EMOTIONS, vocabulary_order
 from seenet.errors import SeenetError
 from seenet.paths import whole
 
@@ -25,7 +25,7 @@ class Utterance:
     Attributes:
         utterance: a name that is unique within the corpus.
         path: the audio file, absolute or relative to the manifest's root.
-        emotion: an emotion of the shared vocabulary, or `no_agreement`.
+        emotion: an emotion of the shared vocabulary, a label of the corpus' own, or `no_agreement`.
         speaker: who speaks.
         gender: `female` or `male`.
         session: the recording session; clips of one session may share a room, a day and a dialogue.
@@ -89,7 +89,8 @@ class Manifest:
         unlabelled: audio files of the corpus, relative to the root, that no label names.
         passed_over: other files below the root that are not used, each with why.
         parts: the corpora that were joined into this one (`join`), in the order of its rows.
-        merge: which emotions were merged into others.
+        merge: which labels were merged into others.
+        merged_clips: how many clips had each of those labels.
         people: whose voices these are; a speaker of another corpus with the same name and the same `people` is the same
             person. None is the corpus' name; empty means that nobody of this corpus is in another one.
 
@@ -97,7 +98,7 @@ class Manifest:
         notes: what a user must know of the names of speakers and sessions, a line each.
 
     Raises:
-        SeenetError: no rows, a repeated utterance name, or an emotion outside the vocabulary.
+        SeenetError: no rows, a repeated utterance name, or an empty label.
     """
 
     def __init__(
@@ -111,11 +112,12 @@ class Manifest:
         merge: Mapping[str, str] | None = None,
         passed_over: Sequence[tuple[str, str]] = (),
         people: str | None = None,
+        merged_clips: Mapping[str, int] | None = None,
     ):
         self.people = name if people is None else people
         self.notes: tuple[str, ...] = ()
         self.passed_over = tuple(passed_over)
-        self.merge = dict(merge or {})
+        self.merge, self.merged_clips = dict(merge or {}), dict(merged_clips or {})
         self.unlabelled, self.parts = tuple(unlabelled), tuple(parts)
         self._codes: dict[str, NDArray[np.int64]] = {}
         self.name, self.root, self.synthetic = name, Path(root), synthetic
@@ -130,10 +132,13 @@ class Manifest:
                 self.notes += notes
         repeated = self.table["utterance"][self.table["utterance"].duplicated()]
         if len(repeated):
-            raise SeenetError(f"the corpus {name} holds the utterance '{repeated.iloc[0]}' twice")
-        unknown = sorted(set(self.table["emotion"].cat.categories) - set(LABELS))
-        if unknown:
-            raise SeenetError(f"the corpus {name} holds '{unknown[0]}'; expected one of {', '.join(LABELS)}")
+            first, second = self.table["path"][self.table["utterance"] == repeated.iloc[0]].iloc[:2]
+            raise SeenetError(
+                f"the corpus {name} holds the utterance '{repeated.iloc[0]}' twice: '{first}' and '{second}'"
+            )
+        if "" in self.table["emotion"].cat.categories:
+            row = int(np.argmax(self.table["emotion"] == ""))
+            raise SeenetError(f"the corpus {name} has no label for the utterance '{self.table['utterance'].iat[row]}'")
 
     def __len__(self) -> int:
         return len(self.table)
@@ -189,7 +194,7 @@ class Manifest:
     def counts(self) -> dict[str, int]:
         """How many utterances each label has, in the order of the vocabulary."""
         counts = self.table["emotion"].value_counts()
-        return {label: int(counts[label]) for label in LABELS if counts.get(label, 0)}
+        return {label: int(counts[label]) for label in vocabulary_order(counts.index) if counts[label]}
 
     def digest(self) -> str:
         """A hash of everything but the place on disk."""
@@ -204,12 +209,13 @@ class Manifest:
 
     def merged(self, merge: Mapping[str, str]) -> "Manifest":
         """The same utterances with some emotions merged into others, e.g. `{"calm": "neutral"}`."""
-        unknown = [e for pair in merge.items() for e in pair if e not in EMOTIONS]
+        known = vocabulary_order({*EMOTIONS, *self.counts()})
+        unknown = [e for pair in merge.items() for e in pair if e not in known]
         if unknown:
-            raise SeenetError(f"dataset.merge: unknown emotion '{unknown[0]}'; expected {', '.join(EMOTIONS)}")
+            raise SeenetError(f"dataset.merge: unknown label '{unknown[0]}'; expected one of {', '.join(known)}")
         table = self.table.assign(emotion=self.table["emotion"].astype(object).replace(dict(merge)))
         parts = [part.merged(merge) for part in self.parts]
-        merged = {**self.merge, **merge}
+        counts = self.counts()
         manifest = Manifest(
             self.name,
             self.root,
@@ -217,8 +223,9 @@ class Manifest:
             self.synthetic,
             self.unlabelled,
             parts,
-            merged,
+            merge={**self.merge, **merge},
             passed_over=self.passed_over,
+            merged_clips={**self.merged_clips, **{label: counts.get(label, 0) for label in merge}},
             people=self.people,
         )
         manifest.notes = self.notes

@@ -45,14 +45,22 @@ _JUDGED = 100_000  # clips on which the balance of a large corpus is judged
 NONE: Indices = np.array([], dtype=np.int64)
 
 
-def known_codes(manifest: Manifest, indices: Indices, field: str, why: str) -> Indices:
-    """The codes of a field, which every clip must have. Shape (clips,)."""
+WITHOUT_SPEAKERS = "dataset.folds=clips5 with protocol=paper (not speaker-independent)"
+"""Folds for a corpus that does not name its speakers."""
+
+
+def known_codes(manifest: Manifest, indices: Indices, field: str, why: str, way: str = WITHOUT_SPEAKERS) -> Indices:
+    """Return the codes of a field, which every clip must have. Shape (clips,).
+
+    Raises:
+        SeenetError: a clip lacks it; the message says `why` it is needed and which `way` there is without it.
+    """
     codes = manifest.codes(field)[indices]
     unknown = int((codes < 0).sum())
     if unknown:
         raise SeenetError(
             f"{why} needs to know the {field}, and {manifest.name} does not say for "
-            f"{unknown} of {len(codes)} clips; choose another dataset.folds, or protocol=paper"
+            f"{unknown} of {len(codes)} clips; choose {way}"
         )
     return codes
 
@@ -228,7 +236,7 @@ class GivenSplit(Scheme):
 
     def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
         """One fold a test part, or one a value."""
-        known_codes(manifest, indices, "split", "a scheme of given splits")
+        known_codes(manifest, indices, "split", "a scheme of given splits", "another dataset.folds")
         values = manifest.column("split")[indices]
         present = sorted(set(values))
         if "train" not in set(manifest.column("split")):

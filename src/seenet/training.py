@@ -145,7 +145,8 @@ def _contents(job: Job) -> dict[str, str]:
 def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
     """What result.json says of a corpus: its clips, the emotions merged into others, and the clips left out."""
     dropped = {label: count for label, count in corpus.counts().items() if label not in classes}
-    return {"clips": len(corpus), "merged": corpus.merge, "dropped": dropped}
+    merged = {"merged": corpus.merge, "merged_clips": corpus.merged_clips}
+    return {"clips": len(corpus), **merged, "dropped": dropped}
 
 
 def _announce_corpora(job: Job) -> None:
@@ -156,7 +157,7 @@ def _announce_corpora(job: Job) -> None:
             f"{'SYNTHETIC corpus' if corpus.synthetic else 'corpus'} {corpus.name}: {len(used)} clips, "
             f"{len(set(used['speaker']) - {''})} speakers, "
             + ", ".join(f"{c} {counts[c]}" for c in job.classes if c in counts)
-            + "".join(f"; {old} counted as {new}" for old, new in kept["merged"].items())
+            + "".join(f"; {old} {kept['merged_clips'][old]} counted as {new}" for old, new in kept["merged"].items())
             + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
         )
     say_notes(job.manifest)

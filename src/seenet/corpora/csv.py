@@ -1,17 +1,20 @@
 """Any corpus that a table describes: one row a clip, columns separated by commas, semicolons or tabs."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from seenet.corpora.delimited import Delimited, read_delimited
 from seenet.corpora.files import as_on_disk
-from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, renamed
+from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, merged_into_other, renamed
+from seenet.corpora.table_text import readings
 from seenet.errors import SeenetError, reason
 from seenet.manifest import COLUMNS, NUMBERS, OWN_PEOPLE, Manifest
 
 FIELDS = tuple(column for column in COLUMNS if column != "votes")  # votes have a syntax of our own
+PATHS_TRIED = 20
+"""Paths with letters beyond ASCII that must exist before a table in an undeclared encoding is read."""
 
 
 def read(
@@ -20,20 +23,24 @@ def read(
     columns: dict[str, str | None] | None = None,
     labels: dict[str, str | None] | None = None,
     delimiter: str | None = None,
+    encoding: str | None = None,
 ) -> Manifest:
     """The clips that a table names. No audio file is looked at, so a wrong path is found when it is decoded.
 
     Args:
-        table: the file, in UTF-8, UTF-16 or Windows-1252, with a header.
+        table: the file, with a header.
         root: the folder that relative paths start from; None is the table's own.
         columns: the table's name for each of our fields (`seenet.manifest.Utterance`), where it is another; null
             leaves a column alone.
         labels: meanings of labels beyond those of `seenet.corpora.spellings`; null leaves the clips out.
         delimiter: between columns; None takes the one that the header has most of.
+        encoding: of the table; None reads UTF-8 and UTF-16, and another encoding only where it is certain
+            (`seenet.corpora.table_text`).
 
     Raises:
-        SeenetError: no such file or folder, a table that cannot be read, a column that is not there, a row without a
-            path, a label of unknown meaning, or a number that is none.
+        SeenetError: no such file or folder, a table that cannot be read with certainty, a row with too many or too few
+            cells, a column that is not there, a row without a path, a label of unknown meaning, a number that is none,
+            or two rows of one utterance.
     """
     if table is None:
         raise SeenetError(
@@ -43,22 +50,16 @@ def read(
     folder = source.parent if root is None else Path(root).expanduser().resolve()
     if not folder.is_dir():
         raise SeenetError(f"dataset.root='{root}' is not a folder; give the one that the table's paths start from")
-    found, mark = _table(source, delimiter)
-    rows = _fields(found, columns or {}, source)
-    rows = rows[(rows["path"] != "") | (rows["emotion"] != "")].copy()  # spreadsheets leave empty rows behind
-    pathless = rows["path"] == ""
-    if pathless.any():
-        raise SeenetError(f"'{source}': row {pathless.idxmax() + 1} below the header has a label, and no path")
-    rows["path"] = rows["path"].str.replace("\\", "/", regex=False)
+    rows, mark = _decoded_rows(source, folder, delimiter, encoding, columns or {})
     if "utterance" not in rows:
-        rows["utterance"] = rows["path"].str.replace(r"\.[^./]+$", "", regex=True)
-        for name in ("start", "end"):  # several clips of one file
-            if name in rows:
-                rows["utterance"] += "-" + rows[name]
+        rows["utterance"] = _utterances(rows)
     rows["path"] = as_on_disk(folder, rows["path"])
+    _refuse_repeated(rows, source)
     labelled = rows["emotion"] != ""
     unlabelled, rows = rows["path"][~labelled], rows[labelled].copy()
-    rows["emotion"] = emotions_of(rows["emotion"], labels, f"'{source}'")
+    emotions = emotions_of(rows["emotion"], labels, f"'{source}'")
+    merged = merged_into_other(rows["emotion"], emotions)
+    rows["emotion"] = emotions
     rows = rows[rows["emotion"].notna()].copy()
     if "gender" in rows:
         rows["gender"] = renamed(rows["gender"], GENDERS, default="")
@@ -67,53 +68,104 @@ def read(
     for name in NUMBERS:
         if name in rows:
             rows[name] = _numbers(rows[name], mark, source)
-    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled), people=OWN_PEOPLE)
+    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled), people=OWN_PEOPLE, **merged)
 
 
-def _table(path: Path, delimiter: str | None) -> tuple[pd.DataFrame, str]:
-    """The table, all of it as text, and its delimiter."""
+def _decoded_rows(
+    source: Path, folder: Path, delimiter: str | None, encoding: str | None, columns: Mapping[str, str | None]
+) -> tuple[pd.DataFrame, str]:
+    """The rows under our names, with their line numbers, and the delimiter; decoded in the one encoding that fits.
+
+    A table that is neither UTF-8 nor UTF-16 may be read in several encodings. Where its paths have letters beyond
+    ASCII, the files on the disk decide.
+    """
     try:
-        text = _decoded(path.read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SeenetError(f"dataset.table='{path}' cannot be read: {reason(error)}") from error
-    header = text.lstrip().partition("\n")[0]
-    if delimiter is not None and len(delimiter) != 1:
-        raise SeenetError(f"dataset.delimiter='{delimiter}': expected one character, or null to find it out")
-    mark = delimiter or max(",;\t", key=header.count)
-    try:
-        as_text = {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
-        table = pd.read_csv(io.StringIO(text), sep=mark, **as_text)
-    except ValueError as error:
-        raise SeenetError(f"dataset.table='{path}' cannot be read: {reason(error)}") from error
-    return table.rename(columns=str.strip), mark
+        data = source.read_bytes()
+    except OSError as error:
+        raise SeenetError(f"dataset.table='{source}' cannot be read: {reason(error)}") from error
+    found: list[tuple[str, pd.DataFrame, str]] = []
+    refused: SeenetError | None = None
+    candidates = readings(data, source, encoding)
+    for name, text in candidates:
+        try:
+            table = read_delimited(text, source, delimiter)
+            rows = _with_paths(_fields(table, columns, source), source)
+        except SeenetError as error:
+            refused = refused or error
+            continue
+        found.append((name, rows, table.delimiter))
+    if len(candidates) == 1 and not found:
+        raise refused or AssertionError
+    if len(candidates) > 1:
+        found = [each for each in found if _names_files(each[1]["path"], folder)]
+        if len({tuple(rows["path"]) for _, rows, _ in found}) != 1:
+            tried = ", ".join(name for name, _ in candidates)
+            raise SeenetError(
+                f"the encoding of '{source}' is uncertain: it is not UTF-8, and {tried} decode it; save it as UTF-8, "
+                "or name its encoding: dataset.encoding=NAME"
+            )
+    _, rows, mark = found[0]
+    return rows, mark
 
 
-def _decoded(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp1252")  # what Excel writes in western Europe
+def _with_paths(rows: pd.DataFrame, source: Path) -> pd.DataFrame:
+    """The rows that are not empty, with `/` between folders; a label without a path is an error."""
+    rows = rows[(rows["path"] != "") | (rows["emotion"] != "")].copy()  # spreadsheets keep empty rows
+    pathless = rows["path"] == ""
+    if pathless.any():
+        raise SeenetError(f"'{source}' line {rows['line'][pathless.idxmax()]}: a label, and no path")
+    rows["path"] = rows["path"].str.replace("\\", "/", regex=False)
+    return rows
 
 
-def _fields(table: pd.DataFrame, columns: Mapping[str, str | None], source: Path) -> pd.DataFrame:
-    """The table's columns under our names."""
+def _names_files(paths: "pd.Series[str]", folder: Path) -> bool:
+    """Whether some paths have letters beyond ASCII, and all of them that are tried exist."""
+    some = [path for path in paths if not path.isascii()][:PATHS_TRIED]
+    return bool(some) and all((folder / path).exists() for path in as_on_disk(folder, pd.Series(some)))
+
+
+def _utterances(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Names of the clips: the path without its suffix, unless two files differ in the suffix alone; and the times."""
+    stems = rows["path"].str.replace(r"\.[^./]+$", "", regex=True)
+    files = rows["path"].groupby(stems).transform("nunique")
+    names = stems.where(files == 1, rows["path"])
+    for name in ("start", "end"):  # several clips of one file
+        if name in rows:
+            names = names + "-" + rows[name]
+    return names
+
+
+def _refuse_repeated(rows: pd.DataFrame, source: Path) -> None:
+    repeated = rows["utterance"].duplicated()
+    if repeated.any():
+        name = rows["utterance"][repeated.idxmax()]
+        first, second = rows["line"][rows["utterance"] == name].iloc[:2]
+        raise SeenetError(
+            f"'{source}' names the utterance '{name}' twice, in lines {first} and {second}"
+            + (f"; so are {repeated.sum() - 1} others" if repeated.sum() > 1 else "")
+            + "; remove one of the rows (a column 'utterance' may give clips other names)"
+        )
+
+
+def _fields(table: Delimited, columns: Mapping[str, str | None], source: Path) -> pd.DataFrame:
+    """The table's columns under our names, and `line`, where each row begins in the file."""
     unknown = sorted(set(columns) - set(FIELDS))
     if unknown:
         raise SeenetError(f"dataset.columns.{unknown[0]}: there is no such field; expected {', '.join(FIELDS)}")
     taken = {}
     for field in FIELDS:
         column = columns.get(field, field)
-        if column in table:
-            codes, found = pd.factorize(table[column])  # most columns hold few values, many times each
-            taken[field] = found.str.strip().to_numpy()[codes]
+        if table.header.count(column) > 1:
+            raise SeenetError(f"'{source}' has {table.header.count(column)} columns '{column}'; rename one")
+        if column in table.header:
+            codes, found = pd.factorize(table.column(column))  # most columns hold few values, many times each
+            taken[field] = pd.Index(found).str.strip().to_numpy()[codes]
         elif column not in (field, None) or field in ("path", "emotion"):
             raise SeenetError(
-                f"'{source}' has no column '{column}', but {', '.join(table.columns)}; "
+                f"'{source}' has no column '{column}', but {', '.join(table.header)}; "
                 f"say which one it is: dataset.columns.{field}=NAME"
             )
-    return pd.DataFrame(taken)
+    return pd.DataFrame({**taken, "line": table.lines}).astype({name: object for name in taken})
 
 
 def _numbers(values: "pd.Series[str]", delimiter: str, source: Path) -> "pd.Series[float]":

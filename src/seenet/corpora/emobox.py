@@ -11,7 +11,7 @@ import pandas as pd
 
 from seenet.corpora.files import as_on_disk
 from seenet.corpora.labels import read_text
-from seenet.corpora.spellings import GENDERS, SPELLINGS, SPLITS, emotions_of, plain, speakers_of
+from seenet.corpora.spellings import GENDERS, SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
 from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest
 
@@ -59,12 +59,6 @@ LANGUAGES = {
     **{"turevdb": "tr", "urdu": "ur"},
 }
 
-OUTSIDE = (
-    *("amused", "anxious", "apologetic", "assertive", "breath", "concerned", "disappointment, disapproval"),
-    *("encouraging", "enthusiastic", "pain, groan", "pleasure", "poker", "sarcastic", "sleepy", "worried"),
-)
-"""Classes of some lists that the shared vocabulary has no name for; each counts as `other`."""
-
 
 def read(
     corpus: str | None = None,
@@ -102,9 +96,10 @@ def read(
     if not folder.is_dir():
         raise SeenetError(f"dataset.root='{root}' is not a folder; give the one that holds downloads")
     rows = _divided(_lists(home / corpus, corpus), home / corpus)
-    rows["emotion"] = emotions_of(
-        rows["emotion"], {**_label_map(home / corpus), **(labels or {})}, f"'{home / corpus}'"
-    )
+    meanings = _label_map(home / corpus)
+    emotions = emotions_of(rows["emotion"], {**meanings, **(labels or {})}, f"'{home / corpus}'")
+    merged = merged_into_other(rows["emotion"].map(meanings).fillna(rows["emotion"]), emotions)
+    rows["emotion"] = emotions
     rows = rows[rows["emotion"].notna()].copy()
     rows["path"] = as_on_disk(folder, rows["path"])
     rows["language"] = LANGUAGES.get(corpus, "")
@@ -113,7 +108,7 @@ def read(
         rows["speaker"] = speakers_of(rows["path"], speaker or rule)
     else:
         rows["speaker"] = rows["utterance"].map(_listed_speakers(home / corpus)).fillna("")
-    return Manifest(f"emobox-{corpus}", folder, rows, people=PEOPLE.get(corpus, corpus))
+    return Manifest(f"emobox-{corpus}", folder, rows, people=PEOPLE.get(corpus, corpus), **merged)
 
 
 def _listed_speakers(folder: Path) -> dict[str, str]:
@@ -194,13 +189,12 @@ def _divided(folds: Mapping[int, Mapping[str, pd.DataFrame]], folder: Path) -> p
 
 
 def _label_map(folder: Path) -> dict[str, str]:
-    """What the corpus' codes mean, by shared names; EMOVO's file has another name."""
+    """What the corpus' codes mean: shared names, or else the corpus' own words; EMOVO's file has another name."""
     for path in (folder / "label_map.json", folder / "label_dict.json"):
         if path.is_file():
             try:
                 meanings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-                shared = {**dict.fromkeys(OUTSIDE, "other"), **SPELLINGS}
-                return {code: shared[plain(meaning)] for code, meaning in meanings.items()}
-            except (ValueError, KeyError, AttributeError) as error:
+                return {code: SPELLINGS.get(plain(meaning), plain(meaning)) for code, meaning in meanings.items()}
+            except (ValueError, TypeError, AttributeError) as error:
                 raise SeenetError(f"'{path}' is no map of labels to emotions ({reason(error)})") from error
     return {}

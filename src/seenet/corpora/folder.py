@@ -6,7 +6,7 @@ import pandas as pd
 
 from seenet.console import say
 from seenet.corpora.files import find_audio
-from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, plain, speakers_of
+from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
 from seenet.errors import SeenetError
 from seenet.manifest import OWN_PEOPLE, Manifest
 
@@ -58,17 +58,21 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
             + "; dataset.root should hold folders named after emotions"
         )
     rows = pd.DataFrame(table, columns=["path", "emotion", "split"])
-    rows["emotion"] = emotions_of(rows["emotion"], labels, f"'{folder}'")
+    emotions = emotions_of(rows["emotion"], labels, f"'{folder}'")
+    merged = merged_into_other(rows["emotion"], emotions)
+    rows["emotion"] = emotions
     rows = rows[rows["emotion"].notna()].copy()
     rows["utterance"] = rows["path"].str.normalize("NFC").str.replace(r"\.[^./]+$", "", regex=True)
     if speaker is not None:
         rows["speaker"] = speakers_of(rows["path"], speaker)
     # By name: the order of a disk depends on how it spells accents.
+    rows = rows.sort_values("utterance")
     return Manifest(
         folder.name,
         folder,
-        rows.sort_values("utterance"),
+        rows,
         unlabelled=loose,
         passed_over=passed_over,
         people=OWN_PEOPLE,
+        **merged,
     )

@@ -14,9 +14,10 @@ from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest
 from seenet.paths import corpus_root
 
-# The releases spell the folder in three ways, and the file in two.
+# The releases spell the folders and the file in several ways.
 FOLDERS = ("Labels", "labels", "label")
 LABEL_FILES = tuple(f"{folder}/labels_{word}.csv" for folder in FOLDERS for word in ("consensus", "concensus"))
+AUDIO_FOLDERS = ("Audios", "Audio", "audios", "audio", "Wavs", "wavs", "wav")
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
 LABELS = {
     "H": "happy",
@@ -72,12 +73,13 @@ def read(root: str | None = None) -> Manifest:
             f"no Labels/labels_consensus.csv in '{given}' or a folder below; dataset.root should hold Labels and Audios"
         )
     folder = labels.parents[1]
+    audio = next((name for name in AUDIO_FOLDERS if (folder / name).is_dir()), AUDIO_FOLDERS[0])
     table = _table(labels, COLUMNS)
     names = table["FileName"]
     manifest = pd.DataFrame(
         {
             "utterance": names.str.removesuffix(".wav"),
-            "path": "Audios/" + names,
+            "path": f"{audio}/" + names,
             "emotion": _translated(table["EmoClass"], LABELS, labels),
             "speaker": table["SpkrID"].replace("Unknown", ""),
             "gender": _translated(table["Gender"], GENDERS, labels),
@@ -89,7 +91,7 @@ def read(root: str | None = None) -> Manifest:
             "dominance": _numbers(table["EmoDom"], labels),
         }
     )
-    return Manifest("msp_podcast", folder, manifest, unlabelled=_unlabelled(folder / "Audios", set(names)))
+    return Manifest("msp_podcast", folder, manifest, unlabelled=_unlabelled(folder / audio, set(names)))
 
 
 def _table(file: Path, columns: Sequence[str], either: Sequence[str] = ()) -> pd.DataFrame:

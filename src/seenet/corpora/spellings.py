@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.emotions import LABELS, NO_AGREEMENT
+from seenet.emotions import EMOTIONS, NO_AGREEMENT
 from seenet.errors import SeenetError
 
 
@@ -40,6 +40,9 @@ SPELLINGS = {
 """Spelling, in lower case and with spaces between words, to shared name. Single letters mean something else in each
 corpus, so none but X is here."""
 
+LISTED = 40
+"""Unknown labels that a message lists."""
+
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("dev", "development", "val", "valid", "validation"), "dev"),
@@ -58,40 +61,68 @@ def renamed(values: "pd.Series[str]", names: Mapping[str, str], default: str | N
     return np.array([names.get(plain(v), f) for v, f in zip(found, fallback, strict=True)], dtype=object)[codes]
 
 
-def emotions_of(values: "pd.Series[str]", labels: Mapping[Any, str | None] | None, source: str) -> NDArray[Any]:
+def emotions_of(values: "pd.Series[str]", labels: Mapping[Any, Any] | None, source: str) -> NDArray[Any]:
     """Shared names of spelled labels.
 
     Args:
         values: as the corpus spells them. Shape (clips,).
-        labels: the user's own meanings, which go before the table; None means that the clips are left out.
+        labels: the user's own meanings, which go before the table: an emotion in any known spelling, or a word of the
+            user's own; None means that the clips are left out.
         source: where the labels are from, for messages.
 
     Returns:
-        An emotion or `no_agreement` for each value, None where the user leaves it out. Shape (clips,), objects.
+        An emotion, an own word or `no_agreement` for each value, None where the user leaves it out. Shape (clips,),
+        objects.
 
     Raises:
-        SeenetError: a label that is spelled in no known way, or a meaning that is none.
+        SeenetError: labels that are spelled in no known way, all of them named, or an empty meaning.
     """
-    own = {str(spelling): emotion for spelling, emotion in (labels or {}).items()}  # YAML reads 01 as a number
-    for spelling, emotion in own.items():
-        if emotion is not None and emotion not in LABELS:
-            raise SeenetError(
-                f"dataset.labels: '{spelling}' as '{emotion}'; expected null or one of {', '.join(LABELS)}"
-            )
+    own: dict[str, str | None] = {}
+    for spelling, meaning in (labels or {}).items():  # YAML reads 01 as a number
+        if meaning is not None and not str(meaning).strip():
+            raise SeenetError(f"dataset.labels: '{spelling}' has an empty meaning; expected a class, or null")
+        name = None if meaning is None else str(meaning).strip()
+        own[str(spelling)] = name if name is None else SPELLINGS.get(plain(name), name)
     known = {**SPELLINGS, **{plain(spelling): emotion for spelling, emotion in own.items()}}
     codes, found = pd.factorize(values)
-    unknown = sorted(value for value in found if value not in own and plain(value) not in known)
+    unknown = [k for k, value in enumerate(found) if value not in own and plain(value) not in known]
     if unknown:
-        shown = ", ".join(f"'{value}'" for value in unknown[:10]) + (" …" if len(unknown) > 10 else "")
-        example = f"{{{unknown[0]}: angry}}"
+        counts = np.bincount(codes[codes >= 0], minlength=len(found))
+        unknown.sort(key=lambda k: found[k])
+        shown = ", ".join(f"'{found[k]}' ({counts[k]})" for k in unknown[:LISTED])
+        shown += f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
+        taken = ",".join(quoted(found[k]) for k in unknown[:LISTED])
         # Hydra's command line takes no other letters in a key.
-        writable = re.fullmatch(r"[\w ./-]+", unknown[0], re.ASCII)
-        way = f"'dataset.labels={example}'" if writable else f"labels: {example} in a dataset's YAML"
+        writable = re.fullmatch(r"[\w ./-]+", found[unknown[0]], re.ASCII)
+        meaning = f"{{{found[unknown[0]]}: angry}}"
+        way = f"'dataset.labels={meaning}'" if writable else f"labels: {meaning} in a dataset's YAML"
         raise SeenetError(
-            f"{source} holds labels of unknown meaning: {shown}; say what they are, or null to leave them out, e.g. "
-            f"{way} (one of {', '.join(LABELS)})"
+            f"{source} holds labels of unknown meaning (clips): {shown}; take them as classes of your own, "
+            f"'classes=[…,{taken}]', or say what they mean, null to leave them out, e.g. {way} "
+            f"(one of {', '.join((*EMOTIONS, NO_AGREEMENT))}, or your own word)"
         )
     return np.array([own.get(value, known.get(plain(value))) for value in found], dtype=object)[codes]
+
+
+def merged_into_other(values: "pd.Series[str]", emotions: NDArray[Any]) -> dict[str, dict[str, Any]]:
+    """What a manifest records of labels that the user counts as `other`.
+
+    Args:
+        values: as the corpus spells them. Shape (clips,).
+        emotions: their shared names. Shape (clips,).
+
+    Returns:
+        Arguments of `Manifest`: `merge` and `merged_clips`.
+    """
+    labels = values[(emotions == "other") & (values.map(plain).map(SPELLINGS.get) != "other").to_numpy()]
+    return {"merge": dict.fromkeys(labels.unique(), "other"), "merged_clips": labels.value_counts().to_dict()}
+
+
+def quoted(word: str) -> str:
+    """A word as a value of Hydra's command line."""
+    if re.fullmatch(r"[A-Za-z_][\w-]*", word, re.ASCII) and word.lower() not in ("null", "true", "false", "nan", "inf"):
+        return word
+    return '"' + word.replace('"', r"\"") + '"'
 
 
 def speakers_of(paths: "pd.Series[str]", pattern: str) -> "pd.Series[str]":

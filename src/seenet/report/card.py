@@ -102,7 +102,9 @@ def describe(manifest: Manifest, store: Store, classes: tuple[str, ...], folds: 
         "silent clips": str(int(index["silent"].sum())),
     }
     if manifest.merge:
-        facts["merged"] = ", ".join(f"{old} counted as {new}" for old, new in manifest.merge.items())
+        facts["merged"] = ", ".join(
+            f"{old} {manifest.merged_clips[old]} counted as {new}" for old, new in manifest.merge.items()
+        )
     labels = pd.DataFrame({"clips": manifest.counts()})
     labels["share"] = [f"{100 * count / len(manifest):.1f} %" for count in labels["clips"]]
     labels["class"] = ["yes" if label in classes else "left out" for label in labels.index]

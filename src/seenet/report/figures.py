@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from seenet.paths import whole
+from seenet.report.fonts import drawable_text
 
 # Okabe & Ito: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,8 +23,9 @@ def selected_on(selection: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with whole(path) as building:
-        FigureCanvasAgg(figure).print_png(str(building))
+    FigureCanvasAgg(figure)
+    with drawable_text(figure), whole(path) as building:
+        figure.canvas.print_png(str(building))
 
 
 def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from seenet.paths import whole
 from seenet.report.figures import COLOURS
+from seenet.report.fonts import drawable_text
 
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
@@ -45,16 +46,29 @@ class Picture:
 def keep(figure: Figure, folder: Path, name: str, caption: str, alt: str) -> Picture:
     """Write `<name>.png` and `<name>.pdf`, and hold the SVG for the page."""
     FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not for each format
-    with matplotlib.rc_context({"svg.hashsalt": "seenet", "path.simplify_threshold": 0.5}):
+    with drawable_text(figure) as drawn:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, not for each format
+        # A browser has fonts for what no installed font draws here, so the page holds letters in place of outlines.
+        settings = {
+            "svg.hashsalt": "seenet",
+            "path.simplify_threshold": 0.5,
+            "svg.fonttype": "path" if drawn else "none",
+        }
+        text = _render(figure, folder, name, settings)
+    uri = "data:image/svg+xml;base64," + base64.b64encode(text).decode()
+    return Picture(name, caption, alt, uri)
+
+
+def _render(figure: Figure, folder: Path, name: str, settings: Mapping[str, object]) -> bytes:
+    """Write PNG and PDF; return the SVG."""
+    with matplotlib.rc_context(dict(settings)):
         for kind in ("png", "pdf"):
             with whole(folder / f"{name}.{kind}") as path:
                 figure.savefig(path, format=kind, metadata=STILL[kind], dpi=150)
         text = io.BytesIO()
         figure.savefig(text, format="svg", metadata=STILL["svg"])
-    uri = "data:image/svg+xml;base64," + base64.b64encode(text.getvalue()).decode()
-    return Picture(name, caption, alt, uri)
+    return text.getvalue()
 
 
 def _figure(height: float, width: float = WIDTH) -> Figure:

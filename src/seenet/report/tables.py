@@ -40,7 +40,30 @@ def remarks(results: Sequence[Result]) -> list[str]:
             said.append("the audit found leaks that protocol.allow_leaks accepts: optimistic")
         if result["audit"]["verdict"] == "speakers unknown":
             said.append("the corpus does not name all speakers: speaker independence is not proved")
-    return list(dict.fromkeys(said))
+        for name, corpus in result["corpora"].items():
+            clips = corpus.get("merged_clips", {})  # which older results lack
+            said += [
+                f"{name}: {old} is counted as {new}" + (f" ({clips[old]} clips)" if old in clips else "")
+                for old, new in corpus["merged"].items()
+            ]
+    return list(dict.fromkeys([*said, *_absent_classes(results)]))
+
+
+def _absent_classes(results: Sequence[Result]) -> list[str]:
+    """Which test parts hold no clip of a class: their UA and macro-F1 are means over the other classes."""
+    lacking: dict[tuple[str, ...], dict[int, None]] = {}
+    for result in results:
+        absent = tuple(c for c, recall in result["metrics"]["recall"].items() if recall is None)
+        if absent:
+            lacking.setdefault(absent, {})[result["fold"]] = None
+    count, said = len(results[0]["classes"]) if results else 0, []
+    for absent, folds in lacking.items():
+        names = ", ".join(map(str, list(folds)[:5])) + (" …" if len(folds) > 5 else "")
+        said.append(
+            f"no test clip of {', '.join(absent)} in {'fold' if len(folds) == 1 else f'{len(folds)} folds,'} {names}: "
+            f"UA there is the mean over {count - len(absent)} of {count} classes"
+        )
+    return said
 
 
 def _heading(first: Result, noise: str) -> str:
