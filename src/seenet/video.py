@@ -127,7 +127,7 @@ class SoundTrack:
         try:
             with (
                 Window(self.path, self.start, self.size) as file,
-                av.open(file, options=options, metadata_errors="replace") as container,
+                av.open(file, container_options=options, metadata_errors="replace") as container,
             ):
                 if not container.streams.audio:
                     raise BadAudio("a video without a sound track")
