@@ -404,10 +404,12 @@ def test_channels_of_different_noise_do_not_cancel(tmp_path: Path):
 # --- What is no file ------------------------------------------------------------------------------------------------
 
 
-def test_playlists_are_not_followed(tmp_path: Path, made):
-    """FFmpeg would open what a text names, also on the network."""
-    for text in (f"#EXTM3U\n#EXTINF:6,\n{made('wav')}\n", f"ffconcat version 1.0\nfile {made('wav')}\n"):
-        (tmp_path / "x").write_text(text)
+def test_playlists_are_not_followed(tmp_path: Path, made, monkeypatch: pytest.MonkeyPatch):
+    """FFmpeg would open the files that a text names."""
+    monkeypatch.chdir(made("wav").parent)
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{}\n#EXT-X-ENDLIST\n"
+    for text in ("ffconcat version 1.0\nfile {}\n", playlist):
+        (tmp_path / "x").write_text(text.format(made("wav").name))
         with pytest.raises(BadAudio, match="text, not audio"):
             read_audio(tmp_path / "x", 6.0)
 
