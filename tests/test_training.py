@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import pytest
 import soundfile
 import torch
 import transformers
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
@@ -21,6 +24,7 @@ from conftest import SMALL, process, script
 from seenet.components import build_optimizer
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
+from seenet.fit import FoldRun
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.training import train
@@ -280,6 +284,36 @@ def test_every_epoch_draws_its_own_clips(run, monkeypatch: pytest.MonkeyPatch):
     run("fold=0")
     assert len(seen[0]) == len(seen[1]) > 8
     assert seen[0] != seen[1]
+
+
+def test_hints_of_libraries_do_not_reach_the_console(tmp_path: Path, monkeypatch):
+    """Lightning recommends srun wherever it is installed, at every trainer that is made."""
+    srun = tmp_path / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{srun.parent}{os.pathsep}{os.environ['PATH']}")
+    settings = (
+        *SMALL[:2],
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "fold=[0,1]",
+        "data.batch_size=8",
+        "data.num_workers=1",
+    )
+    done = script("seenet-train", tmp_path)(*settings)
+    assert done.returncode == 0
+    assert not [line for line in done.stderr.splitlines() if "━" not in line], "nothing but progress bars"
+
+
+def test_warnings_that_are_no_hints_are_shown(config):
+    job = Job.of(config(*SMALL))
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        FoldRun(job, job.folds[0])
+        warnings.warn("use more workers", PossibleUserWarning, stacklevel=1)
+        warnings.warn("gradients are lost", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["gradients are lost"]
 
 
 def test_paper_protocol_says_so_everywhere(run, capsys):

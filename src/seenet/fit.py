@@ -13,6 +13,7 @@ import lightning
 import numpy as np
 import soundfile
 import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -35,6 +36,7 @@ from seenet.seeds import INITIALISATION, mix
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which looks for CUDA wherever it compiles
 
 # Said by libraries at every fold, and of no use to the person who runs one.
 _NOISE = (
@@ -42,6 +44,8 @@ _NOISE = (
     ".*predict returned None.*",
     ".*mismatched key_padding_mask and attn_mask.*",
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+    ".*flex_attention called without torch.compile.*",
+    ".*TensorFloat32 tensor cores.*",
 )
 
 MISTAKES = 8
@@ -77,6 +81,7 @@ class FoldRun:
         self.folder = folder or job.run.fold_folder(fold)
         for message in _NOISE:
             warnings.filterwarnings("ignore", message=message)
+        warnings.filterwarnings("ignore", category=PossibleUserWarning)  # Lightning's hints, e.g. about srun
         lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.training) % 2**32, verbose=False)
         train, dev, test = (
             Part(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)

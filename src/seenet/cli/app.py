@@ -161,6 +161,8 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Huge pages for large tensors, whose first touch is otherwise a good part of a CPU's step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # Hints of torch's C++ part, such as ddp's about unused parameters; its errors stay.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     OmegaConf.register_new_resolver("choices", _choices_in_help, replace=True)
     if any(word.partition("=")[0] in ("--cfg", "-c") for word in sys.argv):
         for group in groups:
