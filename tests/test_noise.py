@@ -1,5 +1,6 @@
 """Test conditions: the ratio as stated, the same noise for every model, rerun, batch size and worker."""
 
+import json
 import math
 from pathlib import Path
 
@@ -16,11 +17,16 @@ from seenet.corpora.synthetic import read
 from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
+from seenet.folds import Fold, Paper, Strict, make_folds
+from seenet.job import Job
 from seenet.manifest import Manifest, Utterance, join
 from seenet.noise.additive import AdditiveNoise
 from seenet.noise.base import build_conditions
 from seenet.noise.sources import Babble, Pink, find_source
+from seenet.runs import condition_of
+from seenet.schemes import GivenSplit, LeaveOneOut, SpeakerFolds
 from seenet.store import Store, prepare
+from seenet.training import train
 
 CLASSES = ("happy", "neutral", "sad", "angry")
 
@@ -50,6 +56,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def fold_testing(manifest: Manifest, speakers: list[int]) -> Fold:
+    """A fold that tests some speakers, by their numbers, and trains on all others."""
+    tested = np.isin(manifest.codes("speaker"), speakers)
+    return Fold(0, np.flatnonzero(~tested), np.array([], dtype=np.int64), np.flatnonzero(tested))
+
+
+def noise_of_fold(corpus: tuple[Manifest, Store], *args, **options) -> AdditiveNoise:
+    """Noise for a fold that tests the first three speakers."""
+    return AdditiveNoise(*corpus, *args, **options).for_fold(fold_testing(corpus[0], [0, 1, 2]))
+
+
 def mixed(corpus: tuple[Manifest, Store], noise: AdditiveNoise, batch_size: int, workers: int = 0) -> list[tuple]:
     """Every clip with its noise, cut to its length: (noisy, clean)."""
     manifest, store = corpus
@@ -67,14 +84,14 @@ def mixed(corpus: tuple[Manifest, Store], noise: AdditiveNoise, batch_size: int,
 @pytest.mark.parametrize("source", ["white", "pink", "babble", "folder"])
 def test_the_ratio_is_as_stated_and_the_noise_is_the_same(corpus, folder: Path, source: str):
     source = str(folder) if source == "folder" else source
-    first = mixed(corpus, AdditiveNoise(*corpus, 5, source), 16)
+    first = mixed(corpus, noise_of_fold(corpus, 5, source), 16)
     assert len(first) == 200
     for noisy, clean in first:
         added = (noisy - clean).double()
         realised = 10 * math.log10(float(clean.double().square().mean() / added.square().mean()))
         assert realised == pytest.approx(5.0, abs=0.05)
     for batch_size, workers in ((1, 0), (64, 2)):
-        again = mixed(corpus, AdditiveNoise(*corpus, 5, source), batch_size, workers)
+        again = mixed(corpus, noise_of_fold(corpus, 5, source), batch_size, workers)
         assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
 
 
@@ -93,10 +110,9 @@ def test_noise_follows_the_utterance_into_joined_corpora(corpus):
     other.name = "other"
     both = join("both", {"train": other, "test": manifest})
     joined = prepare(both, 6.0)
-    for source in ("white", "babble"):
-        alone = AdditiveNoise(manifest, store, 10, source).noise(7, store.waveform(7))
-        row = len(both.parts[0]) + 7
-        assert np.array_equal(AdditiveNoise(both, joined, 10, source).noise(row, joined.waveform(row)), alone)
+    alone = AdditiveNoise(manifest, store, 10, "white").noise(7, store.waveform(7))
+    row = len(both.parts[0]) + 7
+    assert np.array_equal(AdditiveNoise(both, joined, 10, "white").noise(row, joined.waveform(row)), alone)
 
 
 def test_pink_noise_falls_by_3_db_an_octave():
@@ -106,27 +122,88 @@ def test_pink_noise_falls_by_3_db_an_octave():
     assert steps.mean() == pytest.approx(-3.01, abs=0.1)
 
 
-def test_babble_is_of_others(corpus):
-    """A corpus in which each speaker is one tone: no clip hears its own."""
-    manifest, store = corpus
-    speakers = manifest.codes("speaker")
+def of_tones(manifest: Manifest, store: Store) -> tuple[Store, np.ndarray]:
+    """A store in which each of ten speakers is one tone, and the tones in Hz."""
     tones = np.array(store.index)
-    tones["offset"], tones["length"] = 16000 * speakers, 16000
+    tones["offset"], tones["length"] = 16000 * np.maximum(manifest.codes("speaker"), 0), 16000
     hertz = 500 + 100 * np.arange(10)
     audio = np.sin(2 * np.pi * hertz[:, None] * np.arange(16000) / 16000) * 20000
-    fake = Store(store.key, store.folder, (audio.astype(np.int16).ravel(),), tones, {})
-    babble = Babble(manifest, fake)
-    heard = np.zeros(10)
-    for index in range(0, 200, 5):
-        spectrum = np.abs(np.fft.rfft(babble.draw(index, 16000, np.random.default_rng(index))))[hertz]
-        assert spectrum[speakers[index]] < 1e-2 * spectrum.max()
-        heard += spectrum > 0.1 * spectrum.max()
-    assert heard.min() > 0, "and everybody is heard by somebody"
+    return Store(store.key, store.folder, (audio.astype(np.int16).ravel(),), tones, {}), hertz
+
+
+@pytest.mark.parametrize("protocol", [Strict(), Paper()])
+@pytest.mark.parametrize("scheme", [SpeakerFolds(5), LeaveOneOut("speaker")])
+def test_babble_holds_no_speaker_of_the_test_part_and_everybody_else(corpus, scheme, protocol):
+    manifest, store = corpus
+    fake, hertz = of_tones(manifest, store)
+    speakers = manifest.codes("speaker")
+    for fold in (make_folds(manifest, np.arange(len(manifest)), scheme, protocol)[k] for k in (0, 3)):
+        babble, heard = Babble(manifest, fake).for_fold(fold), np.zeros(10)
+        for index in fold.test:
+            spectrum = np.abs(np.fft.rfft(babble.draw(index, 16000, np.random.default_rng(index))))[hertz]
+            heard = np.maximum(heard, spectrum / spectrum.max())
+        tested = np.isin(np.arange(10), speakers[fold.test])
+        assert heard[tested].max() < 1e-2
+        assert heard[~tested].min() > 0.1
+
+
+def test_babble_is_the_same_whatever_the_protocol(corpus):
+    manifest, store = corpus
+    folds = [make_folds(manifest, np.arange(200), SpeakerFolds(5), p)[1] for p in (Strict(), Strict(0.5, 3), Paper())]
+    index = int(folds[0].test[0])
+    noises = [
+        AdditiveNoise(manifest, store, 5, "babble").for_fold(f).noise(index, store.waveform(index)) for f in folds
+    ]
+    assert all(np.array_equal(noise, noises[0]) for noise in noises)
+    other = make_folds(manifest, np.arange(200), SpeakerFolds(5), Paper())[0]
+    assert not np.array_equal(noises[0], noise_of_fold(corpus, 5, "babble").noise(index, store.waveform(index)))
+    assert index not in other.test
+
+
+def test_babble_of_a_test_corpus_is_made_of_the_training_corpus(corpus):
+    manifest, _ = corpus
+    other = read(speakers=4, clips=2, seed=1)
+    other.name = "other"
+    both = join("both", {"train": other, "test": manifest})
+    (fold,) = make_folds(both, np.arange(len(both)), GivenSplit(), Paper())
+    babble = Babble(both, prepare(both, 6.0)).for_fold(fold)
+    assert set(babble.pool) <= set(range(len(other)))
+    assert babble.draw(len(other), 800, np.random.default_rng(0)).any()
+
+
+def test_babble_says_that_test_speakers_are_unknown(corpus):
+    manifest, store = corpus
+    table = manifest.table.assign(speaker=["" if k % 50 == 0 else s for k, s in enumerate(manifest.column("speaker"))])
+    partly = Manifest("partly", manifest.root, table)
+    fold = Fold(0, np.arange(100, 200), np.array([], dtype=np.int64), np.arange(100))
+    noise = AdditiveNoise(partly, store, 5, "babble").for_fold(fold)
+    assert noise.remark == "babble may hold speakers of the test part: of 2 test clips the speaker is unknown"
+    assert not set(noise.source.pool) & {100, 150}, "clips of unknown speakers are no babble"
+    assert AdditiveNoise(partly, store, 5, "white").for_fold(fold).remark == ""
+    assert noise_of_fold(corpus, 5, "babble").remark == ""
+
+
+def test_results_say_that_babble_may_hold_test_speakers(config, tmp_path: Path):
+    rng, lines = np.random.default_rng(0), ["path,emotion,speaker,split"]
+    for k in range(12):
+        soundfile.write(tmp_path / f"{k}.wav", rng.normal(0, 0.1, 1600), 16000)
+        part = "test" if k >= 8 else "train"
+        lines.append(f"{k}.wav,{('happy', 'sad')[k % 2]},{'?' if k == 8 else f'{part}{k // 2}'},{part}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    overrides = ("dataset=csv", f"dataset.table={tmp_path / 't.csv'}", "dataset.folds=given", f"output_dir={tmp_path}")
+    noise = ("noise=snr5", "noise.source=babble")
+    (folder,) = train(config(*overrides, *noise, "trainer.max_epochs=1", "data.batch_size=8"))
+    result = json.loads((folder / "result.json").read_text())
+    assert result["remark"] == "babble may hold speakers of the test part: of 1 test clips the speaker is unknown"
+    assert result["condition"]["source"] == "babble"
+    assert condition_of(result) == "snr5-babble"
+    with pytest.raises(SeenetError, match=r"fold 0: noise.source=babble finds no clip of a known speaker"):
+        Job.of(config(*overrides, *noise, "dataset.columns.speaker=null", "dataset.folds=clips5", "protocol=paper"))
 
 
 def test_short_and_silent_clips(corpus, folder: Path):
     for source in ("white", "pink", "babble", str(folder)):
-        noise = AdditiveNoise(*corpus, 10, source)
+        noise = noise_of_fold(corpus, 10, source)
         for length in (1, 2, 500):
             assert np.isfinite(noise.noise(0, np.full(length, 0.1, dtype=np.float32))).all()
         assert not noise.noise(0, np.zeros(800, dtype=np.float32)).any()
@@ -153,8 +230,8 @@ def test_wrong_sources_are_named(corpus, tmp_path: Path):
         find_source(str(tmp_path), *corpus)
     nameless = Manifest("x", tmp_path, [Utterance("quiet", "quiet.wav", "sad")])
     lonely = find_source("babble", nameless, prepare(nameless, 6.0))
-    with pytest.raises(SeenetError, match="two speakers or more"):
-        lonely.draw(0, 100, np.random.default_rng(0))
+    with pytest.raises(SeenetError, match="no clip of a known speaker"):
+        lonely.for_fold(fold_testing(nameless, [-1]))
     with pytest.raises(SeenetError, match="-100 to 100"):
         AdditiveNoise(*corpus, 200)
     with pytest.raises(SeenetError, match="names no condition"):

@@ -182,14 +182,21 @@ class FoldRun:
             self.run(trainer.predict, return_predictions=False)
             if trainer.is_global_zero:
                 self._write_predictions(dev)
-        self.data.noise = condition
+        noise = condition.for_fold(self.fold)
+        self.data.noise = noise
         trainer = self.job.plan.make(self.folder, False, [])
         self.run(trainer.test, verbose=False)
         values, classes = self.model.test_figures, self.job.classes
         recall = {c: None if r != r else r for c, r in zip(classes, values["recall"].tolist(), strict=True)}
         metrics = {name: values[name].item() for name in ("ua", "wa", "macro_f1")}
         metrics |= {"recall": recall, "confusion": values["confusion"].tolist()}
-        result = {**facts, "metrics": metrics, "seconds": facts["seconds"] + time.perf_counter() - start}
+        remark = "; ".join(filter(None, (facts["remark"], noise.remark)))
+        result = {
+            **facts,
+            "remark": remark,
+            "metrics": metrics,
+            "seconds": facts["seconds"] + time.perf_counter() - start,
+        }
         if trainer.is_global_zero:
             rows = self._write_predictions(folder / "predictions.csv")
             with whole(folder / "embeddings.npy") as path, path.open("wb") as file:

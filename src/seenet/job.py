@@ -83,8 +83,12 @@ class Job:
         store = prepare(manifest, cfg.data.max_seconds)
         refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
         folds = folds.without(store.bad)
+        conditions = build_conditions(cfg.noise, manifest, store)
         for number in chosen:
-            _require_clips(manifest, folds.outline(number), classes, ("test",))
+            outline = folds.outline(number)
+            _require_clips(manifest, outline, classes, ("test",))
+            for condition in conditions.values():
+                condition.for_fold(outline)
         return cls(
             cfg=cfg,
             config=_resolved(cfg, augmentation),
@@ -97,7 +101,7 @@ class Job:
             weights=weights,
             plan=plan,
             augmentation=augmentation,
-            conditions=build_conditions(cfg.noise, manifest, store),
+            conditions=conditions,
         )
 
     @cached_property

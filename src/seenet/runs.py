@@ -141,8 +141,10 @@ class Run:
 
 def noise_of(condition: Mapping[str, Any]) -> list[str]:
     """What is added, level apart: the source, and what is not as usual; of settings without a short name a hash."""
-    rest = {name: value for name, value in condition.items() if name not in ("source", "seed", "snr_db")}
+    rest = {name: value for name, value in condition.items() if name not in ("source", "seed", "snr_db", "speakers")}
     seed, words = condition.get("seed", 0), [str(condition["source"])] if "source" in condition else []
+    if words == ["babble"] and "speakers" not in condition:  # results older than `Babble.for_fold`
+        words.append("of-tested-speakers")
     return words + ([f"seed{seed}"] if seed else []) + ([digest(rest)[:6]] if rest else [])
 
 

@@ -1,5 +1,6 @@
 """Noise added to the test clips at a stated speech-to-noise ratio."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ import torch
 
 from seenet.data.batch import Batch
 from seenet.errors import SeenetError
+from seenet.folds import Fold
 from seenet.manifest import Manifest
 from seenet.noise.base import Noise
 from seenet.noise.sources import find_source
@@ -18,14 +20,15 @@ from seenet.store import Store
 class AdditiveNoise(Noise):
     """Adds noise so that the power of a clip's valid samples over that of the noise in them is as stated.
 
-    The noise of a clip follows from its corpus, its name, the source and `seed`: every model, rerun, batch size and
-    level hears the same noise, louder or softer. A silent clip stays silent.
+    The noise of a clip follows from its corpus, its name, the source and `seed`; babble also from the fold. Every
+    model, rerun, batch size and level gets the same noise, louder or softer. A silent clip stays silent.
 
     Args:
         manifest: the corpus that is tested.
         store: its waveforms.
         snr_db: speech-to-noise ratio in dB.
-        source: `white`, `pink`, `babble` (six clips of other speakers at once), or a folder of noise recordings.
+        source: `white`, `pink`, `babble` (six clips at once of speakers who are not tested), or a folder of
+            recordings.
         seed: of the noise, not of the training.
 
     Raises:
@@ -39,6 +42,13 @@ class AdditiveNoise(Noise):
         self.settings: Mapping[str, object] = {"snr_db": snr_db, "seed": seed, **self.source.settings}
         prefix = "" if manifest.parts else f"{manifest.name}/"  # joined corpora have it in their names
         self._names = [f"{prefix}{name}" for name in manifest.column("utterance")]
+
+    def for_fold(self, fold: Fold) -> "AdditiveNoise":
+        """The condition with a source that holds nothing of the test part."""
+        noise = copy.copy(self)
+        noise.source = self.source.for_fold(fold)
+        noise.remark = noise.source.remark
+        return noise
 
     def noise(self, index: int, clip: np.ndarray) -> np.ndarray:
         """What is added to a clip.

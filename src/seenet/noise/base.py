@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from seenet.build import build
 from seenet.data.batch import Batch
 from seenet.errors import SeenetError
+from seenet.folds import Fold
 from seenet.manifest import Manifest
 from seenet.noise.sources import require_source
 from seenet.store import Store
@@ -18,9 +19,22 @@ class Noise(ABC):
 
     Attributes:
         settings: JSON values that tell one condition from another of the same name.
+        remark: what every result made so must say; empty when nothing needs saying.
     """
 
     settings: Mapping[str, object]
+    remark: str = ""
+
+    def for_fold(self, fold: Fold) -> "Noise":
+        """The condition for the test part of one fold; most are the same for all folds.
+
+        Args:
+            fold: whose test clips are changed.
+
+        Raises:
+            SeenetError: the noise cannot be made without clips of the test part.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:

@@ -1,5 +1,6 @@
 """Where noise comes from: two kinds of random numbers, other speakers, or recordings in a folder."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from seenet.console import printable, say
 from seenet.corpora.files import find_audio
 from seenet.errors import SeenetError
+from seenet.folds import Fold
 from seenet.manifest import Manifest, Utterance
 from seenet.store import Store, prepare
 
@@ -25,9 +27,15 @@ class Source(ABC):
 
     Attributes:
         settings: JSON values that tell it from others.
+        remark: what every result made with it must say; empty when nothing needs saying.
     """
 
     settings: Mapping[str, object]
+    remark: str = ""
+
+    def for_fold(self, fold: Fold) -> "Source":
+        """The source for the test part of one fold."""
+        return self
 
     @abstractmethod
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
@@ -101,7 +109,10 @@ class Recordings(Source):
 
 
 class Babble(Source):
-    """Six clips of other speakers of the same corpus at once, equally loud.
+    """Six clips at once, equally loud, of speakers who are not in the test part.
+
+    The clips are those that the fold trains on or selects the epoch by, so every protocol gets the same babble. Clips
+    of unknown speakers are left out.
 
     Args:
         manifest: the corpus that is tested, or several that were joined.
@@ -109,19 +120,31 @@ class Babble(Source):
     """
 
     def __init__(self, manifest: Manifest, store: Store):
-        self.settings = {"source": "babble"}
+        self.settings = {"source": "babble", "speakers": "not tested"}
         self.store, self.speakers = store, manifest.codes("speaker")
-        sizes = [len(part) for part in manifest.parts or (manifest,)]
-        self.corpora = np.repeat(np.arange(len(sizes)), sizes)
-        self.usable = (store.lengths > 0) & ~store.index["silent"] & (self.speakers >= 0)
+        self.pool: NDArray[np.int64] = np.array([], dtype=np.int64)
+
+    def for_fold(self, fold: Fold) -> "Babble":
+        """Babble of the clips that the fold does not test, without those of a speaker whom it tests."""
+        rows = np.union1d(fold.train, fold.dev)
+        usable = (self.store.lengths[rows] > 0) & ~self.store.index["silent"][rows] & (self.speakers[rows] >= 0)
+        rows = rows[usable & ~np.isin(self.speakers[rows], self.speakers[fold.test])]
+        if not len(rows):
+            raise SeenetError(
+                f"fold {fold.number}: noise.source=babble finds no clip of a known speaker who is not tested; "
+                "take noise.source=white or pink"
+            )
+        babble = copy.copy(self)
+        babble.pool = rows
+        unknown = int((self.speakers[fold.test] < 0).sum())
+        if unknown:
+            babble.remark = f"babble may hold speakers of the test part: of {unknown} test clips the speaker is unknown"
+        return babble
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
         """The sum of six stretches."""
-        same_corpus = self.corpora == self.corpora[index]
-        others = np.flatnonzero(self.usable & same_corpus & (self.speakers != self.speakers[index]))
-        if not len(others):
-            raise SeenetError("noise.source=babble needs a corpus that names two speakers or more; take white or pink")
-        pieces = [stretch(self.store, int(row), length, rng) for row in rng.choice(others, TALKERS)]
+        assert len(self.pool), "for_fold comes first"
+        pieces = [stretch(self.store, int(row), length, rng) for row in rng.choice(self.pool, TALKERS)]
         return np.sum([piece / np.sqrt(np.square(piece).mean()) for piece in pieces], axis=0)
 
 
