@@ -171,6 +171,28 @@ def test_join_keeps_corpora_of_different_people_apart():
         assert audit(joined, range(1, 7), fold, Paper())["verdict"] == "clean"
 
 
+def test_join_tells_names_that_own_and_published_corpora_have_in_common():
+    published, own = corpus(["1", "2", "3"], "ravdess"), corpus(["01", "2.0", "4"], "mine", people=OWN_PEOPLE)
+    assert join("x", {"train": published, "test": own}).notes == (
+        "both mine and ravdess name '1', '2': taken for different speakers",
+    )
+    own.people = ""
+    assert join("x", {"train": published, "test": own}).notes == ()
+    other = corpus(["1", "2"], "iemocap")
+    assert join("x", {"train": published, "test": other}).notes == ()
+
+
+def test_join_knows_people_of_corpora_that_were_joined_before():
+    first = corpus(["s1", "s2"], "a", people=OWN_PEOPLE)
+    inner = join("inner", {"a": first, "iemocap": corpus(["s1"], "iemocap")})
+    outer = join("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    assert outer.column("speaker").tolist() == ["a+b/s1", "a+b/s2", "iemocap/s1", "a+b/s1"]
+    assert outer.column("utterance").tolist() == ["inner/a/u0", "inner/a/u1", "inner/iemocap/u0", "b/u0"]
+    inner.people = ""
+    apart = join("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    assert apart.column("speaker").tolist() == ["a/s1", "a/s2", "iemocap/s1", "b/S1"]
+
+
 def test_join_keeps_other_people_apart_whose_corpora_differ_in_case_only():
     joined = join("both", {"train": corpus(["1"], "Mine", people=""), "test": corpus(["1"], "mine", people="")})
     assert joined.codes("speaker").tolist() == [0, 1]

@@ -19,7 +19,8 @@ PLACEHOLDERS = frozenset(
 
 _MINUS_ONE = re.compile(r"-1(?:\.0*)?")  # the unknown of numbered speakers
 _NUMBER = re.compile(r"(\d+)(?:\.0*)?")
-_SHOWN = 5  # spellings that a note names
+SHOWN = 5
+"""How many names a note shows."""
 
 
 def canonical_form(name: str) -> str:
@@ -82,8 +83,8 @@ def merge_spellings(column: pd.Categorical, what: str) -> tuple[pd.Categorical, 
 def _merged_note(merged: Sequence[Sequence[str]], what: str) -> list[str]:
     if not merged:
         return []
-    shown = [" = ".join(_quoted(name, group) for name in group) for group in merged[:_SHOWN]]
-    more = f"; and {len(merged) - _SHOWN} more" if len(merged) > _SHOWN else ""
+    shown = [" = ".join(_quoted(name, group) for name in group) for group in merged[:SHOWN]]
+    more = f"; and {len(merged) - SHOWN} more" if len(merged) > SHOWN else ""
     return [f"spellings that count as one {what}: {'; '.join(shown)}{more}"]
 
 
@@ -91,8 +92,8 @@ def _nobody_note(names: Sequence[str], counts: NDArray[np.int64], nobody: Sequen
     if not nobody:
         return []
     clips = int(counts[list(nobody)].sum())
-    more = f" and {len(nobody) - _SHOWN} more" if len(nobody) > _SHOWN else ""
-    shown = ", ".join(f"'{names[code]}'" for code in nobody[:_SHOWN]) + more
+    more = f" and {len(nobody) - SHOWN} more" if len(nobody) > SHOWN else ""
+    shown = ", ".join(f"'{names[code]}'" for code in nobody[:SHOWN]) + more
     return [f"{what} {shown}: taken for unknown ({clips} clips)"]
 
 

@@ -103,9 +103,10 @@ def read_joined(corpora: list[str | dict[str, Any]], emotions: str | list[str] =
 
 def say_notes(manifest: Manifest) -> None:
     """Print which spellings of speakers and sessions were merged or taken for unknown, a line each."""
-    for corpus in (*manifest.parts, manifest):
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}")
+    for part in manifest.parts:
+        say_notes(part)
+    for note in manifest.notes:
+        say(f"{manifest.name}: {note}")
 
 
 def _merged(cfg: DictConfig) -> Manifest:

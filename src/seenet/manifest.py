@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.canonical import canonical_form, canonical_names, merge_spellings, number_form
+from seenet.canonical import SHOWN, canonical_form, canonical_names, merge_spellings, number_form
 from seenet.emotions import EMOTIONS, vocabulary_order
 from seenet.errors import SeenetError
 from seenet.paths import whole
@@ -235,8 +235,8 @@ class Manifest:
 def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
     """Several corpora as one; clips get the corpus' name in front, so none is taken for another.
 
-    Speakers and sessions get it, too. Corpora with the same `people` share them: what stands in front are the names of
-    all of these corpora, and spellings are merged across them.
+    Speakers and sessions get it, too. Corpora with the same `people` share them: the names of all of these corpora
+    stand in front, and spellings are merged across them.
 
     Args:
         name: of the whole.
@@ -252,22 +252,55 @@ def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
         ("path", (os.path.join(part.root, path) for part in parts.values() for path in part.column("path"))),  # noqa: PTH118
     ):
         table[field] = np.array(list(values), dtype=object)
-    groups: dict[str, list[int]] = {}
-    for number, part in enumerate(parts.values()):
-        groups.setdefault(part.people or f"nobody else's, of part {number}", []).append(number)
-    owner, notes = np.repeat(np.arange(len(parts)), sizes), []
-    for members in groups.values():
-        prefix = "+".join(list(parts.values())[number].name for number in members)
-        rows = np.isin(owner, members)
-        for field in NAMES:
-            merged, told = merge_spellings(pd.Categorical(table[field].to_numpy()[rows]), field)
-            spelled = np.array([f"{prefix}/{value}" if value else "" for value in merged.categories], dtype=object)
-            table.loc[rows, field] = spelled[merged.codes]
-            notes += [f"{prefix}: {note}" for note in told]
+    notes = _join_names(table, list(parts.values()))
     synthetic = any(part.synthetic for part in parts.values())
     manifest = Manifest(name, Path("/"), table, synthetic, parts=tuple(parts.values()))
     manifest.notes = tuple(notes)
     return manifest
+
+
+def _join_names(table: pd.DataFrame, parts: Sequence[Manifest]) -> list[str]:
+    """Set the speakers and sessions of joined corpora: those of the same people are merged, others kept apart.
+
+    Args:
+        table: the rows of all parts, in their order; its columns `NAMES` are replaced.
+        parts: what is joined; one that was joined itself counts as its parts.
+
+    Returns:
+        What a user must know of the names, a line each.
+    """
+    people, leaves = zip(*_people(parts), strict=True)
+    owner = np.repeat(np.arange(len(leaves)), [len(leaf) for leaf in leaves])
+    raw = {field: np.concatenate([leaf.column(field) for leaf in leaves]) for field in NAMES}
+    notes, speakers = [], {}
+    for group in dict.fromkeys(people):
+        members = [k for k, each in enumerate(people) if each == group]
+        prefix = "+".join(leaves[k].name for k in members)
+        rows = np.isin(owner, members)
+        for field in NAMES:
+            merged, told = merge_spellings(pd.Categorical(raw[field][rows]), field)
+            spelled = np.array([f"{prefix}/{value}" if value else "" for value in merged.categories], dtype=object)
+            table.loc[rows, field] = spelled[merged.codes]
+            notes += [f"{prefix}: {note}" for note in told]
+            if field == "speaker":
+                speakers[group] = (
+                    prefix,
+                    dict(zip(canonical_names(merged.categories), merged.categories, strict=True)),
+                )
+    own, named = speakers.get(OWN_PEOPLE, ("", {}))
+    for group, (prefix, others) in speakers.items():
+        both = sorted(f"'{others[form]}'" for form in others.keys() & named.keys() if form)
+        if both and group != OWN_PEOPLE and isinstance(group, str):
+            more = f" and {len(both) - SHOWN} more" if len(both) > SHOWN else ""
+            notes.append(f"both {own} and {prefix} name {', '.join(both[:SHOWN])}{more}: taken for different speakers")
+    return notes
+
+
+def _people(parts: Sequence[Manifest]) -> Iterator[tuple[str | tuple[int, Any], Manifest]]:
+    """Every corpus that was not joined itself, and the group that shares its speakers: a pair where it shares none."""
+    for number, part in enumerate(parts):
+        for group, leaf in _people(part.parts) if part.parts else [(part.people, part)]:
+            yield group if part.people and isinstance(group, str) else (number, group), leaf
 
 
 def _file_id(path: str) -> str:
