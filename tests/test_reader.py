@@ -306,6 +306,23 @@ def test_wav_with_bytes_behind_its_samples_is_remarked(made, tmp_path: Path):
     assert found.remarks == (("unread", f"{len(data)} bytes behind the samples that the header promises are not read"),)
 
 
+@pytest.mark.parametrize("size", [10, 96000])
+def test_wav_that_promises_too_few_samples_is_read_to_its_end(made, tmp_path: Path, size: int):
+    """A recorder that crashed before it brought its header up to date."""
+    (tmp_path / "x").write_bytes(resized(made("wav").read_bytes(), size))
+    found = read_audio(tmp_path / "x", 1000.0)
+    assert found.seconds == SECONDS
+    more = 2 * 16000 * SECONDS - size
+    assert found.remarks == (("length", f"{more} bytes of samples more than the header promises are read"),)
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "m4a", "opus", "adts", "mp3"])
+def test_tag_in_front_of_any_file_is_passed_over(made, tmp_path: Path, kind: str):
+    (tmp_path / "x").write_bytes(ID3V2 + made(kind).read_bytes())
+    found, truth = read_audio(tmp_path / "x", 1000.0), read_audio(made(kind), 1000.0)
+    np.testing.assert_array_equal(found.waveform, truth.waveform)
+
+
 def test_wav_without_samples_before_other_chunks_is_empty(tmp_path: Path):
     data = io.BytesIO()
     soundfile.write(data, np.zeros(0), 16000, format="WAV")
@@ -348,6 +365,13 @@ def test_tags_of_an_mp3_are_no_sound(made, tmp_path: Path, kind: str):
         found = read_audio(tmp_path / "x", 1000.0)
         assert found.seconds == truth.seconds
         np.testing.assert_array_equal(found.waveform, truth.waveform)
+
+
+@pytest.mark.parametrize("before", [bytes(200_000), b"\xff\xfb\xff\xf3" * 500, ID3V2[:6] + b"\x7f\x7f\x7f\x7f"])
+def test_mp3_behind_other_bytes_is_found(made, tmp_path: Path, before: bytes):
+    """Zeros, what looks like a frame, and a tag that claims to be longer than the file."""
+    (tmp_path / "x").write_bytes(before + made("mp3").read_bytes())
+    assert read_audio(tmp_path / "x", 1000.0).seconds == pytest.approx(SECONDS, abs=0.05)
 
 
 def test_mp3_of_variable_rate_without_a_header_is_read_to_its_end(tmp_path: Path):

@@ -107,6 +107,8 @@ class Sound(Protocol):
 def _remarks_on(samples: Samples, few: float) -> Iterator[Remark]:
     if samples.missing:
         yield "length", f"the header promises {samples.missing} bytes of samples more than there are"
+    if samples.more:
+        yield "length", f"{samples.more} bytes of samples more than the header promises are read"
     if samples.behind > few:
         yield "unread", f"{samples.behind} bytes behind the samples that the header promises are not read"
 
@@ -233,8 +235,15 @@ def _what_it_is(file: BinaryIO) -> str:
             return f"{kind}, not audio"
     if looks_like_audio(head):
         return "an audio or video file, damaged"
-    printable = sum(32 <= byte < 127 or byte in b"\t\n\r" for byte in head)
-    return "text, not audio" if printable > 0.95 * len(head) else "no audio format that is known here, or damaged"
+    return "text, not audio" if _is_text(head) else "no audio format that is known here, or damaged"
+
+
+def _is_text(head: bytes) -> bool:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
+    else:
+        text = head.decode("utf-8", "replace")
+    return sum(c.isprintable() or c in "\t\n\r\ufeff" for c in text if c != "\ufffd") > 0.95 * len(text)
 
 
 _MAGIC = (
@@ -277,37 +286,40 @@ def _examined(path: str, size: int, changed: int) -> Sound:
             raise BadAudio(f"{what} ({cause})" if what.endswith("damaged") else what) from error
 
 
-def _reader(path: Path, file: BinaryIO, size: int) -> Sound:
-    file.seek(0)
-    head = file.read(512)
+def _reader(path: Path, whole: BinaryIO, size: int) -> Sound:
+    whole.seek(0)
+    head = whole.read(512)
     start = 0
-    while head.startswith(b"ID3") and (length := tag_length(head)):
+    while head.startswith(b"ID3") and 0 < (length := tag_length(head)) < size - start:
         start += length
-        file.seek(start)
-        head = file.read(512)
-    if head.startswith(b"OggS") and start == 0:
-        return _ogg(path, file, size)
+        whole.seek(start)
+        head = whole.read(512)
+    end = size
+    # What a tag precedes is read as if the tag were not there.
+    file, size = (Window(path, start), size - start) if start else (whole, size)
+    if head.startswith(b"OggS"):
+        return _ogg(path, file, start, size)
     if head.startswith(b"fLaC") and len(head) >= 26:
         return _flac(path, file, start, size)
-    if start == 0 and (samples := find_samples(file, size)):
-        fmt = samples.chunks.get(b"fmt ", b"")
+    if samples := find_samples(file, size):
+        fmt, first = samples.chunks.get(b"fmt ", b""), start + samples.start
         if fmt[:2] in _MPEG_IN_WAV and find_frames(file, samples.start, samples.start + samples.size) is not None:
             if samples.missing:
                 raise BadAudio(f"truncated: {samples.missing} bytes of samples are missing")
-            return MpegAudio(path, samples.start, samples.start + samples.size)
-        header = wav_header(samples) if samples.rewritten or samples.behind else None
+            return MpegAudio(path, first, first + samples.size)
+        header = wav_header(samples) if samples.rewritten or samples.behind or start else None
         try:
-            return SndFile(path, header and (samples.start, samples.size, header), samples)
+            return SndFile(path, header and (first, samples.size, header), samples)
         except soundfile.SoundFileError:
-            track = _sound_track(path, file, size, "an audio file, damaged")
+            track = _sound_track(path, file, start, size, "an audio file, damaged")
             track.remarks += _remarks_on(samples, FEW_BYTES)
             return track
     if kind := _container(head):
-        return _sound_track(path, file, size, kind)
-    if find_frames(file, start, size) is not None:
-        return MpegAudio(path, start, size)
-    if start or _has_sync(head):  # AAC, or MPEG audio of a free bit rate
-        return _sound_track(path, file, size, "an audio file")
+        return _sound_track(path, file, start, size, kind)
+    if find_frames(whole, start, end) is not None:
+        return MpegAudio(path, start, end)
+    if start or head.startswith(b"\xff"):  # AAC, MPEG audio of a free bit rate, or a text in UTF-16
+        return _sound_track(path, file, start, size, "an audio file" if _has_sync(head) else _what_it_is(whole))
     try:
         return SndFile(path, (0, None, b""), None)  # without its name, by which libsndfile guesses
     except soundfile.SoundFileError as error:
@@ -337,13 +349,13 @@ def _container(head: bytes) -> str:
     return next((kind for magic, kind in _CONTAINERS.items() if head.startswith(magic)), "")
 
 
-def _sound_track(path: Path, file: BinaryIO, size: int, kind: str) -> SoundTrack:
+def _sound_track(path: Path, file: BinaryIO, start: int, size: int, kind: str) -> SoundTrack:
     """A container that FFmpeg reads, unless its structure says that bytes are missing at its end."""
     missing = missing_bytes(file, size)
     if missing > FEW_BYTES:
         raise BadAudio(f"truncated: {missing} bytes or more are missing at the end of the file")
     try:
-        track = SoundTrack(path)
+        track = SoundTrack(path, start)
     except BadAudio as error:
         lacks_index = kind == "an MP4 or MOV file" and not has_index(file, size)
         reason = "no index (moov): the recording was not finished" if lacks_index else error
@@ -359,29 +371,29 @@ def _sound_track(path: Path, file: BinaryIO, size: int, kind: str) -> SoundTrack
 
 def _flac(path: Path, file: BinaryIO, start: int, size: int) -> Sound:
     parts: list[Sound] = []
-    begin: int | None = start
+    begin: int | None = 0
     while begin is not None:
         following = find_bytes(file, b"fLaC\0\0\0\x22", begin + 4, size)
         file.seek(begin)
         known = int.from_bytes(file.read(26)[21:], "big") & 0xFFFFFFFFF
-        end = size if following is None else following
-        window = None if (begin, end) == (0, size) else (begin, end - begin, b"")
-        parts.append(SndFile(path, window, None) if known else SoundTrack(path, begin, end))
+        first, last = start + begin, start + (size if following is None else following)
+        window = None if (first, following) == (0, None) else (first, last - first, b"")
+        parts.append(SndFile(path, window, None) if known else SoundTrack(path, first, last))
         begin = following
     return parts[0] if len(parts) == 1 else Chain(parts)
 
 
-def _ogg(path: Path, file: BinaryIO, size: int) -> Sound:
+def _ogg(path: Path, file: BinaryIO, start: int, size: int) -> Sound:
     links, torn = ogg_links(file, size)
     sounds = [link for link in links if link.codec]
     if torn:
         raise BadAudio(f"truncated: its last page lacks {torn} bytes or more")
     if not sounds:
-        return _sound_track(path, file, size, "an Ogg file")
+        return _sound_track(path, file, start, size, "an Ogg file")
     lost = sum(link.lost for link in sounds)
     if lost:
         raise BadAudio(f"damaged: {lost} Ogg page(s) are missing or damaged")
-    parts = [SoundTrack(path, link.start, link.end, link.samples or None) for link in sounds]
+    parts = [SoundTrack(path, start + link.start, start + link.end, link.samples or None) for link in sounds]
     if not all(link.finished for link in sounds):
         parts[-1].remarks.append(("length", "no page says that the sound ends there: the file may have been cut off"))
     return parts[0] if len(parts) == 1 else Chain(parts)
@@ -418,7 +430,7 @@ def _decode(path: Path, most: float, start: float, end: float) -> tuple[NDArray[
     if len(waveform) < promised:
         if not math.isnan(end) and not sound.exact:
             raise nowhere
-        raise BadAudio(f"truncated: {wanted} frames promised, {len(waveform)} readable")
+        raise BadAudio(f"truncated: {min(wanted, last - first)} frames promised, {len(waveform)} readable")
     return waveform, sound, (len(waveform) if whole and len(waveform) < wanted else last - first) / rate
 
 

@@ -20,6 +20,11 @@ FEW_BYTES = 64
 FEW_SECONDS = 0.01
 """A header may claim this much sound too much, in seconds."""
 
+SHARE_BEHIND = 0.1
+"""Share of what the header of a WAV file promises from which bytes behind it, in no chunk, are samples too.
+
+A recorder did not bring the header up to date."""
+
 Remark = tuple[str, str]
 """The kind of a finding that does not make a file unusable, and a line about it."""
 
@@ -115,7 +120,8 @@ class Samples:
         start: where they begin in the file, in bytes.
         size: how many bytes of them are there.
         missing: how many more the header promises.
-        behind: how many bytes follow that belong to no chunk.
+        more: how many of them are more than the header promises.
+        behind: how many bytes follow that belong to no chunk, and are not taken for samples.
         rewritten: whether the sizes in the header are wrong or unknown, and `size` is right.
         chunks: the small chunks before them, by name.
     """
@@ -123,6 +129,7 @@ class Samples:
     start: int
     size: int
     missing: int = 0
+    more: int = 0
     behind: int = 0
     rewritten: bool = False
     chunks: dict[bytes, bytes] = field(default_factory=dict)
@@ -242,7 +249,13 @@ def _data(file: BinaryIO, size: int, layout: Layout, samples: Samples, claimed: 
         samples.rewritten = True  # more than 4 GiB: the size in the header wrapped round
     else:
         samples.size = claimed
-        samples.behind = _unchunked(file, layout, start + claimed + claimed % layout.pad, size)
+        behind = _unchunked(file, layout, start + claimed + claimed % layout.pad, size)
+        file.seek(start + claimed)
+        joined = file.read(5)[claimed % layout.pad :].startswith(tuple(LAYOUTS))
+        if behind > SHARE_BEHIND * claimed and b"fmt " in samples.chunks and not joined:
+            samples.size, samples.more, samples.rewritten = present, behind, True
+        else:
+            samples.behind = behind
     return samples
 
 

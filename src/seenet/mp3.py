@@ -34,7 +34,7 @@ DECODER_DELAY = 529
 PREROLL = 32
 """Frames that are decoded before a stretch: a frame borrows bits of earlier ones."""
 
-SEARCHED = 1 << 16
+SEARCHED = 1 << 20
 """Bytes at the beginning of a file that are searched for frames."""
 
 CONFIRMED = 3
@@ -265,7 +265,7 @@ def find_frames(file: BinaryIO, start: int, size: int) -> int | None:
         The offset of the first frame, None where the bytes are no MPEG audio.
     """
     data = _Bytes(file, size)
-    while length := tag_length(data.get(start, 32)):
+    while (length := tag_length(data.get(start, 32))) and start + length < size:
         start += length
     return _resync(data, start, min(size, start + SEARCHED))
 
@@ -308,7 +308,7 @@ def _scan(data: _Bytes, at: int) -> tuple[list[Segment], int]:
         header = parse_header(head)
         if header is None or (header.kind != kind and not _confirmed(data, at)):
             length = tag_length(data.get(at, 32))
-            if length:
+            if length and at + length <= data.end:
                 at += length
                 continue
             found = _resync(data, at + 1, data.end)
