@@ -203,6 +203,23 @@ def test_reader_decodes_what_is_left_of_a_file_that_cannot_tell(made, tmp_path: 
     assert read_audio(tmp_path / "cut", 1000.0).seconds == pytest.approx(SECONDS / 2, rel=0.1)
 
 
+def test_webm_of_a_browser_is_read_and_found_to_be_cut_off(made, tmp_path: Path):
+    """No duration, and clusters of unknown size: a recorder that never returns to what it wrote."""
+    first, *clusters = made("webm of a stream").read_bytes().split(b"\x1f\x43\xb6\x75")
+    assert len(clusters) >= 1
+    data = first
+    for cluster in clusters:
+        width = 9 - cluster[0].bit_length()
+        data += b"\x1f\x43\xb6\x75\x01" + b"\xff" * 7 + cluster[width:]
+    (tmp_path / "x").write_bytes(data)
+    found = read_audio(tmp_path / "x", 1000.0)
+    assert (found.seconds, found.remarks) == (pytest.approx(SECONDS, abs=0.05), ())
+    for share in (0.3, 0.5, 0.9):
+        (tmp_path / f"{share}").write_bytes(data[: int(share * len(data))])
+        with pytest.raises(BadAudio, match="truncated"):
+            read_audio(tmp_path / f"{share}", 1000.0)
+
+
 def test_ogg_without_an_end_is_remarked(made, tmp_path: Path):
     """Cut between two pages: nothing is torn, but no page says that the stream ends."""
     data = made("opus").read_bytes()

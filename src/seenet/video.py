@@ -56,6 +56,9 @@ FORMATS = (
 SEEKABLE = ("mov", "matroska")
 """Containers in which a sought place is known by its time; others are decoded from their beginning."""
 
+CLOCKED = ("mov", "matroska", "flv")
+"""Containers whose packets have times of their own; in others a jump between packets need not be a gap."""
+
 FORGETFUL = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus", "pcm")
 """Codecs, by the beginning of their names, whose decoders soon depend no more on where they began."""
 
@@ -151,12 +154,15 @@ class SoundTrack:
         # Frames of one length stand on a grid, which undoes the rounding of times; 0 where they do not.
         sizes = {len(wave) for wave, _, _ in first[1:]} if codec.startswith(FORGETFUL) else set()
         self.step = sizes.pop() if len(sizes) == 1 else 0
-        self.usual = math.inf if codec.startswith("pcm") or not self.step else self.step / self.rate
+        # MP4 tells a gap as a packet that lasts longer than a frame.
+        longer = self.kind == "mov" and self.step and not codec.startswith("pcm")
+        self.usual = self.step / self.rate if longer else math.inf
 
     def _examine(self) -> None:
         """Read the time of every packet, and compare the header with it."""
         self._begin()
-        seconds, ends, gaps = 0.0, [0.0], []
+        seconds, gaps = 0.0, []
+        earliest = latest = 0.0
         before, origin = math.nan, None
         with self._opened() as (container, track):
             whole = self.kind in ("matroska", "asf", "avi", "flv")  # their durations are those of the longest stream
@@ -165,19 +171,19 @@ class SoundTrack:
                 if stamp is None or packet.time_base is None:
                     continue
                 time, length = float(stamp * packet.time_base), float((packet.duration or 0) * packet.time_base)
-                ends.append(time + length)
+                earliest, latest = min(earliest, time), max(latest, time + length)
                 if packet.stream.index != track.index:
                     continue
                 if origin is None:
                     origin = time
-                # MP4 tells a gap as a packet that lasts longer.
-                gap = time - before if time - before > GAP else length - self.usual
+                jump = time - before if self.kind in CLOCKED else 0.0
+                gap = jump if jump > GAP else length - self.usual
                 if GAP < gap < LONGEST_GAP:
                     gaps.append(gap)
-                seconds += length + (gap if GAP < time - before < LONGEST_GAP else 0.0)
+                seconds += length + (jump if GAP < jump < LONGEST_GAP else 0.0)
                 before = time + length if length else math.nan
             claimed = self._claimed(container, track)
-        present = max(seconds, max(ends) - min(0.0, *ends))
+        present = max(seconds, latest - earliest)
         if claimed > present + TOLERANCE:
             raise BadAudio(f"truncated: {claimed:.2f} s promised, {present:.2f} s present")
         if gaps:
@@ -239,7 +245,7 @@ class SoundTrack:
                 if sought and time is None:
                     raise BadAudio("damaged: packets without a time")
                 at = self._position(time, len(wave)) if sought else 0
-            elif time is not None and GAP < time - ended < LONGEST_GAP:
+            elif self.kind in CLOCKED and time is not None and GAP < time - ended < LONGEST_GAP:
                 wave = np.concatenate([np.zeros((round((time - ended) * rate), wave.shape[1]), np.float32), wave])
                 time -= time - ended
             ended = math.nan if time is None else time + len(wave) / rate
