@@ -126,7 +126,7 @@ class Babble(Source):
 
     def for_fold(self, fold: Fold) -> "Babble":
         """Babble of the clips that the fold does not test, without those of a speaker whom it tests."""
-        rows = np.union1d(fold.train, fold.dev)
+        rows = np.sort(np.concatenate([fold.train, fold.dev]))
         usable = (self.store.lengths[rows] > 0) & ~self.store.index["silent"][rows] & (self.speakers[rows] >= 0)
         rows = rows[usable & ~np.isin(self.speakers[rows], self.speakers[fold.test])]
         if not len(rows):
