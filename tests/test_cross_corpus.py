@@ -197,6 +197,17 @@ def test_a_test_table_with_the_training_speakers_is_a_leak_unless_declared(confi
             audit(manifest, prepare(manifest, 6.0).digests, fold, Strict())
 
 
+def test_a_test_table_of_the_same_name_is_no_training_corpus(config, tmp_path: Path):
+    """It was left out without a word where others were named beside it."""
+    first, second = (table(tmp_path / f"{k}" / "t.csv", e, k) for k, e in enumerate(("happy sad", "happy sad calm")))
+    tests = f"test_dataset=[{{name: csv, table: {second}}},{SYNTHETIC}]"
+    with pytest.raises(SeenetError, match="both called t; tell two tables apart by as"):
+        load_corpus(config("dataset=csv", f"dataset.table={first}", tests))
+    tests = f"test_dataset=[{{name: csv, table: {first}}},{SYNTHETIC}]"
+    manifest, _, _ = load_corpus(config("dataset=csv", f"dataset.table={first}", tests))
+    assert [part.name for part in manifest.parts] == ["t", "synthetic"]
+
+
 def test_other_people_is_true_or_false(config, tmp_path: Path):
     path = table(tmp_path / "t.csv", "happy sad", 0)
     with pytest.raises(SeenetError, match="dataset.other_people=perhaps: expected true or false"):

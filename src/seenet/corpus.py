@@ -13,7 +13,7 @@ from seenet.build import build
 from seenet.console import say
 from seenet.emotions import EMOTIONS, resolve_classes
 from seenet.errors import SeenetError
-from seenet.manifest import Manifest, join
+from seenet.manifest import OWN_PEOPLE, Manifest, join
 from seenet.paths import conf_dir
 from seenet.schemes import GivenSplit, Scheme
 
@@ -69,6 +69,12 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
     classes = resolve_classes(wanted, counts)
     if cfg.test_dataset is not None:
         tests = _named_corpora(cfg.test_dataset, "test_dataset", classes)
+        for test in tests:
+            if test.name == manifest.name and test.people == OWN_PEOPLE and test.digest() != manifest.digest():
+                raise SeenetError(
+                    f"test_dataset: it and the training corpus are both called {test.name}; tell two tables apart by "
+                    "as, e.g. {name: csv, as: mine, …}"
+                )
         tests = [test for test in tests if test.name != manifest.name]  # a sweep over dataset= may name it in a list
         if not tests:
             raise SeenetError(f"test_dataset={manifest.name} is the training corpus itself; leave test_dataset out")

@@ -282,7 +282,7 @@ def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: P
                 f"fold {fold.number} leaks: {both.sum()} {kind}(s) in both {a} and {b}, e.g. clip '{clip.utterance}'"
                 + (f" of {kind} '{getattr(clip, kind)}'" if kind in NAMES else "")
                 + "; mend the corpus"
-                + (", say other_people: true in test_dataset if its people are others," if apart else "")
+                + (", give a corpus other_people: true if its people are others," if apart else "")
                 + f" or allow it by name: protocol.allow_leaks=[{kind}]"
             )
         verdict["verdict"] = "leaks allowed"

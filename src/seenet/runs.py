@@ -141,7 +141,8 @@ class Run:
 
 def noise_of(condition: Mapping[str, Any]) -> list[str]:
     """What is added, level apart: the source, and what is not as usual; of settings without a short name a hash."""
-    rest = {name: value for name, value in condition.items() if name not in ("source", "seed", "snr_db", "speakers")}
+    usual = {"source": condition.get("source"), "speakers": "not tested"}
+    rest = {k: v for k, v in condition.items() if k not in ("seed", "snr_db") and usual.get(k) != v}
     seed, words = condition.get("seed", 0), [str(condition["source"])] if "source" in condition else []
     if words == ["babble"] and "speakers" not in condition:  # results older than `Babble.for_fold`
         words.append("of-tested-speakers")
