@@ -212,7 +212,7 @@ def take_longest(job: Job) -> None:
         SeenetError: from a torch.OutOfMemoryError where memory is too small.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = FoldRun(job, job.untrained()[0], Path(folder))
+        run = FoldRun(job, job.fold(job.untrained()[0].number), Path(folder))
         part = run.data.parts["train"]
         longest = np.argsort(-part.lengths, kind="stable")[: run.data.batch_size].tolist()
         batch = [(clip, clip if run.data.partner else -1) for clip in longest]
