@@ -1,5 +1,6 @@
 """Every shipped YAML composes, is named after its file, and builds what it says."""
 
+import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -106,18 +107,11 @@ def test_backbones_follow_the_paper(config, choice: str):
         assert backbone.checkpoint is None
         assert find_weights(backbone.family).source is None
         return
-    expected = 1e-5 if choice.startswith("data2vec") else 1e-4
-    assert (backbone.recipe.lr, backbone.recipe.batch_size, backbone.recipe.max_epochs) == (expected, 64, 15)
+    lr = 1e-5 if choice.startswith("data2vec") else 1e-4
+    assert backbone.recipe == {"lr": lr, "batch_size": 64, "accumulate_grad_batches": 4, "max_epochs": 15}
     assert backbone.freeze_feature_encoder
     assert not backbone.normalize
     assert ("large" in backbone.checkpoint) == (not choice.endswith("_base"))
-
-
-def test_the_paper_experiment_is_the_papers(config):
-    cfg = config("experiment=paper_ravdess")
-    names = [cfg[g].name for g in ("dataset", "backbone", "aux_task", "protocol")]
-    assert names == ["ravdess", "wavlm", "see", "paper"]
-    assert list(cfg.aug) == ["ebm"]
 
 
 @pytest.mark.parametrize(
@@ -187,28 +181,79 @@ def test_every_arm_of_an_experiment_builds(config, experiment: str):
     assert len(folders) == sum(len(list(Job.of(cfg).tests())) for cfg in twins), "no two arms are the same"
 
 
-def test_the_experiments_are_the_papers(config):
-    """What seenet-method.md says of each: epochs, arms, partners."""
+METHOD = {
+    # experiment: epochs, partners, swept groups with their choices in order
+    "main": (15, "by corpus", {"dataset": ["iemocap", "msp_improv", "ravdess"]}),
+    "backbones": (30, "by corpus", {"backbone": ["wav2vec2", "hubert", "wavlm", "data2vec"]}),
+    "augmentation": (40, "by corpus", {"aug": ["none", "gaussian_snr", "speed", "pitch", "mixup", "ebm"]}),
+    "auxiliary": (30, "by corpus", {"aux_task": ["none", "gender", "speaker", "see"]}),
+    "noise": (15, "class_first", {"aug": ["none", "ebm"], "aux_task": ["none", "see"]}),
+    "cross_corpus": (40, "class_first", {"dataset": ["iemocap", "msp_improv", "ravdess"]}),
+    "paper_ravdess": (15, "by corpus", {}),
+}
+"""Facts of the paper and its code (Li et al. 2025)."""
 
-    def values(experiment: str, *keys: str) -> list[tuple]:
-        return [tuple(OmegaConf.select(cfg, key) for key in keys) for cfg in arms(config, experiment)]
+PARTNERS = {"iemocap": "uniform", "ravdess": "uniform", "msp_improv": "class_first"}
+SEENET = ("main", "cross_corpus", "paper_ravdess")
 
-    main = [("iemocap", "uniform"), ("msp_improv", "class_first"), ("ravdess", "uniform")]
-    assert values("main", "dataset.name", "data.partner") == main
-    assert values("main", "trainer.max_epochs", "aux_task.name", "optim.lr") == [(15, "see", 1e-4)] * 3
-    assert values("backbones", "backbone.name", "optim.lr", "aux_task.name") == [
-        *(("wav2vec2", 1e-4, "none"), ("hubert", 1e-4, "none"), ("wavlm", 1e-4, "none"), ("data2vec", 1e-5, "none"))
-    ]
-    augmentations = [list(cfg.aug) for cfg in arms(config, "augmentation")]
-    assert augmentations == [["none"], ["gaussian_snr"], ["speed"], ["pitch"], ["mixup"], ["ebm"]]
-    assert set(values("augmentation", "trainer.max_epochs", "aux_task.name")) == {(40, "none")}
-    assert values("auxiliary", "aux_task.name", "trainer.max_epochs") == [
-        *(("none", 30), ("gender", 30), ("speaker", 30), ("see", 30))
-    ]
-    assert [(next(iter(cfg.aug)), cfg.aux_task.name) for cfg in arms(config, "noise")] == [
-        *(("none", "none"), ("none", "see"), ("ebm", "none"), ("ebm", "see"))
-    ]
-    assert set(values("noise", "data.partner", "trainer.max_epochs")) == {("class_first", 15)}
-    assert values("cross_corpus", "dataset.name", "trainer.max_epochs", "classes") == [
-        *(("iemocap", 40, "four"), ("msp_improv", 40, "four"), ("ravdess", 40, "four"))
-    ]
+
+def chosen(cfg: DictConfig, group: str) -> str:
+    return "+".join(cfg.aug) if group == "aug" else cfg[group].name
+
+
+@pytest.mark.parametrize("experiment", METHOD)
+def test_experiment_follows_the_method(config, experiment: str):
+    epochs, partners, swept = METHOD[experiment]
+    jobs = arms(config, experiment) if swept else [config(f"experiment={experiment}")]
+    assert [tuple(chosen(cfg, group) for group in swept) for cfg in jobs] == list(itertools.product(*swept.values()))
+    for cfg in jobs:
+        lr = 1e-5 if cfg.backbone.name == "data2vec" else 1e-4
+        assert (cfg.optim.lr, cfg.optim.weight_decay, cfg.optim._target_) == (lr, 1e-5, "torch.optim.AdamW")
+        assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (epochs, 64, 4)
+        assert cfg.data.partner == (PARTNERS[cfg.dataset.name] if partners == "by corpus" else partners)
+        assert (cfg.data.balanced, cfg.data.bucketed, cfg.data.max_seconds) == (True, False, 6)
+        assert (cfg.protocol._target_, cfg.trainer.gradient_clip_val) == ("seenet.folds.Paper", None)
+        assert "backbone" in swept or cfg.backbone.name == "wavlm"
+        if experiment in SEENET:
+            assert (chosen(cfg, "aug"), chosen(cfg, "aux_task")) == ("ebm", "see")
+        else:  # what is not compared is off
+            assert "aug" in swept or chosen(cfg, "aug") == "none"
+            assert "aux_task" in swept or chosen(cfg, "aux_task") == "none"
+        if cfg.aux_task.name != "none":
+            assert cfg.aux_task.weight == 0.01
+    if experiment == "cross_corpus":
+        assert all(cfg.classes == "four" and len(cfg.test_dataset) == 3 for cfg in jobs)
+
+
+def test_every_experiment_of_the_paper_is_held_by_the_method():
+    papers = {choice for choice in of("experiment") if not choice.startswith("demo_") and choice != "smoke"}
+    assert papers == set(METHOD)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_demo_stays_small(config, experiment: str):
+    for cfg in arms(config, f"demo_{experiment}"):
+        assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (6, 16, 1)
+        assert (cfg.protocol.name, cfg.data.bucketed) == ("strict", True)
+
+
+def test_protocol_paper_takes_random_batches_of_256_clips(config):
+    cfg = config("protocol=paper", "backbone=wavlm")
+    assert not cfg.data.bucketed
+    assert cfg.data.batch_size * cfg.trainer.accumulate_grad_batches == 256
+    ddp = config("protocol=paper", "backbone=wavlm", "trainer=ddp")
+    assert (ddp.data.batch_size, ddp.trainer.accumulate_grad_batches) == (64, 1), "four processes are 256"
+    assert config("protocol=paper", "data.bucketed=true").data.bucketed
+
+
+def test_trainer_accumulates_nothing_when_the_recipe_does_not_say(config):
+    assert config().trainer.accumulate_grad_batches == 1
+    assert config("backbone=wavlm", "~backbone.recipe.accumulate_grad_batches").trainer.accumulate_grad_batches == 1
+
+
+def test_console_shows_the_effective_batch_and_epochs(seenet_train):
+    shown = seenet_train("experiment=main", "--cfg", "job")
+    assert shown.returncode == 0, shown.stderr
+    cfg = OmegaConf.to_container(OmegaConf.create(shown.stdout))
+    assert cfg["data"]["batch_size"] * cfg["trainer"]["accumulate_grad_batches"] == 256
+    assert cfg["trainer"]["max_epochs"] == 15

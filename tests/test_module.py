@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
+from torch import nn
 
 from conftest import SMALL, batch_of, no_waiting
 from seenet.auxiliary.see import SoftEmotionExperts
@@ -46,6 +48,16 @@ def test_a_training_step_does_not_wait_for_the_device(family: str):
         model.eval().validation_step(batch, 1)
     with pytest.raises(AssertionError), no_waiting():
         model.train().training_step(batch, 0)
+
+
+def test_main_head_begins_as_in_the_original():
+    """Weights N(0, 0.02²) and biases 0, whatever the width of the backbone."""
+    backbone = nn.Identity()
+    backbone.dim = 2000
+    torch.manual_seed(0)
+    head = EmotionModel(backbone, nn.Identity(), nn.Identity(), torch.optim.SGD, "abcd", 0).head
+    assert kstest(head.weight.detach().flatten().numpy() / 0.02, "norm").pvalue > 1e-3
+    assert not head.bias.any()
 
 
 def test_losses_of_an_epoch_are_means_over_clips(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

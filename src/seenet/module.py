@@ -20,6 +20,10 @@ from seenet.metrics import FoldMetrics
 from seenet.seeds import AUXILIARY, TRAINING, mix
 
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
+
+HEAD_STD = 0.02
+"""Standard deviation of the main head's initial weights, as in the original; its biases begin at 0."""
+
 CHECK_EVERY = 50  # steps between looks at the loss: each look waits for the device
 
 
@@ -68,6 +72,8 @@ class EmotionModel(lightning.LightningModule):
         self.classes, num_classes = tuple(classes), len(classes)
         self.backbone, self.pooling, self.auxiliary = backbone, pooling, auxiliary
         self.head = nn.Linear(backbone.dim, num_classes)
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        nn.init.zeros_(self.head.bias)
         self.optimizer, self.seed = optimizer, seed
         self.metrics = nn.ModuleDict({part: FoldMetrics(num_classes) for part in ("fit", "dev", "test")})
         self.losses = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in LOSSES})

@@ -23,9 +23,9 @@ SCHEMA = 4
 READABLE = (3, SCHEMA)
 """What reports read: results of schema 3 lack `learned`."""
 
-LEARNING = 2
+LEARNING = 3
 """Raised where the same settings learn something else, so that no older training is reused: 2 trains pretrained
-backbones in training mode."""
+backbones in training mode, 3 initialises the main head as the original and keeps a clip's length under `aug=speed`."""
 
 TRAINED = "trained.json"
 """The file that says that a fold's training is finished."""

@@ -1,11 +1,9 @@
 """Time stretch, pitch kept: a baseline of the paper's ablation (Li et al. 2025)."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seenet.augment import vocoder
 from seenet.augment.base import Augmentation, require_interval, require_share, sometimes
@@ -20,10 +18,9 @@ class Draws:
 
 
 class Speed(Augmentation):
-    """A clip of L samples becomes one of round(L / rate), faster or slower at the same pitch.
+    """Play a clip faster or slower at the same pitch; its length stays, as in the original.
 
-    The padded size becomes that of the slowest possible rate, whatever is drawn: asking for the longest clip would
-    wait for the device.
+    A slower clip is cropped to its length before, a faster one is padded to it with silence, which counts as valid.
 
     Args:
         rate: the lowest and the highest; drawn uniformly between them.
@@ -40,13 +37,10 @@ class Speed(Augmentation):
         return Draws(sometimes(len(batch), self.probability, self.rate, 1.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
-        """Stretch, with a phase vocoder."""
+        """Stretch with a phase vocoder, then crop or pad."""
         rate, size = draws.rate, batch.waveform.shape[1]
-        longest = math.ceil(size / min(self.rate[0], 1))
-        spectra = vocoder.stretch(vocoder.analyse(batch.waveform), rate, vocoder.frames_for(longest))
-        stretched = vocoder.synthesise(spectra, longest).to(batch.waveform.dtype)
-        changed = rate != 1
-        lengths = torch.where(changed, (batch.lengths / rate).round().long().clamp(min=1), batch.lengths)
-        waveform = torch.where(changed[:, None], stretched, F.pad(batch.waveform, (0, longest - size)))
-        waveform = torch.where(valid_mask(lengths, longest), waveform, 0)
-        return replace(batch, waveform=waveform, lengths=lengths)
+        spectra = vocoder.stretch(vocoder.analyse(batch.waveform), rate, vocoder.frames_for(size))
+        stretched = vocoder.synthesise(spectra, size).to(batch.waveform.dtype)
+        ends = torch.minimum((batch.lengths / rate).round().long(), batch.lengths)
+        stretched = torch.where(valid_mask(ends, size), stretched, 0)
+        return replace(batch, waveform=torch.where((rate != 1)[:, None], stretched, batch.waveform))
