@@ -31,10 +31,10 @@ demo-all:  ## the same on the embedded corpus; or demo-main, -backbones, -augmen
 	@for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory demo-$$each || exit 1; done
 
 test: lint  ## lint, then the fast tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 test-slow: .venv/installed-dev  ## the tests that take minutes
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow --durations=15
 
 lint: .venv/installed-dev  ## ruff's checks and format
 	$(BIN)/ruff check .
@@ -59,8 +59,8 @@ clean:  ## remove the environment and what was built; outputs/ and the cache sta
 	rm -rf .venv dist build .pytest_cache .ruff_cache
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "seenet needs Python 3.11 or newer; say: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "seenet needs Python 3.11, 3.12 or 3.13; say: make PYTHON=python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python

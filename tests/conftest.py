@@ -1,7 +1,6 @@
 """Shared fixtures: a cache of the test session's own, a composed configuration, and the console scripts."""
 
 import contextlib
-import copy
 import importlib
 import io
 import os
@@ -24,7 +23,7 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.singleton import Singleton
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -116,8 +115,9 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 @contextlib.contextmanager
 def _fresh() -> Iterator[None]:
     """The environment, Hydra and the warnings as a new process has them, and what they were again at the end."""
-    hydra = copy.deepcopy(Singleton.get_state())
+    hydra, hydra_config = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
     with mock.patch.dict(os.environ), warnings.catch_warnings():
         warnings.resetwarnings()  # pytest's own filters; a warning is text on standard error, as it is to a user
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
@@ -126,7 +126,7 @@ def _fresh() -> Iterator[None]:
         try:
             yield
         finally:
-            Singleton.set_state(hydra)
+            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, hydra_config
 
 
 def script(name: str, folder: Path) -> Script:

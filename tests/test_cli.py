@@ -118,10 +118,11 @@ def corpus(cache: Path) -> tuple[str, ...]:
         (["--config-dir=/nowhere"], ["/nowhere"]),
         (["--config-name=x"], ["'x'"]),
         # Deletions
-        *(([f"~{name}"], [f"'{name}' is missing"]) for name in ("pooling", "aux_task", "trainer", "data", "protocol")),
+        *(([f"~{name}"], [f"'{name}' is missing"]) for name in ("pooling", "aux_task", "trainer", "protocol")),
         *(([f"~{name}"], [f"'{name}' is missing"]) for name in ("optim", "logger", "fold", "sweep")),
         (["~backbone"], ["backbone.recipe.batch_size"]),
         (["~seed"], ["seed"]),
+        (["~data"], ["'data'"]),
         (["~dataset"], ["'dataset.name' is missing"]),
         (["~aug"], ["aug names no augmentation"]),
         (["~noise"], ["noise names no condition"]),
@@ -150,7 +151,7 @@ def corpus(cache: Path) -> tuple[str, ...]:
         (["pooling._target_=nowhere.X"], ["pooling._target_=nowhere.X cannot be imported"]),
         (["pooling._target_=os.getcwd"], ["pooling._target_=os.getcwd"]),
         (["-m", "seed=range(0,0)"], ["the sweep has no job"]),
-        (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=0,1"], ["n_jobs"]),
+        (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=0,1"], []),
         (["-m", "hydra.sweep.dir=null", "seed=0,1"], ["hydra.sweep.dir=null", "not Optional"]),
     ],
 )

@@ -34,7 +34,7 @@ def _accepts(kind: Any, value: object) -> bool:
     if kind in (bool, str):
         return isinstance(value, kind)
     if origin in (list, tuple, Sequence):
-        return isinstance(value, list) and all(_accepts(typing.get_args(kind)[0], item) for item in value)
+        return isinstance(value, list | tuple) and all(_accepts(typing.get_args(kind)[0], item) for item in value)
     return origin is not dict or isinstance(value, dict)
 
 
