@@ -4,9 +4,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", wheel]
     subprocess.run(pip, check=True, capture_output=True)
     (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
-    (packages / "lent.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (packages / "lent.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     where = subprocess.run(
         [python, "-c", "import seenet, seenet.paths as p; print(seenet.__file__, p.conf_dir())"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
@@ -50,17 +50,48 @@ def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
     assert result["git_commit"] is None
 
 
+def interpreter(version: str) -> Path | None:
+    """Find a Python of a version: this one, one on PATH, or pyenv's."""
+    this = Path(sys.executable) if sys.version.startswith(f"{version}.") else None
+    found = shutil.which(f"python{version}")
+    pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for python in filter(None, (this, found and Path(found), *pyenv)):
+        answer = subprocess.run([python, "-c", "import sys; print(sys.version)"], capture_output=True, text=True)
+        if answer.stdout.startswith(f"{version}."):  # pyenv puts names on PATH that answer only where they are chosen
+            return python
+    return None
+
+
 @pytest.mark.slow
-def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path):
-    """As a user does, with the pinned versions; takes minutes and gigabytes."""
-    venv.create(tmp_path / "env", with_pip=True)
-    pip = [tmp_path / "env/bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel]
-    subprocess.run(pip, check=True, cwd=tmp_path)
-    command = [str(tmp_path / "env/bin/seenet-train"), "trainer.max_epochs=1", "fold=0"]
-    environment = {**os.environ, "SEENET_CACHE": str(tmp_path / "cache")}
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path, version: str):
+    """As a user does, with the pinned versions; each takes a minute or two and 6 GB, which are freed again."""
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on PATH or among pyenv's versions")
+    environment = tmp_path / "env"
+    try:
+        subprocess.run([python, "-m", "venv", environment], check=True)
+        pip = [environment / "bin/python", "-m", "pip", "install", "-q", "--no-compile"]
+        subprocess.run([*pip, "-c", ROOT / "constraints.txt", wheel], check=True, cwd=tmp_path)
+        command = [environment / "bin/seenet-train", "trainer.max_epochs=1", "fold=0", *SMALL[:2]]
+        cache = {"SEENET_CACHE": str(tmp_path / "cache")}
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **cache})
+    finally:
+        shutil.rmtree(environment, ignore_errors=True)
     assert run.returncode == 0, run.stderr
     assert "0 of 3" in run.stdout
+
+
+def test_pythons_that_work_are_named():
+    """Metadata, Makefile, README and the test above agree."""
+    versions = test_the_wheel_installs_into_an_empty_environment.pytestmark[0].args[1]
+    project = (ROOT / "pyproject.toml").read_text()
+    (first, end) = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', project).groups()
+    assert versions == [f"3.{minor}" for minor in range(int(first), int(end))]
+    assert re.findall(r"Python :: (3\.\d+)", project) == versions
+    assert f"(3, {first}) <= sys.version_info < (3, {end})" in (ROOT / "Makefile").read_text()
+    assert "Python 3.11, 3.12 or 3.13" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
