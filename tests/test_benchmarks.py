@@ -3,6 +3,9 @@
 import importlib
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -79,3 +82,24 @@ def test_memory_is_compared_where_both_fit(speed: ModuleType, monkeypatch: pytes
     )
     figures = speed.memory(CPU)
     assert (figures["clips"], figures["ratio"]) == (32, 1.0)
+
+
+@pytest.mark.slow
+def test_gpu_script_runs_through_without_a_gpu(tmp_path: Path):
+    """Every check writes its figures on the CPU; what needs a GPU is said to be skipped."""
+    script = Path(__file__).parents[1] / "benchmarks" / "gpu.sh"
+    environment = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "SECONDS_IN_ALL": "1200"}
+    run = subprocess.run(["bash", script, tmp_path / "out"], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+    assert "speed: skipped, torch finds no GPU" in run.stdout
+    figures = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").glob("check_*.json")}
+    assert len(figures) == 8
+    assert all(found["passed"] and found["device"] == "cpu" for found in figures.values())
+
+
+def test_gpu_script_skips_parts_behind_its_budget(tmp_path: Path):
+    script = Path(__file__).parents[1] / "benchmarks" / "gpu.sh"
+    environment = {**os.environ, "PYTHON": "false", "SECONDS_IN_ALL": "0"}
+    run = subprocess.run(["bash", script, tmp_path / "out"], env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stdout.count("skipped, the 0 s are used up") == 8

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in one command of at most 8 minutes: checks of each device-dependent part, then the
+# benchmark of speed. Each part is a process of its own and writes its JSON into the folder at once, so that a run that is
+# cut off still gives figures. Without a GPU the checks run on the CPU and the benchmark is skipped.
+# usage: [PYTHON=python3] [SECONDS_IN_ALL=480] bash benchmarks/gpu.sh FOLDER
+set -u
+cd "$(dirname "$0")/.."
+out=${1:?usage: bash benchmarks/gpu.sh FOLDER}
+python=${PYTHON:-python3}
+budget=${SECONDS_IN_ALL:-480}
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 1
+export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$PWD/src:$PWD/benchmarks" HF_HUB_OFFLINE=1
+export SEENET_CACHE=${SEENET_CACHE:-$(mktemp -d)}
+: > "$out/summary.txt"
+failed=0
+
+part() {  # NAME LIMIT COMMAND…: runs a part within its limit and what is left of the budget
+    local name=$1 limit=$2 left=$((budget - SECONDS)) status
+    shift 2
+    if [ "$left" -lt 5 ]; then
+        echo "$name: skipped, the $budget s are used up" | tee -a "$out/summary.txt"
+        failed=1
+        return
+    fi
+    timeout -k 5 "$((limit < left ? limit : left))" "$@" > "$out/$name.log" 2>&1
+    status=$?
+    if [ $status -eq 0 ]; then
+        echo "$name: passed" | tee -a "$out/summary.txt"
+    else
+        failed=1
+        [ $status -eq 124 ] && echo "cut off by its time limit" >> "$out/$name.log"
+        echo "$name: FAILED (exit $status): $(tail -n 1 "$out/$name.log")" | tee -a "$out/summary.txt"
+    fi
+}
+
+for check in environment loader augmentation masking attention precision resume compilation; do
+    limit=60
+    case $check in attention | compilation) limit=120 ;; esac  # which compile
+    part "check_$check" $limit "$python" benchmarks/gpu_checks.py $check --results "$out"
+done
+if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+    if "$python" -c 'import pytest' 2> /dev/null; then
+        part tests_cuda 120 "$python" -m pytest -q -p no:cacheprovider -m cuda tests/test_cuda.py
+    else
+        echo "tests_cuda: skipped, pytest is not installed (the checks above are the same code)" | tee -a "$out/summary.txt"
+    fi
+    part speed 400 "$python" benchmarks/speed.py gpu --results "$out"
+else
+    echo "speed: skipped, torch finds no GPU" | tee -a "$out/summary.txt"
+fi
+echo "figures: $out ($SECONDS s)"
+exit $failed
