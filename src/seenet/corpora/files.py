@@ -41,11 +41,12 @@ def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str
             continue
         seen.add(real)
         below.sort()
+        decodable = _is_decodable(os.path.relpath(folder, root))
         for name in sorted(names):
-            path = Path(folder) / name
             if not name.lower().endswith(suffix) or name.startswith("."):
                 continue
-            if _is_decodable(path.relative_to(root)):
+            path = Path(folder) / name
+            if decodable and _is_decodable(name):
                 yield path
             else:
                 strange.append(printable(path.relative_to(root).as_posix()))
@@ -53,8 +54,12 @@ def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str
         say(f"! {len(strange)} file(s) below '{root}' are passed over, e.g. '{strange[0]}': {NOT_UTF8}")
 
 
-def _is_decodable(path: Path) -> bool:
-    return not any("\udc80" <= c <= "\udcff" for c in str(path))
+def _is_decodable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def suffix_rank(path: Path) -> int:
