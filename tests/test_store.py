@@ -323,8 +323,9 @@ def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ("is damaged and is built again" in capsys.readouterr().out) == ((name, how) != ("link", "removed"))
 
 
-@pytest.mark.parametrize("how", ["zeroed", "garbage"])
-def test_damaged_journal_of_a_preparation_costs_no_more_than_its_clips(tmp_path: Path, monkeypatch, how: str):
+@pytest.mark.parametrize("how", ["emptied", "cut", "zeroed", "garbage"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "audio.i16"])
+def test_damaged_preparation_is_resumed_where_it_is_sound(tmp_path: Path, monkeypatch, name: str, how: str):
     manifest = corpus(tmp_path / "x", 100)
     expected = whole_store(prepare(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
@@ -332,7 +333,7 @@ def test_damaged_journal_of_a_preparation_costs_no_more_than_its_clips(tmp_path:
         patch.setattr(seenet.decoding, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(manifest, 6.0)
-    damage(next((tmp_path / "cache/stores").glob("*.part")) / "journal.jsonl", how)
+    damage(next((tmp_path / "cache/stores").glob("*.part")) / name, how)
     assert whole_store(prepare(manifest, 6.0).folder) == expected
 
 

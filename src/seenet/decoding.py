@@ -113,23 +113,30 @@ def _in_order(stretches: Iterator[Stretch], max_seconds: float) -> Iterator[tupl
 
 
 def _resume(folder: Path) -> int:
-    """Cut a half-made store back to its last whole clip, and say how many clips it holds."""
+    """Truncate a partial store to the clips whose samples agree with its journal, and return how many these are."""
     journal, audio = folder / "journal.jsonl", folder / "audio.i16"
     journal.touch()
     audio.touch()
-    clips, written, samples, limit = 0, 0, 0, audio.stat().st_size // 2
-    with journal.open("rb") as file:
-        for line in file:
-            try:
-                facts = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:  # a damaged journal
-                facts = None
-            if not isinstance(facts, list) or samples + _samples(facts) > limit:
+    clips, written, samples = 0, 0, 0
+    with journal.open("rb") as lines, audio.open("rb") as stored:
+        for line in lines:
+            facts = _parse_facts(line)
+            if facts is None or (len(facts) > 1 and _digest(stored.read(2 * _samples(facts))) != facts[2]):
                 break
             clips, written, samples = clips + 1, written + len(line), samples + _samples(facts)
     os.truncate(journal, written)
     os.truncate(audio, 2 * samples)
     return clips
+
+
+def _parse_facts(line: bytes) -> list[Any] | None:
+    """Parse a line of the journal; None for one that is torn or damaged."""
+    try:
+        facts = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    # One field of the index, the offset, is not in the journal; the remarks are not in the index.
+    return facts if isinstance(facts, list) and len(facts) in (1, len(INDEX)) else None
 
 
 def _samples(facts: list[Any]) -> int:
