@@ -405,6 +405,26 @@ def test_checkpoint_of_a_deeper_encoder_is_refused(tmp_path: Path):
         load("wavlm", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["encoder.extra", "encoder.layers.0.attention.extra", "adapter.layers.0.weight"])
+@pytest.mark.parametrize("prefix", ["", "wavlm."])
+def test_checkpoint_with_an_unknown_encoder_tensor_is_refused(name: str, prefix: str, tmp_path: Path):
+    tensors = {prefix + key: value.contiguous() for key, value in save_checkpoint(tmp_path).state_dict().items()}
+    save_checkpoint(tmp_path, tensors={**tensors, prefix + name: torch.zeros(2), "lm_head.weight": torch.zeros(2)})
+    with pytest.raises(SeenetError, match=rf"holds 1 encoder tensors .*: {prefix}{name}$"):
+        load("wavlm", tmp_path)
+
+
+def test_checkpoint_under_a_foreign_prefix_names_it_when_one_tensor_is_missing_too(tmp_path: Path):
+    tensors = save_checkpoint(tmp_path).state_dict()
+    del tensors["encoder.layer_norm.bias"]
+    save_checkpoint(tmp_path, tensors={f"net.wavlm.{name}": value for name, value in tensors.items()})
+    held = len(tensors) - 1  # the mask vector is optional and not counted
+    with pytest.raises(
+        SeenetError, match=rf"lacks {held + 1} of .*holds {held} of them with the prefix 'net\.wavlm\.'"
+    ):
+        load("wavlm", tmp_path)
+
+
 @pytest.mark.parametrize("prefix", ["net.wavlm.", "module."])
 def test_checkpoint_under_a_foreign_prefix_is_refused(prefix: str, tmp_path: Path):
     tensors = save_checkpoint(tmp_path).state_dict()
@@ -433,6 +453,28 @@ def test_checkpoint_with_a_task_head_gives_the_hidden_states_of_the_bare_encoder
     backbone = load(family, tmp_path / "headed").eval()
     assert torch.equal(backbone(waveform, lengths)[0][mask], expected[mask])
     assert backbone.loaded_tensors == sum(1 for _ in backbone.model.parameters())
+
+
+@pytest.mark.parametrize(("family", "head"), [(f, head) for f, (_, heads) in HEADS.items() for head in heads])
+def test_checkpoint_with_a_task_head_is_refused_when_its_encoder_is_deeper(family: str, head: str, tmp_path: Path):
+    bare = save_checkpoint(tmp_path / "bare", family)
+    getattr(transformers, f"{HEADS[family][0]}For{head}")(bare.config).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    with pytest.raises(SeenetError, match=r"encoder tensors that .* does not have: .*encoder\.layers\.1\."):
+        load(family, tmp_path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_checkpoint_with_the_old_names_of_weight_norm_gives_the_same_hidden_states(family: str, tmp_path: Path):
+    names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    tensors = dict(save_checkpoint(tmp_path, family).state_dict())
+    waveform, lengths = pad(clips())
+    expected = load(family, tmp_path).eval()(waveform, lengths)[0]
+    for new, old in names.items():
+        tensors = {name.replace(new, old): value.contiguous() for name, value in tensors.items()}
+    save_checkpoint(tmp_path, family, tensors=tensors)
+    assert torch.equal(load(family, tmp_path).eval()(waveform, lengths)[0], expected)
 
 
 def test_checkpoint_without_a_mask_vector_loads_and_counts_it_as_new(tmp_path: Path):
@@ -499,6 +541,72 @@ def test_missing_shard_is_one_line(tmp_path: Path):
     next(iter(sorted(tmp_path.glob("model-*.safetensors")))).unlink()
     with pytest.raises(SeenetError, match="model-00001-of"):
         load("wavlm", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"weight_map": {"a": 1}}', POINTER.decode()])
+def test_damaged_index_is_one_line(content: str, tmp_path: Path):
+    saved = save_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    saved.save_pretrained(tmp_path, max_shard_size="20KB")
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(SeenetError, match=r"model\.safetensors\.index\.json is (damaged|a Git LFS pointer)"):
+        load("wavlm", tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0.0005, 0.02, 0.5, 0.999])
+def test_older_weight_file_that_was_cut_is_one_line(kept: float, tmp_path: Path):
+    """The form that torch wrote before 1.6, cut anywhere."""
+    saved = save_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    file = tmp_path / "pytorch_model.bin"
+    torch.save(saved.state_dict(), file, _use_new_zipfile_serialization=False)
+    load("wavlm", tmp_path)
+    file.write_bytes(file.read_bytes()[: int(kept * file.stat().st_size)])
+    with pytest.raises(SeenetError, match="is damaged|damaged or incomplete") as caught:
+        load("wavlm", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_weight_file_that_holds_no_tensors_by_name_is_one_line(tmp_path: Path):
+    save_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save([1, 2], tmp_path / "pytorch_model.bin")
+    with pytest.raises(SeenetError, match="cannot be loaded"):
+        load("wavlm", tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"hidden_size": "x"}, {"conv_dim": [16, 16, 16]}, {"num_attention_heads": 5}])
+def test_configuration_that_cannot_be_is_one_line(change: dict, tmp_path: Path):
+    save_checkpoint(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(SeenetError, match="cannot be loaded") as caught:
+        load("wavlm", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_with_weights_of_another_library_says_how_to_convert_them(tmp_path: Path):
+    save_checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "tf_model.h5")
+    with pytest.raises(SeenetError, match=r"holds no weights; .* convert tf_model\.h5 with"):
+        find_weights("wavlm", path=str(tmp_path))
+
+
+def test_checkpoint_of_a_run_is_no_backbone(tmp_path: Path):
+    torch.save({"state_dict": {}}, tmp_path / "best.ckpt")
+    with pytest.raises(SeenetError, match=r"is a file; .* best\.ckpt of seenet"):
+        find_weights("wavlm", path=str(tmp_path / "best.ckpt"))
+
+
+def test_files_that_are_not_loaded_are_neither_refused_nor_hashed(tmp_path: Path):
+    save_checkpoint(tmp_path)
+    before = find_weights("wavlm", path=str(tmp_path))
+    described = before.describe()
+    (tmp_path / "pytorch_model.bin").write_bytes(POINTER)
+    (tmp_path / "training_args.bin").write_bytes(b"")
+    assert find_weights("wavlm", path=str(tmp_path)) == before
+    assert before.describe() == described
+    assert load("wavlm", tmp_path).loaded_tensors
 
 
 def test_weights_description_names_the_checkpoint_and_its_hash(tmp_path: Path):

@@ -3,7 +3,9 @@
 import errno
 import math
 import pickle
+import struct
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -32,6 +34,12 @@ FRAMES = {"cuda": 8}
 
 OPTIONAL_TENSORS = frozenset({"masked_spec_embed"})
 """Encoder tensors that a checkpoint may lack or have in excess: models without time masking have no mask vector."""
+
+OPTIONAL_PARTS = frozenset({"adapter"})
+"""Modules of an encoder that only some configurations have."""
+
+HEAD_TENSORS = frozenset({"feature_extractor.weight", "feature_extractor.bias"})
+"""Tensors of a task head (XVector's) that have the name of an encoder's module; its own has only deeper names."""
 
 COMPILATIONS = 1024
 """Forms of one layer that a process compiles at most: training and test, each of every arm of a sweep."""
@@ -229,7 +237,7 @@ def _load(
             ignore_mismatched_sizes=True,  # a tensor of another shape is refused below, by name
             **place,
         )
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
+    except Exception as error:  # transformers and torch raise many kinds; every one of them is about these files
         raise SeenetError(f"the weights of '{weights.source}' {_failure(error)}") from error
     _require_complete(model, report, weights.source)
     missing = set(report["missing_keys"])
@@ -245,17 +253,18 @@ def _failure(error: Exception) -> str:
         )
     # What torch.load raises for a file that was cut: EINVAL of a seek, or a RuntimeError of its reader.
     cut = getattr(error, "errno", None) == errno.EINVAL or any(
-        words in str(error) for words in ("zip ", "magic number")
+        words in str(error) for words in ("zip ", "magic number", "unexpected EOF")
     )
-    if cut or isinstance(error, SafetensorError | EOFError):
+    if cut or isinstance(error, SafetensorError | EOFError | struct.error):
         return f"cannot be loaded: the file is damaged or incomplete ({reason(error)}); download it again"
     return f"cannot be loaded: {reason(error)}"
 
 
-def _require_complete(model: nn.Module, report: Mapping[str, Any], source: str) -> None:
+def _require_complete(model: transformers.PreTrainedModel, report: Mapping[str, Any], source: str) -> None:
     """Raise a SeenetError unless every tensor of the encoder, and no other of its modules, is in the checkpoint.
 
-    Tensors outside the encoder's modules belong to a task head and are ignored.
+    Tensors outside the encoder's modules belong to a task head and are ignored. The report gives the encoder tensors
+    of a checkpoint with a task head under the prefix of the encoder in it, such as `wavlm.`.
 
     Args:
         model: the encoder.
@@ -276,19 +285,15 @@ def _require_complete(model: nn.Module, report: Mapping[str, Any], source: str) 
             f"the checkpoint '{source}' has {len(shapes)} tensors of another shape: {_first(shapes, '; ')}; "
             "its config.json describes another model"
         )
-    prefixes = tuple({_module_of(name) for name in model.state_dict()} - {""})
-    unexpected = sorted(name for name in report["unexpected_keys"] if name.startswith(prefixes))
+    parts = {name for name, _ in model.named_children()} | OPTIONAL_PARTS | {model.base_model_prefix}
+    encoders = sorted(name for name in report["unexpected_keys"] if name.partition(".")[0] in parts)
+    ignored = OPTIONAL_TENSORS | HEAD_TENSORS
+    unexpected = [name for name in encoders if name.removeprefix(f"{model.base_model_prefix}.") not in ignored]
     if unexpected:
         raise SeenetError(
             f"the checkpoint '{source}' holds {len(unexpected)} encoder tensors that the architecture of its "
             f"config.json does not have: {_first(unexpected)}"
         )
-
-
-def _module_of(name: str) -> str:
-    """The first two parts of a tensor's name, which tell `feature_extractor.conv_layers.` from a head's own module."""
-    parts = name.split(".")[:-1]
-    return "".join(f"{part}." for part in parts[:2])
 
 
 def _first(names: Collection[str], separator: str = ", ") -> str:
@@ -298,10 +303,14 @@ def _first(names: Collection[str], separator: str = ", ") -> str:
 
 
 def _foreign_prefix(missing: Collection[str], unexpected: Collection[str]) -> str:
-    """A remark that names the prefix under which a checkpoint holds the missing tensors, where there is one."""
-    there = set(unexpected)
-    prefixes = {name[: -len(missing[0])] for name in there if name.endswith(f".{missing[0]}")}
-    for prefix in sorted(prefixes, key=len):
-        if all(prefix + name in there for name in missing):
-            return f"; it holds them with the prefix '{prefix}': remove the prefix from the names and save again"
-    return ""
+    """A remark that names the prefix under which a checkpoint holds most of the missing tensors, where there is one."""
+    prefixes = Counter(
+        there[: -len(name)] for name in missing for there in unexpected if there != name and there.endswith(f".{name}")
+    )
+    if not prefixes:
+        return ""
+    prefix, count = max(prefixes.items(), key=lambda item: (item[1], -len(item[0])))
+    if 2 * count <= len(missing):
+        return ""
+    held = "them" if count == len(missing) else f"{count} of them"
+    return f"; it holds {held} with the prefix '{prefix}': remove the prefix from the names and save again"

@@ -24,6 +24,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
 )
 PATIENCE = 2.5  # seconds to wait for the hub
+FOREIGN_FILES = ("tf_model.h5", "flax_model.msgpack")
 LFS_HEADER = b"version https://git-lfs"
 
 
@@ -65,7 +66,37 @@ def _cached(checkpoint: str, name: str, revision: str | None) -> str | None:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    """The files that transformers loads from a folder: one, or the shards that an index lists.
+
+    Raises:
+        SeenetError: none is there, or the index is damaged or lists a shard that is not there.
+    """
+    main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+    if main is None:
+        foreign = [name for name in FOREIGN_FILES if (folder / name).is_file()]
+        way = (
+            f"; convert {foreign[0]} with transformers 4 (from_tf=True or from_flax=True, then save_pretrained)"
+            if foreign
+            else ""
+        )
+        raise SeenetError(f"backbone.path='{folder}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}{way}")
+    if main.suffix != ".json":
+        return [main]
+    _refuse_pointers(folder, [main])
+    try:
+        names = sorted(set(json.loads(main.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = [folder / name for name in names]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SeenetError(
+            f"backbone.path='{folder}': {main.name} is damaged ({reason(error)}); download it again"
+        ) from error
+    absent = [shard.name for shard in shards if not shard.is_file()]
+    if absent:
+        raise SeenetError(
+            f"backbone.path='{folder}' lacks {len(absent)} of the {len(shards)} files that {main.name} lists: "
+            f"{', '.join(absent[:3])}; download them"
+        )
+    return shards
 
 
 def _refuse_pointers(folder: Path, files: list[Path]) -> None:
@@ -117,6 +148,11 @@ def _content_digests(folder: Path, files: list[Path]) -> list[str]:
 def _local(path: str, family: str) -> Weights:
     folder = Path(path).expanduser()
     config = folder / "config.json"
+    if folder.is_file():
+        raise SeenetError(
+            f"backbone.path='{path}' is a file; expected a folder that save_pretrained wrote. A best.ckpt of seenet "
+            "holds an emotion model, which its run tests by itself, and is no backbone"
+        )
     if not config.is_file():
         raise SeenetError(
             f"backbone.path='{path}' is no folder with a config.json; give one that save_pretrained wrote"
@@ -128,10 +164,9 @@ def _local(path: str, family: str) -> Weights:
         raise SeenetError(f"backbone.path='{path}': its config.json names no model_type ({error!r})") from error
     if found != family:
         raise SeenetError(f"backbone.path='{path}' holds a {found} model, not {family}; choose the fitting backbone")
-    if not any((folder / name).is_file() for name in WEIGHT_FILES):
-        raise SeenetError(f"backbone.path='{path}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}")
-    _refuse_pointers(folder, [*_weight_files(folder), *folder.glob("*.index.json")])
-    files = sorted([*_weight_files(folder), config])
+    weights = _weight_files(folder)
+    _refuse_pointers(folder, weights)
+    files = sorted([*weights, config])
     fingerprint = "-".join(digest[:8] for digest in _content_digests(folder.resolve(), files))
     return Weights(str(folder), fingerprint=fingerprint)
 
