@@ -355,6 +355,27 @@ def test_table_lone_quotes_lose_no_row(tmp_path: Path, mark: str):
             csv.read(str(table))
 
 
+@pytest.mark.parametrize("suffix", [".wav", ""])
+@pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("between", [0, 1, 2])
+def test_table_quote_closed_in_another_row_swallows_no_row(tmp_path: Path, suffix: str, mark: str, between: int):
+    """The text stands in the middle, so the cells of two rows add up to those of one."""
+    rows = [("path", "text", "emotion", "speaker"), ("a", '"oh', "happy", "s1")]
+    rows += [(f"m{k}", "hm", "sad", "s3") for k in range(between)] + [("b", 'oh"', "sad", "s2")]
+    lines = [mark.join((f"{row[0]}{suffix}" if k else row[0], *row[1:])) for k, row in enumerate(rows)]
+    table = write(tmp_path / "t.csv", "\n".join(lines))
+    if mark == "\t":
+        assert [(row.emotion, row.speaker) for row in csv.read(str(table))] == [row[2:] for row in rows[1:]]
+    else:
+        with pytest.raises(SeenetError, match="a quote that swallows rows in line 2"):
+            csv.read(str(table))
+
+
+def test_table_reads_quoted_prose_of_several_lines(tmp_path: Path):
+    text = 'path,text,emotion\na.wav,"well, yes\nno, never",happy\nb.wav,"see\nit",sad\n'
+    assert [row.emotion for row in csv.read(str(write(tmp_path / "t.csv", text)))] == ["happy", "sad"]
+
+
 @pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\n"])
 def test_table_declares_its_delimiter(tmp_path: Path, first: str):
     table = write(tmp_path / "t.csv", first + delimited(ROWS, ";", "\r\n"))
@@ -381,6 +402,44 @@ def test_table_in_a_legacy_encoding_is_read_as_its_files_are_named_or_refused(tm
     assert csv.read(str(table), encoding=encoding)[0].speaker == name
     touch(tmp_path, *(row[0] for row in rows))
     assert [row.speaker for row in csv.read(str(table))] == [name] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("Kovač", "cp1250"), ("Groß", "mac_roman"), ("Jörg", "cp850"), ("靜", "big5"), ("本", "shift_jis")],
+)
+def test_table_name_of_another_encoding_is_not_taken_for_windows_1252(tmp_path: Path, name: str, encoding: str):
+    table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", name, "x")]), encoding)
+    with pytest.raises(SeenetError, match="is uncertain"):
+        csv.read(str(table))
+    assert csv.read(str(table), encoding=encoding)[0].speaker == name
+
+
+def test_table_is_uncertain_when_only_its_paths_agree_in_several_encodings(tmp_path: Path):
+    touch(tmp_path, "é.wav")
+    table = write(tmp_path / "t.csv", delimited([("é.wav", "sad", "Kovač", "x")]), "cp1250")
+    with pytest.raises(SeenetError, match="is uncertain"):
+        csv.read(str(table))
+
+
+def test_table_in_windows_1252_is_announced(tmp_path: Path, capsys):
+    table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", "Jürgen", "x")]), "cp1252")
+    assert csv.read(str(table))[0].speaker == "Jürgen"
+    assert "is read as cp1252; another encoding: dataset.encoding=NAME" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", ["x", "inf", '"0,5"'])
+def test_table_number_of_no_use_names_its_line(tmp_path: Path, value: str):
+    table = write(tmp_path / "t.csv", f"path,emotion,start\na.wav,sad,0.5\n\nb.wav,sad,{value}\n")
+    with pytest.raises(SeenetError, match="line 4: .* in the column of start is no number"):
+        csv.read(str(table))
+
+
+@pytest.mark.parametrize("row", [b"a.wav,sad\0\n", b"a.wav,sad\n" * 40 + b"b.wav,sad\0\n"])
+def test_table_nul_byte_names_its_line_wherever_it_is(tmp_path: Path, row: bytes):
+    (tmp_path / "t.csv").write_bytes(b"path,emotion\n" + row)
+    with pytest.raises(SeenetError, match=f"line {1 + row.count(b'.wav')} holds a NUL byte"):
+        csv.read(str(tmp_path / "t.csv"))
 
 
 def test_table_encodings_that_users_declare_wrongly(tmp_path: Path):

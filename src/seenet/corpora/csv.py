@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from seenet.console import say
 from seenet.corpora.delimited import Delimited, read_delimited
 from seenet.corpora.files import as_on_disk
 from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, merged_into_other, renamed
@@ -67,7 +69,7 @@ def read(
         rows["split"] = renamed(rows["split"], SPLITS)
     for name in NUMBERS:
         if name in rows:
-            rows[name] = _numbers(rows[name], mark, source)
+            rows[name] = _numbers(rows[name], rows["line"], mark, source)
     return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled), people=OWN_PEOPLE, **merged)
 
 
@@ -98,13 +100,15 @@ def _decoded_rows(
         raise refused or AssertionError
     if len(candidates) > 1:
         found = [each for each in found if _names_files(each[1]["path"], folder)]
-        if len({tuple(rows["path"]) for _, rows, _ in found}) != 1:
+        if not found or not all(rows.equals(found[0][1]) for _, rows, _ in found):
             tried = ", ".join(name for name, _ in candidates)
             raise SeenetError(
                 f"the encoding of '{source}' is uncertain: it is not UTF-8, and {tried} decode it; save it as UTF-8, "
                 "or name its encoding: dataset.encoding=NAME"
             )
-    _, rows, mark = found[0]
+    name, rows, mark = found[0]
+    if encoding is None and not name.startswith("utf"):
+        say(f"! '{source}' is not UTF-8 and is read as {name}; another encoding: dataset.encoding=NAME")
     return rows, mark
 
 
@@ -168,11 +172,13 @@ def _fields(table: Delimited, columns: Mapping[str, str | None], source: Path) -
     return pd.DataFrame({**taken, "line": table.lines}).astype({name: object for name in taken})
 
 
-def _numbers(values: "pd.Series[str]", delimiter: str, source: Path) -> "pd.Series[float]":
+def _numbers(values: "pd.Series[str]", lines: "pd.Series[int]", delimiter: str, source: Path) -> "pd.Series[float]":
     if delimiter != ",":
         values = values.str.replace(",", ".", regex=False)  # decimal commas
     numbers = pd.to_numeric(values, errors="coerce")
-    wrong = values[numbers.isna() & ~values.str.lower().isin(("", "nan", "na", "n/a", "null"))]
+    wrong = values[~np.isfinite(numbers) & ~values.str.lower().isin(("", "nan", "na", "n/a", "null"))]
     if len(wrong):
-        raise SeenetError(f"'{source}': '{wrong.iloc[0]}' in the column of {values.name} is no number")
+        raise SeenetError(
+            f"'{source}' line {lines[wrong.index[0]]}: '{wrong.iloc[0]}' in the column of {values.name} is no number"
+        )
     return numbers

@@ -114,16 +114,21 @@ def _rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[str]]]
             raise _BadQuote(f"a quote that does not match ({reason(error)})", line) from error
         if any(map(str.strip, row)):
             width = width or len(row)
-            if reader.line_num > line and any(_holds_a_row(cell, mark, width) for cell in row):
+            if reader.line_num > line and any(_swallows_rows(cell, k, mark, width) for k, cell in enumerate(row)):
                 raise _BadQuote("a quote that swallows rows", line)
             yield line, row
         line = reader.line_num + 1
 
 
-def _holds_a_row(cell: str, mark: str, width: int) -> bool:
-    """Whether a line within a cell looks like a row: as many cells as the header, and one of them a file name."""
-    for line in cell.split("\n")[1:]:
-        parts = line.split(mark)
-        if len(parts) >= width > 1 and any(AUDIO_NAME.search(part.strip()) for part in parts):
-            return True
-    return False
+def _swallows_rows(cell: str, column: int, mark: str, width: int) -> bool:
+    """Whether a cell of several lines holds rows: a quote opened in one row and closed in another.
+
+    The lines then have exactly the delimiters of the rows that they are from: the first those behind the column, the
+    last those before it. Prose can have as many, but has a space behind each and names no file.
+    """
+    lines = cell.split("\n")
+    names_file = [any(AUDIO_NAME.search(part.strip()) for part in line.split(mark)) for line in lines]
+    marks = [line.count(mark) for line in lines]
+    if width > 1 and marks == [width - 1 - column, *[width - 1] * (len(lines) - 2), column]:
+        return f"{mark} " not in cell or any(names_file[1:])
+    return any(count >= width - 1 > 0 and named for count, named in zip(marks[1:], names_file[1:], strict=True))

@@ -11,8 +11,8 @@ from seenet.errors import SeenetError, reason
 LEGACY = ("cp1252", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "mac_roman")
 """Encodings of Excel and annotation tools that are not Unicode."""
 
-WESTERN = set("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜàáâãäåæçèéêëìíîïñòóôõöøùúûüÿßŒœ‘’“”–—…€°«»¿¡§´ ")
-"""What Windows-1252 text in western European languages holds beyond ASCII."""
+WESTERN = set("áâäçéëíîóôöúüßÄÉÖÜ")
+"""Letters beyond ASCII that Windows-1252 shares with Windows-1250: no Slavic letter is taken for one of them."""
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -35,8 +35,8 @@ KINDS = (
 def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str, str]]:
     """Every way to decode a table: one where the encoding is certain, several where it is not.
 
-    Windows-1252 counts as certain where every letter beyond ASCII stands alone and is one of western European
-    languages: in the other encodings such letters stand in pairs.
+    Windows-1252 counts as certain where every letter beyond ASCII stands alone and means the same in
+    Windows-1250: in the East Asian encodings such bytes stand in pairs, in Cyrillic ones in rows.
 
     Args:
         data: the file.
@@ -66,9 +66,9 @@ def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str,
         for mark, name in BOMS:
             if data.startswith(mark):
                 return [(name, data.decode(name))]
-        if b"\0" in data[:200]:  # UTF-16 without its mark: each second byte of ASCII letters is zero
-            name = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
-            return [(name, data.decode(name))]
+        for name, zeros in (("utf-16-le", data[1:200:2]), ("utf-16-be", data[:200:2])):
+            if len(zeros) and 2 * zeros.count(0) > len(zeros):  # no mark, but each second byte of ASCII letters is zero
+                return [(name, data.decode(name))]
         return [("utf-8", data.decode("utf-8"))]
     except UnicodeDecodeError as error:
         if not (error.encoding == "utf-8" and not data.startswith(codecs.BOM_UTF8)):
@@ -91,7 +91,7 @@ def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str,
 
 def _is_western(data: bytes, text: str) -> bool:
     alone = all(len(run) == 1 or (len(run) == 2 and 0xDF in run) for run in re.findall(rb"[\x80-\xff]+", data))
-    return alone and all(letter.isascii() or letter in WESTERN for letter in text)
+    return alone and {letter for letter in text if not letter.isascii()} <= WESTERN
 
 
 def _kind(data: bytes) -> str | None:
