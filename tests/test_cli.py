@@ -189,6 +189,23 @@ def test_an_override_error_shows_a_quoted_form_that_works(seenet_data, value: st
 
 
 @pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("[生气,very happy,سعيد]", ["生气", "very happy", "سعيد"]),
+        ("[生气,'a, b',it\\'s]", ["生气", "a, b", "it\\'s"]),
+        ("[生气,null,back\\\\]", ["生气", "null", "back\\\\"]),
+    ],
+)
+def test_an_override_error_shows_classes_as_a_list(seenet_train, value: str, meant: list[str]):
+    run = seenet_train(f"classes={value}", "--cfg", "job")
+    assert run.returncode == 1
+    form = quoted(f"classes={value}")
+    assert run.stderr.strip().endswith(form), run.stderr
+    (word,) = shlex.split(form)
+    assert OmegaConf.to_container(OmegaConf.create(OverridesParser.create().parse_override(word).value())) == meant
+
+
+@pytest.mark.parametrize(
     "override",
     [
         *("backbone.attention=fast", "backbone.fast_layers=5", "backbone.checkpointing=x", "backbone.path=/nowhere"),

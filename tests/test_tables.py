@@ -4,12 +4,15 @@ import io
 import json
 import re
 import unicodedata
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from seenet.build import build
 from seenet.corpora import csv, folder
@@ -19,6 +22,7 @@ from seenet.emotions import EMOTIONS, NO_AGREEMENT
 from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, make_folds
 from seenet.manifest import Manifest
+from seenet.report import fonts
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -566,3 +570,29 @@ def test_classes_of_own_words_train_test_and_report(seenet_train, seenet_report,
     assert "Glyph" not in report.stderr
     page = Path(tmp_path / "outputs/report/index.html").read_text(encoding="utf-8")
     assert all(word in page for word in OWN)
+
+
+def test_figure_spells_letters_that_no_font_draws(tmp_path: Path, monkeypatch, capsys):
+    """Boxes would hide which class is which; an ASCII name of the code points stands in PNG and PDF."""
+    manager = fonts.font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [font for font in manager.ttflist if font.name == fonts.DEFAULT])
+    fonts._fonts_for.cache_clear()
+    classes = ("生气", "难过", "calm")
+    figure = Figure()
+    axes, other = figure.subplots(1, 2)
+    axes.barh(classes, [1, 2, 3])  # labels of categories
+    other.set_yticks(range(3), classes)  # labels of positions
+    axes.set_title("生")
+    FigureCanvasAgg(figure)
+    with warnings.catch_warnings(), fonts.drawable_text(figure) as undrawn:
+        warnings.simplefilter("error")
+        with fonts.spelled_out(figure, undrawn):
+            figure.draw_without_rendering()
+            for each in (axes, other):
+                shown = [label.get_text() for label in each.get_yticklabels()]
+                assert shown == ["U+751F U+6C14", "U+96BE U+8FC7", "calm"]
+            assert axes.get_title() == "U+751F"
+        assert [label.get_text() for label in axes.get_yticklabels()] == list(classes)
+        assert axes.get_title() == "生"
+    assert capsys.readouterr().out.count("no installed font draws") == 1
+    fonts._fonts_for.cache_clear()

@@ -1,5 +1,6 @@
 """The shared vocabulary of emotions, and class sets drawn from it; corpora may add labels of their own."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from seenet.errors import SeenetError
@@ -61,3 +62,15 @@ def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMO
     if len(set(names)) != len(names) or len(names) < 2:
         raise SeenetError(f"classes={list(names)}: at least two different classes are needed")
     return tuple(vocabulary_order(names)) if set(names) <= set(EMOTIONS) else names
+
+
+def quoted_text(text: str) -> str:
+    """A text as Hydra's command line takes it, between double quotes."""
+    text = re.sub(r'(\\*)"', r'\1\1\\"', text.replace("${", r"\${"))
+    return '"' + re.sub(r"(\\+)$", r"\1\1", text) + '"'
+
+
+def quoted_class(name: str) -> str:
+    """A class as a word of Hydra's command line, with quotes only where it needs them."""
+    bare = re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII)
+    return name if bare and name.lower() not in ("null", "true", "false", "nan", "inf") else quoted_text(name)

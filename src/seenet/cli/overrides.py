@@ -9,6 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import OverrideParseException
 
+from seenet.emotions import quoted_class, quoted_text
 from seenet.errors import SeenetError
 from seenet.paths import conf_dir
 
@@ -22,17 +23,25 @@ def choices(group: str) -> str:
 
 
 def quoted(override: str) -> str:
-    """An override whose value Hydra reads as text, quoted for Hydra and for a POSIX shell.
+    """An override whose value Hydra reads as text (or a list of texts, `classes`), quoted for Hydra and a POSIX shell.
 
     Args:
         override: NAME=VALUE as the user meant it; quotes that the value already has are replaced.
     """
     name, _, value = override.partition("=")
+    words = re.fullmatch(r"\[(.*)\]", value) if name == "classes" else None
+    if words:
+        return shlex.quote(f"{name}=[{','.join(map(quoted_class, _split_words(words[1])))}]")
     if value[:1] in ("'", '"'):
         value = value[1:].removesuffix(value[0])
-    value = re.sub(r'(\\*)"', r'\1\1\\"', value.replace("${", r"\${"))
-    value = re.sub(r"(\\+)$", r"\1\1", value)
-    return shlex.quote(f'{name}="{value}"')
+    return shlex.quote(f"{name}={quoted_text(value)}")
+
+
+def _split_words(text: str) -> list[str]:
+    """The words of a list, at commas outside quotes, without their own quotes."""
+    words = re.findall(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]*)\s*(?:,|$)""", text)
+    bare = [word.strip() for word in words]
+    return [re.sub(r"\\(.)", r"\1", w[1:-1]) if w[:1] in ("'", '"') and w[-1:] == w[0] else w for w in bare if w]
 
 
 def explain_parse_error(error: OverrideParseException, groups: Collection[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.emotions import EMOTIONS, NO_AGREEMENT
+from seenet.emotions import EMOTIONS, NO_AGREEMENT, quoted_class
 from seenet.errors import SeenetError
 
 
@@ -91,7 +91,7 @@ def emotions_of(values: "pd.Series[str]", labels: Mapping[Any, Any] | None, sour
         unknown.sort(key=lambda k: found[k])
         shown = ", ".join(f"'{found[k]}' ({counts[k]})" for k in unknown[:LISTED])
         shown += f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
-        taken = ",".join(quoted(found[k]) for k in unknown[:LISTED])
+        taken = ",".join(quoted_class(found[k]) for k in unknown[:LISTED])
         # Hydra's command line takes no other letters in a key.
         writable = re.fullmatch(r"[\w ./-]+", found[unknown[0]], re.ASCII)
         meaning = f"{{{found[unknown[0]]}: angry}}"
@@ -116,13 +116,6 @@ def merged_into_other(values: "pd.Series[str]", emotions: NDArray[Any]) -> dict[
     """
     labels = values[(emotions == "other") & (values.map(plain).map(SPELLINGS.get) != "other").to_numpy()]
     return {"merge": dict.fromkeys(labels.unique(), "other"), "merged_clips": labels.value_counts().to_dict()}
-
-
-def quoted(word: str) -> str:
-    """A word as a value of Hydra's command line."""
-    if re.fullmatch(r"[A-Za-z_][\w-]*", word, re.ASCII) and word.lower() not in ("null", "true", "false", "nan", "inf"):
-        return word
-    return '"' + word.replace('"', r"\"") + '"'
 
 
 def speakers_of(paths: "pd.Series[str]", pattern: str) -> "pd.Series[str]":

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from seenet.paths import whole
-from seenet.report.fonts import drawable_text
+from seenet.report.fonts import drawable_text, spelled_out
 
 # Okabe & Ito: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -24,7 +24,7 @@ def selected_on(selection: str) -> str:
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    with drawable_text(figure), whole(path) as building:
+    with drawable_text(figure) as undrawn, spelled_out(figure, undrawn), whole(path) as building:
         figure.canvas.print_png(str(building))
 
 

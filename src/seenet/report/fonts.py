@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from functools import cache
 
 from matplotlib import font_manager
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from seenet.console import say
 
@@ -39,21 +41,21 @@ def _fonts_for(letters: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]
     if lacking:
         shown = "".join(map(chr, sorted(lacking)[:20]))
         say(
-            f"! no installed font draws {shown}: PNG and PDF figures show boxes instead; "
+            f"! no installed font draws {shown}: PNG and PDF figures show code points (U+…) instead; "
             "install one (e.g. Noto Sans CJK) and write the report again"
         )
     return tuple(fonts), frozenset(lacking)
 
 
 @contextlib.contextmanager
-def drawable_text(figure: Figure) -> Iterator[bool]:
+def drawable_text(figure: Figure) -> Iterator[frozenset[int]]:
     """Prepare the text of a figure for being drawn: no mathematics between `$`, and fonts for every script.
 
     Args:
         figure: complete, before its layout is made; changed in place.
 
     Yields:
-        Whether every letter is drawn. Where not, matplotlib's warnings about each glyph are silent.
+        Code points that no installed font draws. Matplotlib's warnings about each of them are silent.
     """
     for axes in figure.axes:  # tick labels are made when they are asked for
         axes.get_xticklabels()
@@ -70,4 +72,37 @@ def drawable_text(figure: Figure) -> Iterator[bool]:
     with warnings.catch_warnings():
         if undrawn:
             warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        yield not undrawn
+        yield undrawn
+
+
+@contextlib.contextmanager
+def spelled_out(figure: Figure, undrawn: frozenset[int]) -> Iterator[None]:
+    """Replace letters that no font draws by their code points: equal boxes would hide which class is which.
+
+    Args:
+        figure: changed until the context ends.
+        undrawn: code points that no font draws.
+    """
+    if not undrawn:
+        yield
+        return
+
+    def spell(text: str) -> str:
+        return "".join(f"U+{ord(letter):04X} " if ord(letter) in undrawn else letter for letter in text).strip()
+
+    axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
+    formatters = [axis.get_major_formatter() for axis in axes]  # which write the text of ticks at each drawing
+    texts = [(text, text.get_text()) for text in figure.findobj(Text)]
+    for text, original in texts:
+        text.set_text(spell(original))
+    for axis, formatter in zip(axes, formatters, strict=True):
+        if isinstance(formatter, FixedFormatter | FuncFormatter | StrCategoryFormatter):
+            axis.set_major_formatter(FuncFormatter(lambda x, pos, f=formatter: spell(f(x, pos))))
+    try:
+        yield
+    finally:
+        for axis, formatter in zip(axes, formatters, strict=True):
+            if axis.get_major_formatter() is not formatter:
+                axis.set_major_formatter(formatter)
+        for text, original in texts:
+            text.set_text(original)

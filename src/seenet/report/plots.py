@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from seenet.paths import whole
 from seenet.report.figures import COLOURS
-from seenet.report.fonts import drawable_text
+from seenet.report.fonts import drawable_text, spelled_out
 
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")
@@ -46,29 +46,29 @@ class Picture:
 def keep(figure: Figure, folder: Path, name: str, caption: str, alt: str) -> Picture:
     """Write `<name>.png` and `<name>.pdf`, and hold the SVG for the page."""
     FigureCanvasAgg(figure)
-    with drawable_text(figure) as drawn:
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not for each format
+    with drawable_text(figure) as undrawn:
+        with spelled_out(figure, undrawn):
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, not for each format
+            for kind in ("png", "pdf"):
+                _render(figure, folder / f"{name}.{kind}", kind)
         # A browser has fonts for what no installed font draws here, so the page holds letters in place of outlines.
-        settings = {
-            "svg.hashsalt": "seenet",
-            "path.simplify_threshold": 0.5,
-            "svg.fonttype": "path" if drawn else "none",
-        }
-        text = _render(figure, folder, name, settings)
-    uri = "data:image/svg+xml;base64," + base64.b64encode(text).decode()
+        text = io.BytesIO()
+        _render(figure, text, "svg", {"svg.fonttype": "none" if undrawn else "path"})
+    uri = "data:image/svg+xml;base64," + base64.b64encode(text.getvalue()).decode()
     return Picture(name, caption, alt, uri)
 
 
-def _render(figure: Figure, folder: Path, name: str, settings: Mapping[str, object]) -> bytes:
-    """Write PNG and PDF; return the SVG."""
-    with matplotlib.rc_context(dict(settings)):
-        for kind in ("png", "pdf"):
-            with whole(folder / f"{name}.{kind}") as path:
-                figure.savefig(path, format=kind, metadata=STILL[kind], dpi=150)
-        text = io.BytesIO()
-        figure.savefig(text, format="svg", metadata=STILL["svg"])
-    return text.getvalue()
+def _render(figure: Figure, target: Path | io.BytesIO, kind: str, settings: Mapping[str, object] | None = None) -> None:
+    """Write one format of a figure to a file or a buffer."""
+    style = {"svg.hashsalt": "seenet", "path.simplify_threshold": 0.5, **(settings or {})}
+    options = {"format": kind, "metadata": STILL[kind]} | ({} if kind == "svg" else {"dpi": 150})
+    with matplotlib.rc_context(style):
+        if isinstance(target, Path):
+            with whole(target) as building:
+                figure.savefig(building, **options)
+        else:
+            figure.savefig(target, **options)
 
 
 def _figure(height: float, width: float = WIDTH) -> Figure:
