@@ -166,7 +166,7 @@ def test_a_sweep_does_not_go_with_ddp(seenet_train):
 
 
 def result(**changes: object) -> dict:
-    metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4}
+    metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4, "recall": {}}
     names = {
         "dataset": "ravdess",
         "backbone": "wavlm",
@@ -192,6 +192,7 @@ def result(**changes: object) -> dict:
         "remark": "",
         "bad_files": {"count": 0, "list": None},
         "audit": {"verdict": "clean"},
+        "corpora": {},
         "best_epoch": 3,
         "metrics": metrics,
     }
@@ -270,7 +271,10 @@ def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train_process, tm
 
 
 def test_arms_are_means_over_seeds(capsys):
-    results = [result(seed=seed, metrics={"ua": ua, "wa": ua, "macro_f1": ua}) for seed, ua in enumerate((0.5, 0.7))]
+    results = [
+        result(seed=seed, metrics={"ua": ua, "wa": ua, "macro_f1": ua, "recall": {}})
+        for seed, ua in enumerate((0.5, 0.7))
+    ]
     print_arms({"aug=ebm": results})
     row = next(line for line in capsys.readouterr().out.splitlines() if "aug=ebm" in line)
     assert row.split() == ["aug=ebm", *["60.0", "±", "14.1"] * 3, "1", "2", "20"]
