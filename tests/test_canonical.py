@@ -45,7 +45,20 @@ def test_canonical_form_keeps_different_names_apart():
     "word",
     [
         *("", " ", "?", "-", "--", "—", "_", "...", "Unknown", "UNKNOWN ", "<unk>", "[unknown]", "nan", "NaN", "NA"),
-        *("n/a", "N.A.", "#N/A", "None", "null", "not available", "Not-Known", "-1", "-1.0", "\u200b", "unbekannt"),
+        *(
+            "n/a",
+            "N.A.",
+            "#N/A",
+            "None",
+            "null",
+            "not available",
+            "Not-Known",
+            "-1",
+            "-1.0",
+            "\u200b",
+            "unbekannt",
+            "anonymous",
+        ),
     ],
 )
 def test_canonical_form_is_empty_for_placeholders(word: str):
@@ -109,7 +122,7 @@ def test_strict_holds_out_all_spellings_of_a_person():
 
 def test_speaker_lists_name_speakers_in_any_spelling():
     manifest = corpus(["01", "2.0", "003", "4"])
-    folds = make_folds(manifest, np.arange(4), SpeakerLists([[1, "02"], ["3", 4]]), Paper())
+    folds = make_folds(manifest, np.arange(4), SpeakerLists([[1, "02", 2], ["3", 4]]), Paper())
     assert [fold.test.tolist() for fold in folds] == [[0, 1], [2, 3]]
     named = corpus(["Anna Lee", "Bob", "s01"])
     folds = make_folds(named, np.arange(3), SpeakerLists([["anna lee"], ["BOB", "S01"]]), Paper())

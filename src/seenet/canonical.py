@@ -12,6 +12,7 @@ PLACEHOLDERS = frozenset(
     {
         *("unknown", "unk", "unknown speaker", "not known", "unspecified", "not specified", "undefined", "missing"),
         *("nan", "na", "n a", "none", "null", "nil", "not available"),
+        *("anonymous", "unidentified", "no speaker", "speaker unknown"),
         *("unbekannt", "inconnu", "desconocido", "未知"),
     }
 )

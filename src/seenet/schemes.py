@@ -118,7 +118,7 @@ class SpeakerLists(Groups):
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
         """One group a list; a speaker in no list or in two is an error."""
         speakers = known_codes(manifest, indices, "speaker", "a scheme of speaker lists")
-        lists = [manifest.codes_of("speaker", group) for group in self.speakers]
+        lists = [sorted(set(manifest.codes_of("speaker", group))) for group in self.speakers]
         listed = Counter(code for codes in lists for code in codes)
         names = dict(zip(speakers.tolist(), manifest.column("speaker")[indices], strict=True))
         for code, name in sorted(names.items()):
