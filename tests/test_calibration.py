@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seenet.calibration import expected_calibration_error, fit_temperature, reliability, temper
 
@@ -58,8 +60,21 @@ def test_the_diagram_adds_up_to_the_error(calibrated):
     assert count.sum() == CLIPS
     assert (np.diff(confidence) > 0).all()
     assert (accuracy * count).sum() == pytest.approx((said.argmax(1) == labels).sum())
-    error = (np.abs(confidence - accuracy) * count).sum() / CLIPS
-    assert error == pytest.approx(expected_calibration_error(said, labels, bins=10), abs=1e-4)
+    predictions, truth = torch.from_numpy(said), torch.from_numpy(labels)
+    theirs = multiclass_calibration_error(predictions, truth, CLASSES, n_bins=10, norm="l1").item()
+    assert expected_calibration_error(said, labels, bins=10) == pytest.approx(theirs, abs=1e-5), "nobody is certain"
+
+
+def test_expected_calibration_error_counts_certainty_in_the_last_bin():
+    """Of 15 bins the last is [14/15, 1]: a wrong clip at 1.0 and a right one at 0.95 are in it together."""
+    probabilities, labels = np.array([[1.0, 0.0], [0.95, 0.05], [0.5, 0.5]]), np.array([1, 0, 0])
+    confidence, accuracy, count = reliability(probabilities, labels, 15)
+    assert confidence.tolist() == pytest.approx([0.5, 0.975])
+    assert (accuracy.tolist(), count.tolist()) == ([1, 0.5], [1, 2])
+    wanted = (1 * abs(0.5 - 1) + 2 * abs(0.975 - 0.5)) / 3
+    apart = (abs(0.5 - 1) + abs(1.0 - 0) + abs(0.95 - 1)) / 3
+    assert expected_calibration_error(probabilities, labels) == pytest.approx(wanted, abs=1e-12)
+    assert apart - wanted > 0.03, "a sixteenth bin for 1.0 would show"
 
 
 def test_bins_without_clips_are_left_out():

@@ -5,10 +5,8 @@ Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017. Throughout, `
 """
 
 import numpy as np
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 SMALLEST = 1e-9
 """Probabilities are raised to this before their logarithm, as in the loss on the dev part."""
@@ -18,9 +16,9 @@ TEMPERATURES = (0.01, 100.0)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy over bins of confidence, weighted by their clips, in [0, 1]."""
-    predictions, truth = torch.from_numpy(np.asarray(probabilities)), torch.from_numpy(np.asarray(labels))
-    return multiclass_calibration_error(predictions, truth, predictions.shape[1], n_bins=bins, norm="l1").item()
+    """Mean distance between confidence and accuracy over the bins of `reliability`, weighted by clips, in [0, 1]."""
+    confidence, accuracy, count = reliability(probabilities, labels, bins)
+    return float(np.average(np.abs(confidence - accuracy), weights=count))
 
 
 def reliability(
@@ -31,7 +29,7 @@ def reliability(
     Args:
         probabilities: see above.
         labels: see above.
-        bins: equally wide bins of the highest probability.
+        bins: equally wide bins of the highest probability; each holds its lower edge, the last one 1.0 too.
 
     Returns:
         Mean confidence, accuracy and number of clips of every bin that has clips, in rising order of confidence.
