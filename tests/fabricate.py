@@ -66,12 +66,17 @@ def draw(rng: np.random.Generator, labels: np.ndarray, ease: np.ndarray, classes
     return shares / shares.sum(1, keepdims=True)
 
 
-def write_table(path: Path, names: Sequence[str], speakers: Sequence[str], labels: Any, shares: Any, classes: Any):
+def write_table(
+    path: Path, names: Sequence[str], speakers: Sequence[str], sessions: Sequence[str] | None, labels: Any, shares: Any,
+    classes: Any,
+):  # fmt: skip
+    """Write a predictions.csv; one of an older version where `sessions` is None."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["utterance", "speaker", "label", "prediction", *(f"p_{c}" for c in classes)])
-        for name, speaker, label, share in zip(names, speakers, labels, shares, strict=True):
-            writer.writerow([name, speaker, classes[label], classes[share.argmax()], *share])
+        told = {"utterance": names, "speaker": speakers} | ({} if sessions is None else {"session": sessions})
+        writer.writerow([*told, "label", "prediction", *(f"p_{c}" for c in classes)])
+        for *row, label, share in zip(*told.values(), labels, shares, strict=True):
+            writer.writerow([*row, classes[label], classes[share.argmax()], *share])
 
 
 def confusion_of(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -94,6 +99,7 @@ def fabricate(
     skill: float = 0.0,
     tests: Sequence[str] = (),
     condition: Mapping[str, Any] = {},
+    sessions: bool | None = False,
     **changes: Any,
 ) -> list[Path]:
     """Write the results of a sweep over augmentations and seeds.
@@ -113,6 +119,7 @@ def fabricate(
         facts: fields of result.json that are other than usual.
         skill: added to the arms' own.
         condition: settings of the noise that are other than usual.
+        sessions: whether two speakers of a fold share each session; None leaves them out, as older versions did.
         tests: corpora to test on instead, one fold each, all with the same speakers.
         changes: settings that are other than usual, with `__` for dots.
 
@@ -144,6 +151,7 @@ def fabricate(
                     _write_result(
                         written[-1],
                         tested, ease, clips, classes, seed, fold, sounds, noise,
+                        None if sessions is None else [f"s{v % n_folds}{v // n_folds // 2}" * sessions for v in tested],
                         {
                             "run_id": digest({**base, "fold": fold}), "fold": fold, "trained_fold": fold, "seed": seed,
                             "aug": aug, "aux_task": aux_task, "n_folds": n_folds, "config": config, "noise": noise,
@@ -158,7 +166,7 @@ def fabricate(
 
 def _write_result(
     folder: Path, voices: np.ndarray, ease: float, clips: int, classes: Sequence[str], seed: int, fold: int,
-    sounds: int, noise: str, facts: dict[str, Any],
+    sounds: int, noise: str, sessions: Sequence[str] | None, facts: dict[str, Any],
 ) -> None:  # fmt: skip
     folder.mkdir()
     k = len(classes)
@@ -170,7 +178,8 @@ def _write_result(
     rng = np.random.default_rng([7, seed, fold, len(facts["aug"]), len(noise)])
     temper = np.random.default_rng(3).normal(0, 0.5, size=1000)[speakers]  # some speakers are hard for everyone
     shares = draw(rng, labels, np.maximum(ease + temper, 0), k)
-    write_table(folder / "predictions.csv", names, [f"{s:02d}" for s in speakers], labels, shares, classes)
+    met = None if sessions is None else np.repeat(sessions, k * clips)
+    write_table(folder / "predictions.csv", names, [f"{s:02d}" for s in speakers], met, labels, shares, classes)
     centres = np.random.default_rng(fold).normal(size=(k, 32))
     np.save(folder / "embeddings.npy", (ease * centres[labels] + rng.normal(size=(len(labels), 32))).astype(np.float16))
     predicted = shares.argmax(1)
@@ -204,9 +213,8 @@ def _write_fold(folder: Path, voices: np.ndarray, ease: float, classes: Sequence
     labels = rng.integers(k, size=120)
     speakers = [f"{s:02d}" for s in rng.choice(voices, size=120)]
     names = [f"dev{n:03d}" for n in range(120)]
-    write_table(
-        folder / "dev_predictions.csv", names, speakers, labels, draw(rng, labels, np.full(120, ease), k), classes
-    )
+    shares = draw(rng, labels, np.full(120, ease), k)
+    write_table(folder / "dev_predictions.csv", names, speakers, [""] * 120, labels, shares, classes)
     with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         scores = ("dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fabricate import fabricate, sweep
+from scipy import stats
 from sklearn.metrics import recall_score
 
 from seenet.errors import SeenetError
@@ -76,6 +77,49 @@ def test_differences_are_paired_with_the_baseline(report: Path):
         assert (row["clips"], row["left_out"]) == (1920, 0)
     page = (report / "index.html").read_text()
     assert f"+{100 * found.loc['aug=ebm', 'difference']:.1f}" in page
+
+
+def test_sessions_are_the_clusters_of_intervals_and_tests(tmp_path: Path):
+    """Three folds of one session of two speakers: intervals over 3 sessions, by hand, and no p below 1/4."""
+    made = {"augs": ("none", "ebm"), "n_speakers": 6, "snrs": (10,)}
+    fabricate(tmp_path / "outputs", sessions=True, facts={"audit": {"verdict": "clean", "session": 0}}, **made)
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
+    for words in (
+        "with a 95 % interval over sessions.",
+        "permutation test that swaps whole sessions",
+        "95 % intervals over sessions",
+        "Intervals and tests are over sessions: the speakers of a session are taken together.",
+        "Only 3 sessions: p cannot be below 0.25.",
+    ):
+        assert words in page, words
+    rows = clips(tmp_path / "outputs", "ebm")
+    assert rows.groupby("session")["speaker"].nunique().tolist() == [2, 2, 2]
+
+    def ua(rows: pd.DataFrame) -> float:
+        return recall_score(rows["label"], rows["prediction"], average="macro")
+
+    without = [ua(rows[rows["session"] != name]) for name in rows["session"].unique()]
+    reach = stats.t.ppf(0.975, 2) * np.std(without) * np.sqrt(2)
+    row = table(tmp_path / "report", "leaderboard").loc["aug=ebm"]
+    assert (row["ua_low"], row["ua_high"]) == pytest.approx((ua(rows) - reach, min(ua(rows) + reach, 1)))
+    assert table(tmp_path / "report", "differences").loc["aug=ebm", "p"] >= 0.25
+
+
+def test_clusters_are_speakers_when_sessions_tell_nothing(tmp_path: Path):
+    """No session, a result that does not record it, one session for all: speakers, and the page says why."""
+    known = {"audit": {"verdict": "clean", "session": 0}}
+    reasons = {
+        "none": ({}, ""),
+        "older": ({"sessions": None, "facts": known}, "results of an older version do not record sessions"),
+        "shared": ({"sessions": True, "facts": known, "folds": (0,)}, "all speakers share one session"),
+        "unknown": ({"sessions": None}, ""),
+    }
+    for name, (settings, reason) in reasons.items():
+        fabricate(tmp_path / name, augs=("none", "ebm"), n_speakers=6, **settings)
+        page = write_report([tmp_path / name], tmp_path / f"report-{name}", audio=False).read_text()
+        assert "95 % interval over speakers" in page
+        assert ("over speakers, not sessions" in page) == bool(reason)
+        assert reason in page
 
 
 def test_noise_curves_and_their_area(outputs: Path, report: Path):

@@ -212,18 +212,18 @@ class FoldRun:
     def _write_predictions(self, path: Path) -> list[list[Any]]:
         """Write what the model last predicted; gives the rows."""
         manifest, classes = self.job.manifest, self.job.classes
-        names, speakers, labels = (manifest.column(c) for c in ("utterance", "speaker", "emotion"))
+        told = [manifest.column(c) for c in ("utterance", "speaker", "session", "emotion")]
         rows = []
         for prediction in self.model.predictions:
             k, p = prediction.index, prediction.probabilities
-            rows.append([names[k], speakers[k], labels[k], classes[p.index(max(p))], *p])
+            rows.append([*(column[k] for column in told), classes[p.index(max(p))], *p])
         write_predictions(path, classes, rows)
         return rows
 
     def _write_mistakes(self, rows: list[list[Any]], folder: Path) -> None:
         """Write the sound of the most confident mistakes as MP3, named after their row in predictions.csv."""
-        wrong = [number for number, (_, _, label, predicted, *_) in enumerate(rows) if label != predicted]
-        wrong.sort(key=lambda number: -max(rows[number][4:]))
+        wrong = [number for number, (_, _, _, label, predicted, *_) in enumerate(rows) if label != predicted]
+        wrong.sort(key=lambda number: -max(rows[number][5:]))
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.iterdir():  # by a kill
             left.unlink()

@@ -15,7 +15,7 @@ import pandas as pd
 
 from seenet.errors import SeenetError
 from seenet.manifest import NAMES, Manifest
-from seenet.schemes import Indices, Scheme, Split, known_codes, present, stratified_groups
+from seenet.schemes import Indices, Scheme, Split, group_linked, known_codes, present, stratified_groups
 
 LEAKS = ("speaker", "session", "file", "waveform")
 """What the audit looks for in two parts of a fold."""
@@ -133,15 +133,8 @@ class Strict(Protocol):
 
 def _inseparable(manifest: Manifest, indices: Indices) -> Indices:
     """A number for each set of speakers that share sessions, which must not be parted. Shape (clips,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     speakers = known_codes(manifest, indices, "speaker", "protocol=strict", "protocol=paper")
-    sessions = manifest.codes("session")[indices]
-    nodes = int(max(speakers.max(), sessions.max())) + 1
-    met = sessions >= 0
-    links = coo_array((met[met], (speakers[met], nodes + sessions[met])), shape=(2 * nodes, 2 * nodes))
-    return connected_components(links, directed=False)[1][speakers].astype(np.int64)
+    return group_linked(speakers, manifest.codes("session")[indices])
 
 
 class Paper(Protocol):

@@ -177,8 +177,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write predictions.csv: utterance, speaker, label, prediction and one probability column a class."""
+    """Write predictions.csv: utterance, speaker, session, label, prediction and one probability column a class."""
     with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["utterance", "speaker", "label", "prediction", *(f"p_{c}" for c in classes)])
+        writer.writerow(["utterance", "speaker", "session", "label", "prediction", *(f"p_{c}" for c in classes)])
         writer.writerows(rows)

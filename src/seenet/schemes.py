@@ -65,6 +65,25 @@ def known_codes(manifest: Manifest, indices: Indices, field: str, why: str, way:
     return codes
 
 
+def group_linked(speakers: Indices, sessions: Indices) -> Indices:
+    """Number the sets of clips that shared speakers and sessions link, directly or through others.
+
+    Args:
+        speakers: number of each clip's speaker. Shape (clips,).
+        sessions: number of each clip's session; -1, unknown, links nothing. Shape (clips,).
+
+    Returns:
+        Numbers, not without gaps. Shape (clips,).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    nodes = int(max(speakers.max(), sessions.max())) + 1
+    met = sessions >= 0
+    links = coo_array((met[met], (speakers[met], nodes + sessions[met])), shape=(2 * nodes, 2 * nodes))
+    return connected_components(links, directed=False)[1][speakers].astype(np.int64)
+
+
 def present(codes: Indices) -> NDArray[np.bool_]:
     """Whether each number from 0 occurs. Shape (highest number + 1,)."""
     return np.bincount(codes[codes >= 0]) > 0

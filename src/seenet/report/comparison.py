@@ -1,11 +1,12 @@
-"""Arms against a baseline: on the same clips, over speakers, adjusted for the number of arms."""
+"""Arms against a baseline: on the same clips, over clusters of clips, adjusted for the number of arms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from seenet.report.measures import Measured, count
+from seenet.report.clusters import Clusters, find_clusters
+from seenet.report.measures import Measured
 from seenet.statistics import Comparison, compare, holm
 
 PAIR = ["fold", "seed", "utterance"]
@@ -21,6 +22,7 @@ class Difference:
         left_out: how many clips only one of them has.
         found: UA difference, interval, p and effect; None where nothing can be said.
         adjusted: p by Holm's method over all arms of the study.
+        clusters: what `found` is over; None where the speakers are unknown.
         why: there is nothing to say, in words.
     """
 
@@ -29,6 +31,7 @@ class Difference:
     left_out: int = 0
     found: Comparison | None = None
     adjusted: float | None = None
+    clusters: Clusters | None = None
     why: str = ""
 
 
@@ -43,15 +46,15 @@ def _difference(arm: Measured, baseline: Measured) -> Difference:
         return replace(made, why="no fold and seed in common")
     if (both["label"] != both["label_b"]).any():
         return replace(made, why="the clips have other labels")
-    if (both["speaker"] == "").any():
+    clusters = find_clusters(both["speaker"], both["session"].where(both["session"].notna(), both["session_b"]))
+    if clusters is None:
         return replace(made, why="the corpus does not name all speakers")
-    speakers, names = pd.factorize(both["speaker"])
     labels, k = both["label"].to_numpy(), len(arm.classes)
     counts = [
-        count(labels, both[column].to_numpy(), speakers, len(names), k) for column in ("prediction", "prediction_b")
+        clusters.count_confusions(labels, both[column].to_numpy(), k) for column in ("prediction", "prediction_b")
     ]
     found = compare(*counts, score="ua")
-    return replace(made, found=found, why="" if found else "there is only one speaker")
+    return replace(made, found=found, clusters=clusters, why="" if found else "there is only one speaker")
 
 
 def differences(arms: Sequence[Measured], baseline: Measured) -> list[Difference]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from seenet.report import plots
 from seenet.report.arms import Study
+from seenet.report.clusters import describe_clusters, name_clusters
 from seenet.report.comparison import Difference, differences
 from seenet.report.measures import Measured
 from seenet.report.published import FOLDS, methods_of, mismatches, row_of
@@ -16,9 +17,6 @@ from seenet.report.section import Section
 from seenet.report.table import MINUS, NONE, Table, duration, interval, p_value, percent, points
 from seenet.report.tables import SCORES, mean_and_deviation
 from seenet.statistics import Interval
-
-FEW = 8
-"""Speakers below which the interval is known to be too short."""
 
 
 def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, folder: Path, prefix: str) -> Section:
@@ -44,7 +42,7 @@ def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, fold
     table = Table(
         f"{prefix}leaderboard",
         "UA, WA and macro-F1: mean ± standard deviation over folds and seeds. Pooled UA: of all test clips together, "
-        "with a 95 % bootstrap interval over speakers.",
+        f"with a 95 % interval over {name_clusters(arm.clusters for arm in arms)}.",
         pd.DataFrame(numbers),
         pd.DataFrame(text),
         keys,
@@ -57,14 +55,13 @@ def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, fold
         plots.forest(ends, apart, baseline.arm.name),
         folder,
         f"{prefix}leaderboard",
-        "Pooled UA of each arm with its 95 % interval over speakers"
+        f"Pooled UA of each arm with its 95 % interval over {name_clusters(arm.clusters for arm in arms)}"
         + (", and the difference from the baseline." if apart else "."),
         "UA by arm: " + ", ".join(f"{name} {percent(ua)} %" for name, (ua, _, _) in ends.items()),
     )
     notes = [f"No interval for {arm.arm.name}: {arm.without_interval}." for arm in arms if arm.without_interval]
-    speakers = min((len(arm.speakers[0]) for arm in arms if arm.speakers), default=FEW)
-    if speakers < FEW:
-        notes.append(f"Only {speakers} speakers: the intervals are known to be too short below {FEW}.")
+    clusters = [*(arm.clusters for arm in arms), *(d.clusters for d in found)]
+    notes += describe_clusters([one for one in clusters if one])
     tables = [table, *([_difference_table(found, baseline, prefix)] if found else [])]
     return Section("Leaderboard", notes, [picture], tables)
 
@@ -94,12 +91,13 @@ def _difference_table(found: Sequence[Difference], baseline: Measured, prefix: s
         }
         for d in found
     ]
+    over = name_clusters(d.clusters for d in found)
     keys = {"difference": "difference", "95 % interval": "low", "p": "p", "p (Holm)": "p_holm"}
     return Table(
         f"{prefix}differences",
         f"Pooled UA minus that of the baseline {baseline.arm.name}, in points, on the same test clips of the same "
-        "folds and seeds. p: permutation test that swaps whole speakers; Holm: adjusted for the number of arms; "
-        "d_z: mean over standard deviation of the speakers' differences.",
+        f"folds and seeds. p: permutation test that swaps whole {over}; Holm: adjusted for the number of arms; "
+        f"d_z: mean over standard deviation of the differences of {over}.",
         pd.DataFrame(numbers),
         pd.DataFrame(text),
         keys | {"effect d_z": "effect", "paired clips": "clips"},

@@ -8,23 +8,18 @@ import numpy as np
 import pandas as pd
 
 from seenet.report.arms import Arm, pooled_confusion
+from seenet.report.clusters import Clusters, count_confusions, find_clusters
 from seenet.report.results import Found, codes
 from seenet.scores import scores
-from seenet.statistics import Interval, speaker_interval
-
-
-def count(labels: np.ndarray, predictions: np.ndarray, groups: np.ndarray, n_groups: int, classes: int) -> np.ndarray:
-    """Confusion counts of each group of clips, rows the true class. Shape (groups, classes, classes)."""
-    cells = (groups * classes + labels) * classes + predictions
-    return np.bincount(cells, minlength=n_groups * classes**2).reshape(n_groups, classes, classes)
+from seenet.statistics import Interval, cluster_interval
 
 
 def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame | None:
     """Every test clip, or None where a result has no predictions.
 
     Returns:
-        `fold`, `seed`, `utterance`, `speaker`, `label` and `prediction` (numbers of classes), `result` (its number in
-        `results`) and `row` (in its predictions.csv).
+        `fold`, `seed`, `utterance`, `speaker`, `session` (missing where the result does not record it), `label` and
+        `prediction` (numbers of classes), `result` (its number in `results`) and `row` (in its predictions.csv).
     """
     tables = []
     for number, result in enumerate(results):
@@ -32,6 +27,7 @@ def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame |
         if rows is None:
             return None
         table = rows[["utterance", "speaker"]].assign(
+            session=_sessions(result, rows),
             label=codes(rows["label"], classes),
             prediction=codes(rows["prediction"], classes),
             fold=result.part[0],
@@ -41,6 +37,13 @@ def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame |
         )
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _sessions(result: Found, rows: pd.DataFrame) -> pd.Series | str | None:
+    """The session of each row; older results lack them, which matters where the audit knew some."""
+    if "session" in rows:
+        return rows["session"]
+    return "" if result.facts["audit"].get("session", "unknown") == "unknown" else None
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,31 @@ class Measured:
         if self.clips is None or (self.clips["speaker"] == "").any():
             return None
         numbers, names = pd.factorize(self.clips["speaker"], sort=True)
-        labels, predictions = self.clips["label"].to_numpy(), self.clips["prediction"].to_numpy()
-        return list(names), count(labels, predictions, numbers, len(names), len(self.classes))
+        return list(names), count_confusions(*self._answers, numbers, len(names), len(self.classes))
+
+    @cached_property
+    def _answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and predictions of all test clips, numbers of classes. Shape (clips,) each."""
+        return self.clips["label"].to_numpy(), self.clips["prediction"].to_numpy()
+
+    @cached_property
+    def clusters(self) -> Clusters | None:
+        """What the interval is over; None where some speakers are unknown."""
+        return None if self.clips is None else find_clusters(self.clips["speaker"], self.clips["session"])
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % confidence interval of `ua`; None where the speakers are unknown or there is one."""
-        return None if self.speakers is None else speaker_interval(self.speakers[1], "ua")
+        """95 % confidence interval of `ua` over `clusters`; None where the speakers are unknown or there is one."""
+        if self.clusters is None:
+            return None
+        return cluster_interval(self.clusters.count_confusions(*self._answers, len(self.classes)), "ua")
 
     @property
     def without_interval(self) -> str:
         """Why there is no interval, in words; empty where there is one."""
         if self.clips is None:
             return "a predictions.csv is missing"
-        if self.speakers is None:
+        if self.clusters is None:
             return "the corpus does not name all speakers"
         return "" if self.interval else "there is only one speaker"
 

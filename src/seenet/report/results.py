@@ -90,7 +90,7 @@ def read_predictions(path: Path) -> pd.DataFrame | None:
     """The rows of a predictions.csv, or None where there is no such file."""
     if not path.is_file():
         return None
-    names = dict.fromkeys(("utterance", "speaker", "label", "prediction"), str)
+    names = dict.fromkeys(("utterance", "speaker", "session", "label", "prediction"), str)
     return pd.read_csv(path, dtype=names, keep_default_na=False)  # a clip may be called "NA"
 
 

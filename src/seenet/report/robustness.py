@@ -8,6 +8,7 @@ import pandas as pd
 
 from seenet.report import plots
 from seenet.report.arms import Arm, Study
+from seenet.report.clusters import name_clusters
 from seenet.report.measures import Measured, area
 from seenet.report.section import Section
 from seenet.report.table import Table, interval, percent
@@ -40,7 +41,8 @@ def noise_section(study: Study, arms: Sequence[Arm], folder: Path, prefix: str) 
         name = f"{prefix}noise" + (f"-{number + 1}" if number else "")
         beside = {arm: _triple(clean[arm]) for arm in curves if arm in clean}
         drawn = {arm: {snr: _triple(m) for snr, m in curve.items()} for arm, curve in curves.items()}
-        caption = f"UA against the speech-to-noise ratio, noise: {source}; 95 % intervals over speakers."
+        over = name_clusters(measured.clusters for curve in curves.values() for measured in curve.values())
+        caption = f"UA against the speech-to-noise ratio, noise: {source}; 95 % intervals over {over}."
         pictures.append(
             plots.keep(plots.noise(drawn, beside), folder, name, caption, "UA by SNR; the table has the numbers")
         )

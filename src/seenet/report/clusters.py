@@ -1,0 +1,100 @@
+"""What intervals and tests take together: the clips of a speaker, or of the speakers who share sessions."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from seenet.schemes import group_linked
+from seenet.statistics import lowest_p
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clips that stand or fall together.
+
+    Attributes:
+        kind: what a cluster is.
+        numbers: of the cluster of each clip, from 0. Shape (clips,).
+        remark: why the cluster is not the session although the corpus has sessions; empty where it is, or has none.
+    """
+
+    kind: Literal["speaker", "session"]
+    numbers: np.ndarray
+    remark: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many clusters there are."""
+        return int(self.numbers.max()) + 1
+
+    def count_confusions(self, labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+        """Confusion counts of each cluster, rows the true class. Shape (clusters, classes, classes).
+
+        Args:
+            labels: class numbers. Shape (clips,).
+            predictions: class numbers. Shape (clips,).
+            classes: how many there are.
+        """
+        return count_confusions(labels, predictions, self.numbers, self.count, classes)
+
+
+def count_confusions(
+    labels: np.ndarray, predictions: np.ndarray, groups: np.ndarray, n_groups: int, classes: int
+) -> np.ndarray:
+    """Confusion counts of each group of clips, rows the true class. Shape (groups, classes, classes)."""
+    cells = (groups * classes + labels) * classes + predictions
+    return np.bincount(cells, minlength=n_groups * classes**2).reshape(n_groups, classes, classes)
+
+
+def find_clusters(speakers: pd.Series, sessions: pd.Series) -> Clusters | None:
+    """Find the clusters of clips: speakers who share sessions are one cluster, as in a dialogue.
+
+    Args:
+        speakers: of each clip; empty where unknown.
+        sessions: of each clip; empty where the corpus does not say, missing where the result does not.
+
+    Returns:
+        None where a speaker is unknown.
+    """
+    if (speakers == "").any():
+        return None
+    by_speaker, names = pd.factorize(speakers)
+    known = sessions.fillna("")
+    by_session = pd.factorize(known.where(known != ""))[0]  # -1 where unknown
+    groups, found = pd.factorize(group_linked(by_speaker, by_session))
+    if 1 < len(found) < len(names):
+        return Clusters("session", groups)
+    remark = ""
+    if len(found) == 1 < len(names):
+        remark = "all speakers share one session, or sessions with one another"
+    elif sessions.isna().any():
+        remark = "results of an older version do not record sessions"
+    return Clusters("speaker", by_speaker, remark)
+
+
+def name_clusters(found: Iterable[Clusters | None]) -> str:
+    """Name what intervals are over, e.g. `speakers`."""
+    return " or ".join(dict.fromkeys(f"{one.kind}s" for one in found if one)) or "speakers"
+
+
+def describe_clusters(found: Sequence[Clusters]) -> list[str]:
+    """Sentences that tell over what intervals and tests are, and what that means.
+
+    Args:
+        found: the clusters of each arm.
+    """
+    sentences = []
+    for one in found:
+        if one.kind == "session":
+            sentences.append("Intervals and tests are over sessions: the speakers of a session are taken together.")
+        elif one.remark:
+            sentences.append(
+                f"Intervals and tests are over speakers, not sessions: {one.remark}. They ignore what the speakers of "
+                "a session share and may be too short."
+            )
+        if one.count > 1 and lowest_p(one.count) > 0.05:
+            sentences.append(f"Only {one.count} {one.kind}s: p cannot be below {lowest_p(one.count):.2g}.")
+    return list(dict.fromkeys(sentences))
