@@ -31,6 +31,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seenet.data.batch import Batch
 from seenet.paths import conf_dir
 
+HANG = 900
+"""Seconds after which a process that should end is taken for one that never will; nothing is asserted of less."""
+
 SMALL = ("dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=2", "data.batch_size=8")
 """A synthetic corpus of 48 clips and two epochs: seconds, not minutes."""
 
@@ -158,7 +161,7 @@ def process(name: str, folder: Path) -> Script:
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name(name)), *arguments]
         env = {**os.environ, **environment}
-        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG)
 
     return run
 

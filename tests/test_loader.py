@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import HANG
 from seenet.corpora.synthetic import read
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
@@ -44,7 +45,7 @@ def test_one_batch_is_made_ahead_and_no_more():
     loop = ahead(batches(), CPU)
     for number in range(4):
         assert int(next(loop).indices) == number
-        assert made[number + 1].wait(10), "made while the one before is in use"
+        assert made[number + 1].wait(HANG), "made while the one before is in use"
         assert not any(event.is_set() for event in made[number + 2 :])
     loop.close()
 
@@ -84,7 +85,7 @@ loop = ahead(batches, torch.device("cpu"))
 print(int(next(loop).indices), flush=True)
 raise SystemExit(3)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG)
     assert (done.returncode, done.stdout, done.stderr) == (3, "0\n", "")
 
 

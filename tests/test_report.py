@@ -14,6 +14,7 @@ from fabricate import fabricate, sweep
 from scipy import stats
 from sklearn.metrics import recall_score
 
+from conftest import HANG
 from seenet.errors import SeenetError
 from seenet.report.arms import studies
 from seenet.report.latex import to_latex
@@ -415,7 +416,7 @@ def test_the_latex_compiles(report: Path, tmp_path: Path):
 def browse(page: Path) -> tuple[str, str]:
     """The document after its scripts ran, and what the browser's console said."""
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"]
-    done = subprocess.run([CHROMIUM, *flags, page.as_uri()], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([CHROMIUM, *flags, page.as_uri()], capture_output=True, text=True, timeout=HANG)
     return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 

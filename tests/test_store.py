@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 import seenet.decoding
+from conftest import HANG
 from seenet.audio import BadAudio, read_audio
 from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance, join
@@ -124,14 +125,16 @@ def _names(folder: Path) -> Manifest:
     return Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(COUNT)])
 
 
-def _prepare_slowly(folder: Path) -> None:
-    decoded = seenet.decoding._decoded
+def _prepare_some(folder: Path, clips: int) -> None:
+    """Decode so many clips, of which whole blocks are written, then wait to be killed."""
+    decoded, left = seenet.decoding._decoded, iter(range(clips))
 
-    def slowly(*arguments: object):
-        time.sleep(0.002)
+    def stalling(*arguments: object):
+        if next(left, None) is None:
+            threading.Event().wait()
         return decoded(*arguments)
 
-    seenet.decoding._decoded = slowly
+    seenet.decoding._decoded = stalling
     prepare(_names(folder), 6.0)
 
 
@@ -146,14 +149,13 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setenv("SEENET_CACHE", str(tmp_path / "other cache"))
         expected = prepare(_names(tmp_path / "killed"), 6.0)
-    sizes = [0]
+    sizes, hang = [0], time.monotonic() + HANG
     for _ in range(3):
-        process = multiprocessing.get_context("spawn").Process(target=_prepare_slowly, args=(tmp_path / "killed",))
+        process = multiprocessing.get_context("spawn").Process(target=_prepare_some, args=(tmp_path / "killed", 100))
         process.start()
-        deadline = time.monotonic() + 60
         while (size := sum(p.stat().st_size for p in (cache / "stores").glob("x-*.part/journal.jsonl"))) <= sizes[-1]:
-            assert time.monotonic() < deadline
             assert process.is_alive()
+            assert time.monotonic() < hang
             time.sleep(0.005)
         process.kill()
         process.join()
@@ -200,7 +202,7 @@ def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):
     processes = [context.Process(target=_prepare_in_process, args=(tmp_path / "two", queue)) for _ in range(2)]
     for process in processes:
         process.start()
-    results = [queue.get(timeout=60) for _ in processes]
+    results = [queue.get(timeout=HANG) for _ in processes]
     for process in processes:
         process.join()
         assert process.exitcode == 0

@@ -17,7 +17,7 @@ from fabricate import sweep
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import OmegaConf
 
-from conftest import SMALL
+from conftest import HANG, SMALL
 from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.emotions import CLASS_SETS
 from seenet.errors import SeenetError
@@ -146,7 +146,7 @@ def test_a_killed_worker_is_one_line(tmp_path: Path):
             workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers}
             os.kill(next(pid for pid, words in commands.items() if b"LokyProcess" in words), signal.SIGKILL)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=HANG)
         finally:
             process.kill()
     assert process.returncode == 1

@@ -20,7 +20,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
-from conftest import SMALL, process, script
+from conftest import HANG, SMALL, process, script
 from seenet.components import build_optimizer
 from seenet.corpora.synthetic import read
 from seenet.errors import SeenetError
@@ -265,7 +265,7 @@ def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
             if "epoch 2/" in line:
                 break
         running[sent].send_signal(sent)
-        _, errors = running[sent].communicate(timeout=60)
+        _, errors = running[sent].communicate(timeout=HANG)
         assert running[sent].returncode == code, errors
         assert list((tmp_path / sent.name).rglob("last.ckpt"))
     assert "the same command goes on where it stopped" in errors, "of the last, which is SIGINT"
