@@ -39,13 +39,19 @@ def to_latex(table: Table) -> str:
         shown.style.hide(axis="index")
         .to_latex(
             hrules=True,
-            column_format="l" + "r" * (len(shown.columns) - 1),
+            column_format=_columns(table),
             caption=escape(table.caption),
             label=f"tab:{table.name}",
             position="htbp",
             position_float="centering",
         )
     )  # fmt: skip
+
+
+def _columns(table: Table) -> str:
+    """Numbers flush right; sentences in columns that share the line."""
+    count = len(table.text.columns)
+    return rf"*{{{count}}}{{p{{{0.9 / count:.2f}\linewidth}}}}" if table.prose else "l" + "r" * (count - 1)
 
 
 def write_latex(table: Table, folder: Path) -> None:

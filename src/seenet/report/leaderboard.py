@@ -125,7 +125,8 @@ def published_section(study: Study, arms: Sequence[Measured], prefix: str) -> Se
             rows.append((arm.arm.name, score.upper(), row, arm.each(score), ours - theirs, theirs))
         notes.append(
             f"{arm.arm.name}: " + ("does not compare: " + "; ".join(words) + "." if words else
-            f"compares: {FOLDS} folds, the same classes, the epoch selected on the test fold in both.")
+            f"compares: {FOLDS} folds, the same classes, the epoch selected on the test fold in both. The fidelity "
+            "section lists what else differs.")
         )  # fmt: skip
     numbers = [
         {"arm": name, "score": score, "published": theirs, "ours": theirs + gap, "difference": gap}

@@ -14,6 +14,7 @@ from seenet.report.arms import Study, check_baseline, studies
 from seenet.report.clips import embedding_section, mistakes_section
 from seenet.report.confidence import calibration_section
 from seenet.report.detail import classes_section, learning_section, speakers_section
+from seenet.report.fidelity import fidelity_section
 from seenet.report.latex import write_latex
 from seenet.report.leaderboard import leaderboard, published_section
 from seenet.report.measures import Measured
@@ -116,6 +117,7 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
     sections = [
         leaderboard(study, arms, base, folder, prefix),
         published_section(study, arms, prefix),
+        fidelity_section(study, arms, prefix),
         classes_section(arms, folder, prefix),
         speakers_section(arms, folder, prefix),
         learning_section(study, arms, folder, prefix),

@@ -25,6 +25,7 @@ class Table:
         text: for people; its columns' names are the head.
         keys: by column of `text` the column of `numbers` that sorts it.
         folded: whether the page shows it only when asked to.
+        prose: whether its cells are sentences, which are wrapped.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Table:
     text: pd.DataFrame
     keys: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
+    prose: bool = False
 
     def cells(self) -> list[list[tuple[str, object]]]:
         """Every row's cells: the text, and what sorts it."""
