@@ -371,6 +371,8 @@ def missing_bytes(file: BinaryIO, size: int) -> int:
     Returns:
         0 where nothing is missing, or where the file cannot tell.
     """
+    if is_streamed(file):
+        return 0
     file.seek(0)
     head = file.read(64)
     if head.startswith(b"\x1aE\xdf\xa3") and (b"matroska" in head or b"webm" in head):
@@ -388,6 +390,21 @@ def missing_bytes(file: BinaryIO, size: int) -> int:
     return max(0, max(ends, default=0) - size)
 
 
+def is_streamed(file: BinaryIO) -> bool:
+    """Whether an AVI or ASF file says that its program could not return to the header: sizes there mean nothing.
+
+    Args:
+        file: open for reading.
+    """
+    file.seek(0)
+    head = file.read(4096)
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return _is_unknown(int.from_bytes(head[4:8], "little"), False)
+    properties = head.find(ASF_PROPERTIES) if head.startswith(ASF) else -1
+    return properties >= 0 and bool(int.from_bytes(head[properties + 88 : properties + 92], "little") & 1)  # broadcast
+
+
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp")
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 

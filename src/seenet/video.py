@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.containers import BadAudio, Remark, Window
+from seenet.containers import BadAudio, Remark, Window, is_streamed
 
 FORMATS = (
     *(
@@ -182,7 +182,7 @@ class SoundTrack:
                     gaps.append(gap)
                 seconds += length + (jump if GAP < jump < LONGEST_GAP else 0.0)
                 before = time + length if length else math.nan
-            claimed = self._claimed(container, track)
+            claimed = 0.0 if self._is_streamed() else self._claimed(container, track)
         present = max(seconds, latest - earliest)
         if claimed > present + TOLERANCE:
             raise BadAudio(f"truncated: {claimed:.2f} s promised, {present:.2f} s present")
@@ -194,6 +194,10 @@ class SoundTrack:
         if self.most is not None:
             near = abs(self.frames - self.most) < TOLERANCE * self.rate
             self.frames = self.most if near else min(self.frames, self.most)
+
+    def _is_streamed(self) -> bool:
+        with Window(self.path, self.start, self.size) as file:
+            return is_streamed(file)
 
     def _claimed(self, container: Any, track: Any) -> float:
         """Seconds that the header promises; 0 where it promises none."""
