@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from conftest import SMALL, Script, script
-from seenet.cli.overrides import quoted
+from seenet.cli.overrides import quote_override
 
 SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
 
@@ -180,7 +180,7 @@ def test_an_override_error_shows_a_quoted_form_that_works(seenet_data, value: st
     assert run.returncode == 1
     assert len(lines) == 1, run.stderr
     meant = value.removeprefix('"')
-    form = quoted(f"dataset.root={meant}")
+    form = quote_override(f"dataset.root={meant}")
     if value != "null":  # which is a value of its own
         assert f"dataset.root='{meant}'" in lines[0] or lines[0].endswith(form), lines[0]
     (word,) = shlex.split(form)
@@ -199,7 +199,7 @@ def test_an_override_error_shows_a_quoted_form_that_works(seenet_data, value: st
 def test_an_override_error_shows_classes_as_a_list(seenet_train, value: str, meant: list[str]):
     run = seenet_train(f"classes={value}", "--cfg", "job")
     assert run.returncode == 1
-    form = quoted(f"classes={value}")
+    form = quote_override(f"classes={value}")
     assert run.stderr.strip().endswith(form), run.stderr
     (word,) = shlex.split(form)
     assert OmegaConf.to_container(OmegaConf.create(OverridesParser.create().parse_override(word).value())) == meant

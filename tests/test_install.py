@@ -50,7 +50,7 @@ def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
     assert result["git_commit"] is None
 
 
-def interpreter(version: str) -> Path | None:
+def find_interpreter(version: str) -> Path | None:
     """Find a Python of a version: this one, one on PATH, or pyenv's."""
     this = Path(sys.executable) if sys.version.startswith(f"{version}.") else None
     found = shutil.which(f"python{version}")
@@ -66,7 +66,7 @@ def interpreter(version: str) -> Path | None:
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path, version: str):
     """As a user does, with the pinned versions; each takes a minute or two and 6 GB, which are freed again."""
-    python = interpreter(version)
+    python = find_interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} on PATH or among pyenv's versions")
     environment = tmp_path / "env"

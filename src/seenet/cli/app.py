@@ -18,7 +18,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from seenet.cli.overrides import choices, explain_parse_error, quoted, quoting_hint, refuse_choices
+from seenet.cli.overrides import choices, explain_parse_error, quote_override, refuse_choices, suggest_quotes
 from seenet.errors import SeenetError, reason
 from seenet.paths import conf_dir
 
@@ -115,7 +115,9 @@ def one_line(error: Exception, config_name: str) -> str:
     text = str(error).split("Config search path:")[0].removeprefix(f"In '{config_name}': ")
     if text.startswith("Ambiguous value for argument"):
         word = text.split("'", 1)[1].split("'\n")[0]
-        return f"{word}: a sweep needs -m, a list needs [brackets], text with a comma needs quotes: {quoted(word)}"
+        return (
+            f"{word}: a sweep needs -m, a list needs [brackets], text with a comma needs quotes: {quote_override(word)}"
+        )
     text, _, options = text.partition("Available options in ")
     if options:
         names = [name for name in options.partition(":")[2].split() if not name.startswith("_")]
@@ -126,7 +128,7 @@ def one_line(error: Exception, config_name: str) -> str:
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         text = f"{error.full_key}: {text}"
     text = " ".join(text.split()) or type(error).__name__
-    return text + quoting_hint(text)
+    return text + suggest_quotes(text)
 
 
 def fail(error: Exception, config_name: str) -> None:

@@ -22,7 +22,7 @@ def choices(group: str) -> str:
     return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml")))
 
 
-def quoted(override: str) -> str:
+def quote_override(override: str) -> str:
     """An override whose value Hydra reads as text (or a list of texts, `classes`), quoted for Hydra and a POSIX shell.
 
     Args:
@@ -57,10 +57,11 @@ def explain_parse_error(error: OverrideParseException, groups: Collection[str]) 
     if name.lstrip("+") in groups:
         return f"{error.override}: expected one of {choices(name.lstrip('+'))}"
     brackets = "close every bracket, or " if set("[]{}()").intersection(error.override) else ""
-    return f"{error.override}: Hydra cannot read this value; {brackets}quote it if it is text: {quoted(error.override)}"
+    quoted = quote_override(error.override)
+    return f"{error.override}: Hydra cannot read this value; {brackets}quote it if it is text: {quoted}"
 
 
-def quoting_hint(message: str) -> str:
+def suggest_quotes(message: str) -> str:
     """How to quote the override that an error message is about; empty where quotes would not help.
 
     Args:
@@ -70,11 +71,11 @@ def quoting_hint(message: str) -> str:
         name, equals, value = word.partition("=")
         named = message.startswith((f"{name.lstrip('+')}=", f"{name.lstrip('+')}:"))
         if equals and named and value[:1] not in ("", "'", '"') and ("expected text" in message or "${" in value):
-            return f"; as text it needs quotes: {quoted(word)}"
+            return f"; as text it needs quotes: {quote_override(word)}"
     return ""
 
 
-def parse(words: Sequence[str]) -> list[Override]:
+def parse_overrides(words: Sequence[str]) -> list[Override]:
     """The overrides among the words of a command line; options and their values are left out.
 
     Raises:
@@ -94,13 +95,13 @@ def refuse_choices(words: Sequence[str], groups: Collection[str]) -> None:
         words: of the command line, after the command.
         groups: the configuration groups.
     """
-    for override in parse(words):
+    for override in parse_overrides(words):
         group, word = override.key_or_group, override.input_line
         if not group:
             raise SeenetError(f"{word}: expected NAME=VALUE")
         if group not in groups or override.is_delete():
             continue
-        for value in _values(override):
+        for value in _list_values(override):
             several = value if isinstance(value, list) and group in LISTS else [value]
             names = [choice.text if isinstance(choice, QuotedString) else choice for choice in several]
             if not all(isinstance(name, str) for name in names):
@@ -110,7 +111,7 @@ def refuse_choices(words: Sequence[str], groups: Collection[str]) -> None:
                 raise SeenetError(f"{word}: '{twice[0]}' is listed twice; a list takes each choice once")
 
 
-def _values(override: Override) -> list[object]:
+def _list_values(override: Override) -> list[object]:
     """The values of a sweep that can be listed without a search of files, else the one value."""
     if override.is_choice_sweep() or override.is_range_sweep():
         return list(override.sweep_iterator())

@@ -18,7 +18,7 @@ def _as_is(batch: Batch) -> Batch:
     return batch
 
 
-def _start_method() -> str:
+def _choose_start_method() -> str:
     """Return how loader processes start.
 
     A job of hydra/launcher=joblib starts its processes as loky does, which takes no process of torch's: there it is the
@@ -89,7 +89,7 @@ class Loader:
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
             persistent_workers=num_workers > 0,
-            multiprocessing_context=_start_method() if num_workers else None,
+            multiprocessing_context=_choose_start_method() if num_workers else None,
             generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
         )
 
