@@ -10,8 +10,11 @@ ROOMS = [
     *(
         "errors",
         "seeds",
-        "paths",
+        "processes",
+        "signals",
         "console",
+        "locks",
+        "paths",
         "build",
         "emotions",
         "canonical",

@@ -1,6 +1,9 @@
 """What happens at the end of each epoch, and now and then within: the history, the console's line, checkpoints."""
 
+import pickle
 import time
+import zipfile
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,10 +11,13 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 
+from seenet import signals
 from seenet.console import say
+from seenet.errors import reason
 from seenet.paths import whole
+from seenet.processes import leave
 
 CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
 """The columns of curves.csv after `epoch`; `seconds` follows."""
@@ -65,9 +71,49 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Save a checkpoint to a local path."""
-        with whole(Path(path)) as building:
-            torch.save(checkpoint, building)
+        """Save a checkpoint to a local path.
+
+        Raises:
+            SeenetError: the file cannot be written.
+        """
+        with whole(Path(path)) as building, building.open("wb") as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch names a position in the file, and Python the full disk
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
+
+
+WEIGHTS = ("state_dict", "epoch", "classes")
+"""Parts of every checkpoint."""
+
+TRAINING_STATE = (*WEIGHTS, "loops", "callbacks", "optimizer_states", "running")
+"""Parts of a checkpoint that training resumes from."""
+
+
+def find_checkpoint_damage(path: Path, model: torch.nn.Module, parts: Collection[str]) -> str:
+    """Say why a checkpoint cannot be loaded into a model; empty where it can.
+
+    Args:
+        path: the checkpoint, read to its end.
+        model: whose tensors it must hold.
+        parts: what else it must hold.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():
+                return "its checksum differs"
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        tensors = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
+        if any(part not in checkpoint for part in parts):
+            return "a part of it is missing"
+    except FileNotFoundError:
+        return "it is missing"
+    except (zipfile.BadZipFile, EOFError):
+        return "it is cut off, or no checkpoint"
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+        return reason(error)[:200]
+    fits = tensors == {name: tensor.shape for name, tensor in model.state_dict().items()}
+    return "" if fits else "it is of another model"
 
 
 class MovableCheckpoint(ModelCheckpoint):
@@ -87,11 +133,61 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(state_dict)
 
 
-class MidEpochCheckpoint(MovableCheckpoint):
-    """Is written in mid-epoch when its time has come, after whole optimiser steps only.
+def has_finished_epoch(path: Path) -> bool:
+    """Whether a sound `last.ckpt` was written after the end of an epoch, which may be the selected one."""
+    return bool(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"]["History"]["rows"])
 
-    Gradients that still add up are in no checkpoint. After the last step Lightning would take the epoch for done,
-    validation and all; the end of the epoch has its own checkpoint.
+
+class StopSignals(Callback):
+    """Lets stop signals wait for a checkpoint in training, and end a test at once (`seenet.signals`).
+
+    Lightning sets handlers of its own before these hooks.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Defer signals to the next optimiser step."""
+        signals.defer()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the deferral, and the program where a signal came after the last step."""
+        signum = signals.pending()
+        signals.resume()
+        if signum:
+            raise signals.Stopped(signum)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """End the deferral."""
+        signals.resume()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Set the handlers again."""
+        signals.install()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Set the handlers again."""
+        signals.install()
+
+
+def _stop_signal(trainer: Trainer) -> int:
+    """Return the stop signal that any process of a run received; 0 where none did. All processes ask together."""
+    if trainer.world_size == 1:
+        return signals.pending()
+    received = torch.tensor(signals.pending(), device=trainer.strategy.root_device)
+    return int(trainer.strategy.reduce(received, reduce_op="max"))
+
+
+def _stop(trainer: Trainer, signum: int) -> None:
+    """End a run whose checkpoint is written."""
+    if not trainer.is_global_zero:
+        leave(128 + signum)
+    raise signals.Stopped(signum)
+
+
+class MidEpochCheckpoint(MovableCheckpoint):
+    """Is written in mid-epoch when its time has come or a stop signal came, after whole optimiser steps only.
+
+    After a stop signal, training ends. Gradients that still add up are in no checkpoint. After the last step Lightning
+    would take the epoch for done, validation and all; the end of the epoch has its own checkpoint.
     """
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,7 +199,15 @@ class MidEpochCheckpoint(MovableCheckpoint):
     ) -> None:
         """Write where it is time and nothing would be lost."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch:
+            if signum := _stop_signal(trainer):
+                trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
+                _stop(trainer, signum)
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End training after the epoch's own checkpoint where a stop signal waits."""
+        if signum := _stop_signal(trainer):
+            _stop(trainer, signum)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: it has one file to overwrite, and its time may be set anew at a resume."""

@@ -1,19 +1,22 @@
 """What is said to the person at the terminal: notices, tables and progress bars."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seenet.errors import reason
+from seenet.processes import rank
 
 T = TypeVar("T")
 
 
 def is_main_process() -> bool:
     """Whether this is the process that speaks and writes: the first of a distributed run, or the only one."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+    return rank() == 0
 
 
 def terminal(stderr: bool = False) -> Console:
@@ -29,6 +32,19 @@ def say(message: str) -> None:
     """Print one plain line."""
     if is_main_process():
         print(message, flush=True)
+
+
+@contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Turn any failure into a warning line: for pictures and sounds, which no number depends on.
+
+    Args:
+        what: is made, for the console.
+    """
+    try:
+        yield
+    except Exception as error:
+        say(f"! {what} could not be made: {reason(error)}")
 
 
 def printable(name: str) -> str:

@@ -5,6 +5,7 @@ A changed file makes another store. It grows under another name, with a journal,
 where it was; it is renamed when complete. Of two processes one makes it and the other waits.
 """
 
+import contextlib
 import csv
 import hashlib
 import itertools
@@ -25,9 +26,10 @@ from filelock import FileLock, Timeout
 
 from seenet.audio import RATE, BadAudio, Remark, read_audio
 from seenet.console import progress, say
-from seenet.errors import reason
+from seenet.errors import SeenetError, reason
+from seenet.locks import locked
 from seenet.manifest import Manifest
-from seenet.paths import whole, write_whole
+from seenet.paths import whole, write_whole, writing
 
 FORMAT = 3
 FULL_SCALE = 32768
@@ -289,10 +291,24 @@ def _linked(stores: Path, link: Path, manifest: Manifest) -> Path | None:
 
 
 def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
-    """The folder of a manifest's store, which is made where it does not exist."""
+    """The folder of a manifest's store, which is made where it does not exist.
+
+    Raises:
+        SeenetError: the cache cannot be written and does not hold the store.
+    """
     link = stores / f"{manifest.name}-{_signature(manifest, max_seconds)}.link"
     growing = link.with_suffix(".part")
-    with FileLock(f"{growing}.lock"):
+    what = f"the store of {manifest.name}"
+    with contextlib.ExitStack() as held:
+        try:
+            with writing(stores):
+                stores.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(Path(f"{growing}.lock"), what))
+        except SeenetError:  # a cache of others that cannot be written may still hold the store
+            if not (link.is_file() and (folder := _linked(stores, link, manifest))):
+                raise
+            return folder
+        held.enter_context(writing(stores))
         if folder := _linked(stores, link, manifest):
             (folder / "journal.jsonl").unlink(missing_ok=True)  # left by a kill after the renaming
             if not _mended(folder, manifest, max_seconds):
@@ -301,7 +317,7 @@ def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
         _fill(growing, manifest, max_seconds)
         folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
         write_whole(link, folder.name)  # before the renaming: a kill between the two costs nothing
-        with FileLock(f"{folder}.lock"):
+        with locked(Path(f"{folder}.lock"), what):
             if folder.is_dir() and not find_damage(folder, len(manifest)):  # the same content from another place
                 shutil.rmtree(growing)
             else:

@@ -1,6 +1,7 @@
 """One fold: train it, or go on training it, then test it."""
 
 import csv
+import io
 import logging
 import signal
 import time
@@ -20,18 +21,35 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from seenet.audio import RATE
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.build import build
-from seenet.callbacks import CURVES, History, checkpoints
+from seenet.callbacks import (
+    CURVES,
+    TRAINING_STATE,
+    WEIGHTS,
+    History,
+    checkpoints,
+    find_checkpoint_damage,
+    has_finished_epoch,
+)
 from seenet.components import NOT_OF_THE_NETWORK, build_data, build_optimizer
-from seenet.console import is_main_process, say
+from seenet.console import is_main_process, optional, say
 from seenet.data.dataset import Part
-from seenet.errors import SeenetError
+from seenet.errors import SeenetError, reason
 from seenet.folds import Fold
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.noise.base import Noise
-from seenet.paths import whole
+from seenet.paths import whole, writing
+from seenet.processes import agree, has_lost_process, leave, note_children
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
-from seenet.runs import TRAINED, condition_of, names_of, write_json, write_predictions
+from seenet.runs import (
+    TRAINED,
+    condition_of,
+    holds_predictions,
+    names_of,
+    read_trained,
+    write_json,
+    write_predictions,
+)
 from seenet.seeds import INITIALISATION, mix
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
@@ -119,21 +137,58 @@ class FoldRun:
         Raises:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if is_main_process():
-            for left in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
-                left.unlink()
-            if (self.folder / TRAINED).is_file():  # but its weights are gone
-                say(f"{label} was trained before, but best.ckpt is gone: it is trained again")
-                for left in (TRAINED, "last.ckpt", "dev_predictions.csv"):
-                    (self.folder / left).unlink(missing_ok=True)
-        last = self.folder / "last.ckpt"
+        last = agree(lambda: self._find_checkpoint(label))
         history = History(label)
-        if last.is_file():
-            say(f"{label} goes on from {last}")
         callbacks: list[Callback] = [history, *checkpoints(self.folder, self.job.plan.checkpoint_minutes)]
         trainer = self.job.plan.make(self.folder, self.logger, callbacks)
-        self.run(trainer.fit, ckpt_path=str(last) if last.is_file() else None)
+        self.run(trainer.fit, ckpt_path=last and str(last))
+        return agree(lambda: self._write_trained(history, label, made_with))
+
+    def read_trained(self, label: str) -> dict[str, Any] | None:
+        """Read trained.json; None, after a line that says why, where the fold must be trained (again).
+
+        Args:
+            label: what stands before the line on the console.
+        """
+        if not (self.folder / TRAINED).is_file():
+            return None
+        trained, best = read_trained(self.folder), self.folder / "best.ckpt"
+        if trained is None:
+            problem = f"{TRAINED} is damaged"
+        elif not best.is_file():
+            problem = "best.ckpt is gone"
+        elif damage := find_checkpoint_damage(best, self.model, WEIGHTS):
+            problem = f"best.ckpt is damaged ({damage})"
+        else:
+            return trained
+        say(f"{label} was trained before, but {problem}: it is trained again")
+        with writing(self.folder):
+            for name in (TRAINED, "last.ckpt", "dev_predictions.csv"):
+                (self.folder / name).unlink(missing_ok=True)
+        return None
+
+    def _find_checkpoint(self, label: str) -> Path | None:
+        """Return the checkpoint that training resumes from; None where it starts anew."""
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for torn in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
+                torn.unlink()
+        last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
+        if not last.is_file():
+            return None
+        name, damage = "last.ckpt", find_checkpoint_damage(last, self.model, TRAINING_STATE)
+        if not damage and has_finished_epoch(last):  # whose weights, if selected, are in best.ckpt alone
+            name, damage = "best.ckpt", find_checkpoint_damage(best, self.model, WEIGHTS)
+        if damage:
+            say(f"! {label}: {name} is damaged ({damage}); training starts again")
+            with writing(last):
+                last.unlink()
+            return None
+        say(f"{label} goes on from {last}")
+        return last
+
+    def _write_trained(self, history: History, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
+        """Write curves.csv, trained.json and, last, the picture; training is finished before it is drawn."""
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
             **made_with,
@@ -142,23 +197,17 @@ class FoldRun:
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),
         }
-        if trainer.is_global_zero:
-            self._write_curves(history, label)
-            write_json(self.folder / TRAINED, trained)
-            last.unlink(missing_ok=True)
-        return trained
-
-    def _write_curves(self, history: History, label: str) -> None:
         with whole(self.folder / "curves.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["epoch", *CURVES, "seconds"])
             writer.writeheader()
             writer.writerows(history.rows)
-        curves_figure(
-            {label: history.rows},
-            selected_on(self.job.protocol.selection),
-            self._title(),
-            self.folder / "curves.png",
-        )
+        write_json(self.folder / TRAINED, trained)
+        with writing(self.folder):
+            (self.folder / "last.ckpt").unlink(missing_ok=True)
+        picture = self.folder / "curves.png"
+        with optional(f"{label}: {picture.name}"):
+            curves_figure({label: history.rows}, selected_on(self.job.protocol.selection), self._title(), picture)
+        return trained
 
     def test(self, folder: Path, condition: Noise, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Test the best epoch and leave predictions.csv, embeddings.npy, confusion.png and, last of all, result.json.
@@ -177,11 +226,10 @@ class FoldRun:
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         dev = self.folder / "dev_predictions.csv"
-        if self.job.protocol.selection == "dev" and not dev.is_file():
+        if self.job.protocol.selection == "dev" and not agree(lambda: self._holds_dev_predictions(dev)):
             trainer = self.job.plan.make(self.folder, False, [])
             self.run(trainer.predict, return_predictions=False)
-            if trainer.is_global_zero:
-                self._write_predictions(dev)
+            agree(lambda: self._write_predictions(dev))
         noise = condition.for_fold(self.fold)
         self.data.noise = noise
         trainer = self.job.plan.make(self.folder, False, [])
@@ -197,31 +245,42 @@ class FoldRun:
             "metrics": metrics,
             "seconds": facts["seconds"] + time.perf_counter() - start,
         }
-        if trainer.is_global_zero:
-            rows = self._write_predictions(folder / "predictions.csv")
-            with whole(folder / "embeddings.npy") as path, path.open("wb") as file:
-                np.save(file, np.stack([prediction.embedding for prediction in self.model.predictions]))
-            if not condition.settings:
-                self._write_mistakes(rows, folder / "mistakes")
-            title = f"{self._title()}, {condition_of(result)}"
-            title += f"\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
-            confusion_figure(metrics["confusion"], classes, title, folder / "confusion.png")
-            write_json(folder / "result.json", result)
+        return agree(lambda: self._write_result(folder, result))
+
+    def _write_result(self, folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+        self._write_predictions(folder / "predictions.csv")
+        with whole(folder / "embeddings.npy") as path, path.open("wb") as file:
+            np.save(file, np.stack([prediction.embedding for prediction in self.model.predictions]))
+        metrics, about = result["metrics"], condition_of(result)
+        if not result["condition"]:
+            with optional(f"fold {self.fold.number}: mistakes"):
+                self._write_mistakes(folder / "mistakes")
+        with optional(f"fold {self.fold.number}: confusion.png"):
+            title = f"{self._title()}, {about}\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
+            confusion_figure(metrics["confusion"], self.job.classes, title, folder / "confusion.png")
+        write_json(folder / "result.json", result)
         return result
 
-    def _write_predictions(self, path: Path) -> list[list[Any]]:
-        """Write what the model last predicted; gives the rows."""
+    def _holds_dev_predictions(self, path: Path) -> bool:
+        utterances = self.job.manifest.column("utterance")[self.fold.dev]
+        return holds_predictions(path, self.job.classes, utterances.tolist())
+
+    def _predicted_rows(self) -> list[list[Any]]:
+        """Return the rows of predictions.csv for what the model last predicted."""
         manifest, classes = self.job.manifest, self.job.classes
         told = [manifest.column(c) for c in ("utterance", "speaker", "session", "emotion")]
         rows = []
         for prediction in self.model.predictions:
             k, p = prediction.index, prediction.probabilities
             rows.append([*(column[k] for column in told), classes[p.index(max(p))], *p])
-        write_predictions(path, classes, rows)
         return rows
 
-    def _write_mistakes(self, rows: list[list[Any]], folder: Path) -> None:
+    def _write_predictions(self, path: Path) -> None:
+        write_predictions(path, self.job.classes, self._predicted_rows())
+
+    def _write_mistakes(self, folder: Path) -> None:
         """Write the sound of the most confident mistakes as MP3, named after their row in predictions.csv."""
+        rows = self._predicted_rows()
         wrong = [number for number, (_, _, _, label, predicted, *_) in enumerate(rows) if label != predicted]
         wrong.sort(key=lambda number: -max(rows[number][5:]))
         folder.mkdir(parents=True, exist_ok=True)
@@ -229,7 +288,10 @@ class FoldRun:
             left.unlink()
         for number in wrong[:MISTAKES]:
             clip = self.job.store.waveform(self.model.predictions[number].index)
-            soundfile.write(folder / f"{number}.mp3", np.clip(clip, -1, 1), RATE)
+            sound = io.BytesIO()  # libsndfile does not name a full disk
+            soundfile.write(sound, np.clip(clip, -1, 1), RATE, format="MP3")
+            with whole(folder / f"{number}.mp3") as path:
+                path.write_bytes(sound.getvalue())
 
     def _title(self) -> str:
         manifest, names = self.job.manifest, names_of(self.job.config)
@@ -241,7 +303,7 @@ class FoldRun:
         """Let a Lightning trainer take a step (fit, test, predict); what the user can put right is one line.
 
         Raises:
-            SeenetError: the GPU's memory is too small.
+            SeenetError: the GPU's memory is too small, or another process of the run ended.
         """
         try:
             step(self.model, datamodule=self.data, **options)
@@ -260,3 +322,11 @@ class FoldRun:
                 "task then sees half as many clips at once)"
             )
             raise SeenetError(f"the GPU's memory is too small for data.batch_size={size}: {way}") from error
+        except RuntimeError as error:
+            if not has_lost_process(error):
+                raise
+            if not is_main_process():  # the one that ended says why
+                leave(1)
+            raise SeenetError(f"another process of this run ended: {reason(error)[:200]}") from error
+        finally:
+            note_children(step.__self__.strategy.launcher)

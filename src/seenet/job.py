@@ -1,5 +1,6 @@
 """One job: a composed configuration checked against what is on this machine, and the run that it stands for."""
 
+import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
 from seenet.manifest import Manifest
-from seenet.runs import TRAINED, Run, read_result
+from seenet.runs import Run, read_result, read_trained
 from seenet.store import Store, prepare, refuse_bad_files
 from seenet.trainer import TrainerPlan
 
@@ -147,16 +148,26 @@ class Job:
 
     def untested(self) -> int:
         """How many results are missing."""
-        return sum(read_result(folder) is None for _, _, folder in self.tests())
+        return len(self.missing())
+
+    def results(self, number: int) -> dict[str, dict[str, Any] | None]:
+        """Read the results of a fold, by condition; None where there is none that can be reused."""
+        run_id = self.run.run_id(number)
+        return {name: read_result(folder, run_id, name) for _, name, folder in self.tests([number])}
+
+    def missing(self) -> list[PlannedFold]:
+        """List the fold of each missing result: once for each condition."""
+        results = ((self.folds.planned[number], self.results(number)) for number in self.chosen)
+        return [fold for fold, of_fold in results for result in of_fold.values() if result is None]
 
     def trained(self, fold: Fold | PlannedFold) -> bool:
         """Whether a fold's training is finished and its weights are there to be tested."""
         folder = self.run.fold_folder(fold)
-        return (folder / TRAINED).is_file() and (folder / "best.ckpt").is_file()
+        return read_trained(folder) is not None and zipfile.is_zipfile(folder / "best.ckpt")
 
     def untrained(self) -> list[PlannedFold]:
         """A fold for each training that is still to be done."""
-        waiting = {f.training: f for f, _, folder in self.tests() if read_result(folder) is None}
+        waiting = {fold.training: fold for fold in self.missing()}
         return [f for f in waiting.values() if not self.trained(f)]
 
 

@@ -1,5 +1,7 @@
 """Where things are: the configuration, the cache, the corpora."""
 
+import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -7,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
-from seenet.errors import SeenetError
+from seenet.errors import SeenetError, reason
+from seenet.locks import locked
 
 
 def conf_dir() -> Path:
@@ -66,20 +67,54 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
 
 
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable, or choose another folder"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "choose another folder"),
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into one line that names what cannot be written and how to resume.
+
+    Args:
+        path: the file or folder; the advice is for `output_dir`, or for `SEENET_CACHE` below the cache.
+
+    Raises:
+        SeenetError: a full disk or quota, a read-only folder, a file in place of a folder, a disk that is gone.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = "SEENET_CACHE" if path.is_relative_to(cache_dir()) else "output_dir"
+        # NumPy counts what it could write instead of naming the reason
+        what = error.strerror or ("No space left on device" if "written" in str(error) else reason(error))
+        advice = _ADVICE.get(error.errno or errno.ENOSPC, "look at the disk")
+        raise SeenetError(
+            f"'{path}' cannot be written ({what}); {advice} ({name}=FOLDER), then run the same command to resume"
+        ) from error
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name to write under, for a file that must never be seen half written; it is renamed at the end.
 
     Args:
         path: the final name; its folder is made.
+
+    Raises:
+        SeenetError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     building = beside(path)
-    try:
-        yield building
-        building.replace(path)
-    finally:
-        building.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield building
+            building.replace(path)
+        finally:
+            with contextlib.suppress(OSError):  # the disk is gone, or read-only by now
+                building.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -99,9 +134,19 @@ def make_once(
         folder: its final name.
         make: fills an empty folder.
         outdated: whether the folder, where it exists, gives way to a new one once that is made.
+
+    Raises:
+        SeenetError: the folder cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    if folder.is_dir() and not outdated(folder):
+        return
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make(folder, make, outdated)
+
+
+def _make(folder: Path, make: Callable[[Path], None], outdated: Callable[[Path], bool]) -> None:
+    with locked(Path(f"{folder}.lock"), folder.name):
         if folder.is_dir() and not outdated(folder):
             return
         for left in folder.parent.glob(f"{folder.name}.tmp-*"):

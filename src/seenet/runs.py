@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,18 +157,43 @@ def condition_of(result: Mapping[str, Any]) -> str:
     return "-".join([name, *noise_of(condition), *([] if as_named else [f"{level:g}dB"])])
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result in a test folder, or None where there is none of this schema."""
-    path = folder / "result.json"
-    if not path.is_file():
+_RESULT_KEYS = ("schema", "run_id", "fold", "noise", "condition", "metrics", "classes", "selection", "trained_fold")
+_METRICS_KEYS = ("ua", "wa", "macro_f1", "recall", "confusion")
+_TRAINED_KEYS = ("best_epoch", "epochs", "seconds", "versions", "device", "precision", "compiled", "weights")
+
+
+def read_result(folder: Path, run_id: str, noise: str) -> dict[str, Any] | None:
+    """Read the result in a test folder; None where it is missing, torn, of another schema, run or condition.
+
+    Args:
+        folder: of the test condition.
+        run_id: of the fold (`Run.run_id`).
+        noise: the condition's name.
+    """
+    result = read_object(folder / "result.json", _RESULT_KEYS)
+    if result is None or (result["schema"], result["run_id"], result["noise"]) != (SCHEMA, run_id, noise):
         return None
-    result = read_json(path)
-    return result if result.get("schema") == SCHEMA else None
+    metrics = result["metrics"]
+    return result if isinstance(metrics, dict) and all(key in metrics for key in _METRICS_KEYS) else None
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_trained(folder: Path) -> dict[str, Any] | None:
+    """Read the trained.json of a fold's folder; None where it is missing, torn or something else."""
+    return read_object(folder / TRAINED, _TRAINED_KEYS)
+
+
+def read_object(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
+    """Read a JSON object; None where the file is missing, torn or holds something else.
+
+    Args:
+        path: the file.
+        keys: what the object must have.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return value if isinstance(value, dict) and all(key in value for key in keys) else None
 
 
 def write_json(path: Path, value: object) -> None:
@@ -180,5 +205,26 @@ def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequenc
     """Write predictions.csv: utterance, speaker, session, label, prediction and one probability column a class."""
     with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["utterance", "speaker", "session", "label", "prediction", *(f"p_{c}" for c in classes)])
+        writer.writerow(_prediction_columns(classes))
         writer.writerows(rows)
+
+
+def holds_predictions(path: Path, classes: Sequence[str], utterances: Sequence[str]) -> bool:
+    """Whether a file holds the predictions of some clips, as `write_predictions` wrote them.
+
+    Args:
+        path: the file; it may be missing or damaged.
+        classes: names in their order.
+        utterances: names of the clips, in any order.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        complete = header == _prediction_columns(classes) and sorted(row[0] for row in rows) == sorted(utterances)
+        return complete and all(float(share) >= 0 for row in rows for share in row[5 : len(header)])
+    except (FileNotFoundError, ValueError, IndexError, csv.Error):
+        return False
+
+
+def _prediction_columns(classes: Sequence[str]) -> list[str]:
+    return ["utterance", "speaker", "session", "label", "prediction", *(f"p_{c}" for c in classes)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seenet.errors import SeenetError
+from seenet.processes import count_started, require_devices
 
 
 @dataclass
@@ -48,10 +49,11 @@ class TrainerPlan:
         on_gpu = gpus > 0 and self.accelerator != "cpu"
         self.accelerator = "gpu" if on_gpu else "cpu"
         if self.devices == "auto":
-            self.devices = gpus if on_gpu else 1
+            self.devices = count_started() if count_started() > 1 or not on_gpu else gpus
         if self.devices < 1 or (on_gpu and self.devices > gpus):
             most = f"1 to {gpus} GPUs" if on_gpu else "at least 1 process"
             raise SeenetError(f"trainer.devices={self.devices}: expected {most}")
+        require_devices(self.devices)
         if self.compile == "auto" and (not on_gpu or self.devices > 1):
             self.compile = False
         if self.precision == "auto":
@@ -84,9 +86,13 @@ class TrainerPlan:
     def make(self, folder: Path, logger: Any, callbacks: Sequence[Any], **options: Any) -> Any:
         """A Lightning Trainer that writes below `folder`; options go before its own."""
         import lightning
+        from lightning.fabric.plugins.environments import LightningEnvironment
+        from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-        from seenet.callbacks import WholeCheckpoints
+        from seenet.callbacks import StopSignals, WholeCheckpoints
 
+        if self.devices == 1:  # a task of srun that is a run of its own, too
+            rank_zero_only.rank = 0
         usual = {
             "default_root_dir": folder,
             "accelerator": self.accelerator,
@@ -98,8 +104,8 @@ class TrainerPlan:
             "accumulate_grad_batches": self.accumulate_grad_batches,
             "gradient_clip_val": self.gradient_clip_val,
             "logger": logger,
-            "callbacks": list(callbacks),
-            "plugins": [WholeCheckpoints()],
+            "callbacks": [StopSignals(), *callbacks],
+            "plugins": [WholeCheckpoints(), LightningEnvironment()],  # ranks are in its variables (seenet.processes)
             "use_distributed_sampler": False,  # our batch samplers know the processes
             "num_sanity_val_steps": 0,
             "inference_mode": self.compile is not True,  # for which every layer would be compiled once more

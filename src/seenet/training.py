@@ -1,21 +1,26 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
 import hashlib
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from omegaconf import DictConfig
 
-from seenet.console import is_main_process, say
+from seenet.console import is_main_process, optional, say
 from seenet.corpus import say_notes
 from seenet.decoding import BAD_FILES, write_bad_files
 from seenet.folds import Fold, audit
 from seenet.job import Job
+from seenet.locks import POLL_SECONDS, Lock
 from seenet.manifest import Manifest
+from seenet.paths import writing
+from seenet.processes import adopt_srun, agree, connect, end_children
 from seenet.report.tables import print_conditions, print_run
-from seenet.runs import SCHEMA, TRAINED, digest, git_commit, names_of, read_json, read_result, versions
+from seenet.runs import SCHEMA, digest, git_commit, names_of, versions
+from seenet.signals import stop_signals
 
 FOLDS_SHOWN = 20
 """How many test folds the console names."""
@@ -33,6 +38,16 @@ def train(cfg: DictConfig) -> list[Path]:
     Raises:
         SeenetError: anything the user can put right; finished folds stay finished.
     """
+    adopt_srun(cfg.trainer.devices)
+    try:
+        with stop_signals():
+            return _train(cfg)
+    except BaseException:
+        end_children()
+        raise
+
+
+def _train(cfg: DictConfig) -> list[Path]:
     if cfg.data.batch_size == "auto":
         from seenet.tuning import with_batch_size  # brings Lightning and transformers
 
@@ -48,20 +63,20 @@ def train(cfg: DictConfig) -> list[Path]:
     _announce_folds(job, verdicts)
     run = job.run
     say(f"run {run.folder}")
-    if job.store.bad and is_main_process():
-        write_bad_files(run.folder / BAD_FILES, job.manifest, job.store.bad)
+    connect(job.plan.accelerator == "gpu")
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in job.conditions}
     for position, number in enumerate(job.chosen, start=1):
-        with _alone(run.fold_folder(job.folds.planned[number])):
-            label = f"fold {number} ({position}/{len(job.chosen)})"
-            for result in _test_fold(job, number, label):
-                results[result["noise"]].append(result)
+        label = f"fold {number} ({position}/{len(job.chosen)})"
+        for name, result in _test_fold(job, number, label).items():
+            results[name].append(result)
     if is_main_process():
         from seenet.report.summary import draw_confusion, draw_curves
 
-        draw_curves(run.folder, next(iter(results.values())))
-        for of_condition in results.values():
-            draw_confusion(run.folder, of_condition)
+        with optional("curves.png of the run"):
+            draw_curves(run.folder, next(iter(results.values())))
+        for name, of_condition in results.items():
+            with optional(f"the confusion matrix of {name}"):
+                draw_confusion(run.folder, of_condition)
     if len(results) == 1:
         print_run(*results.values())
     else:
@@ -74,15 +89,26 @@ def _audit(job: Job, fold: Fold) -> dict[str, object]:
     return audit(job.manifest, job.store.digests, fold, job.protocol)
 
 
-def _test_fold(job: Job, number: int, label: str) -> list[dict[str, Any]]:
+def _test_fold(job: Job, number: int, label: str) -> dict[str, dict[str, Any]]:
     """The results of one fold under every condition, after training it where that is still to be done."""
-    folders = {name: folder for _, name, folder in job.tests([number])}
-    results = {name: read_result(folder) for name, folder in folders.items()}
-    if all(results.values()):
-        say(f"fold {number}: finished before, reused")
-        return [result for result in results.values() if result]
+    results = agree(lambda: job.results(number))
+    if not all(results.values()):
+        with _fold_lock(job.run.fold_folder(job.folds.planned[number]), label):
+            results = agree(lambda: job.results(number))
+            if not all(results.values()):
+                return _run_fold(job, number, label, results)
+    say(f"fold {number}: finished before, reused")
+    return {name: result for name, result in results.items() if result}
+
+
+def _run_fold(
+    job: Job, number: int, label: str, results: dict[str, dict[str, Any] | None]
+) -> dict[str, dict[str, Any]]:
+    """Train a fold where that is still to be done, and test it under the conditions that have no result."""
     from seenet.fit import FoldRun  # brings Lightning and transformers
 
+    if job.store.bad:
+        agree(lambda: write_bad_files(job.run.folder / BAD_FILES, job.manifest, job.store.bad))
     fold = job.fold(number)
     audited = _audit(job, fold)
     fold_run = FoldRun(job, fold)
@@ -93,19 +119,23 @@ def _test_fold(job: Job, number: int, label: str) -> list[dict[str, Any]]:
         "precision": job.plan.precision,
         "compiled": job.plan.compile is True,
     }
-    done = job.run.fold_folder(fold) / TRAINED
-    trained = read_json(done) if job.trained(fold) else fold_run.train(label, made_with)
+    trained = agree(lambda: fold_run.read_trained(label)) or fold_run.train(label, made_with)
     facts = {**_facts(job, fold), "audit": audited, **trained}
-    for name, folder in folders.items():
-        if results[name] is None:
+    tested = {}
+    for _, name, folder in job.tests([number]):
+        result = results[name]
+        if result is None:
+            if (folder / "result.json").exists():
+                say(f"! {label}: '{folder / 'result.json'}' is damaged or of another run; {name} is tested again")
             condition = job.conditions[name]
             config = {**job.config, "noise": job.config["noise"] | {"conditions": {}}}
             config["noise"]["conditions"][name] = job.config["noise"]["conditions"][name]
             about = {"noise": name, "condition": condition.settings, "config": config}
-            results[name] = fold_run.test(folder, condition, {**facts, **about})
+            result = fold_run.test(folder, condition, {**facts, **about})
         else:
             say(f"fold {fold.number}, {name}: tested before, reused")
-    return [result for result in results.values() if result]
+        tested[name] = result
+    return tested
 
 
 def _facts(job: Job, fold: Fold) -> dict[str, Any]:
@@ -172,10 +202,22 @@ def _announce_folds(job: Job, verdicts: set[str]) -> None:
         say(f"! {job.protocol.remark}")
 
 
-def _alone(folder: Path) -> AbstractContextManager[object]:
-    """One run at a time in a fold's folder; the helpers of a distributed run belong to it."""
-    if not is_main_process():
-        return nullcontext()
+@contextmanager
+def _fold_lock(folder: Path, label: str) -> Iterator[None]:
+    """Let one run at a time work in a fold's folder; all processes of a distributed run hold the lock of the first."""
     locks = folder.parents[1] / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / f"{folder.parent.name}-{folder.name}.lock")
+    lock = Lock(locks / f"{folder.parent.name}-{folder.name}.lock", label)
+
+    def try_acquire() -> bool:
+        if not is_main_process():  # started by Lightning from the process that holds it
+            return True
+        with writing(locks):
+            locks.mkdir(parents=True, exist_ok=True)
+            return lock.try_acquire()
+
+    try:
+        while not agree(try_acquire):
+            time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        lock.release()

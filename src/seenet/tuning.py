@@ -19,7 +19,7 @@ from seenet.errors import SeenetError, reason
 from seenet.fit import FoldRun
 from seenet.folds import PlannedFold
 from seenet.job import Job
-from seenet.runs import WAYS, read_json, read_result, write_json
+from seenet.runs import WAYS, read_object, write_json
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made
@@ -76,7 +76,7 @@ class Cost:
         """
         outlines = (job.folds.outline(fold.number) for fold in folds)
         trained = sum(job.plan.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in outlines)
-        tested = sum(len(fold.test) for fold, _, folder in job.tests() if read_result(folder) is None)
+        tested = sum(len(fold.test) for fold in job.missing())
         return self.train * (trained + tested / 3)
 
 
@@ -118,7 +118,8 @@ def with_compilation(job: Job) -> Job:
     without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
     kept, backbone = job.run.folder / FOUND, job.config["backbone"]
     measured_on = {"device": job.plan.device_name(), **{name: backbone.get(name) for name in WAYS}}
-    if kept.is_file() and (found := read_json(kept))["measured_on"] == measured_on:
+    found = read_object(kept, ("compile", "measured_on"))
+    if found is not None and found["measured_on"] == measured_on:
         return compiled if found["compile"] else without
     left = job.untrained()
     plain = probe(without)

@@ -5,6 +5,7 @@ scattered, and each speaker has a voice and a style. Results on it are no result
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,9 @@ def _make(folder: Path, emotions: Sequence[str], speakers: int, clips: int, seed
         path = Path("wav") / f"speaker{number:02d}" / f"{name}.wav"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         waveform = voices[number].say(emotion, number, clip, seed)
-        soundfile.write(folder / path, np.rint(waveform * 32767).astype(np.int16), RATE, subtype="PCM_16")
+        sound = io.BytesIO()  # libsndfile does not name a full disk
+        soundfile.write(sound, np.rint(waveform * 32767).astype(np.int16), RATE, subtype="PCM_16", format="WAV")
+        (folder / path).write_bytes(sound.getvalue())
         samples += len(waveform)
         gender = "female" if voices[number].female else "male"
         rows.append(Utterance(name, path.as_posix(), emotion, f"speaker{number:02d}", gender))

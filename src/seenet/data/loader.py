@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.data.sampler import EvaluationBatches, Item, TrainBatches
+from seenet.signals import ignore_in_worker
 
 
 def _as_is(batch: Batch) -> Batch:
@@ -89,6 +90,7 @@ class Loader:
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
             persistent_workers=num_workers > 0,
+            worker_init_fn=ignore_in_worker,
             multiprocessing_context=_choose_start_method() if num_workers else None,
             generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
         )

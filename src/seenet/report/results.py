@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seenet.errors import SeenetError
-from seenet.runs import READABLE, condition_of
+from seenet.runs import READABLE, condition_of, read_object
 
 
 def crossed(facts: Mapping[str, Any]) -> bool:
@@ -102,20 +102,6 @@ def probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarr
 def codes(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
     """The numbers of class names. Shape (clips,)."""
     return pd.Categorical(names, categories=list(classes)).codes.astype(int)
-
-
-def read_object(path: Path, keys: Sequence[str]) -> dict[str, Any] | None:
-    """Read a JSON object, or return None where the file is torn or holds something else.
-
-    Args:
-        path: the file.
-        keys: what the object must have.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and all(key in value for key in keys) else None
 
 
 def find(folders: Sequence[Path]) -> Findings:

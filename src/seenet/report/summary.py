@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from seenet.console import say
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import condition_of
 
@@ -46,5 +47,8 @@ def draw_curves(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
         results: one for each fold.
     """
     trained = sorted({r["trained_fold"] for r in results})
-    histories = {f"fold {k}": read_curves(folder / f"fold{k}" / "curves.csv") for k in trained}
+    paths = {f"fold {k}": folder / f"fold{k}" / "curves.csv" for k in trained}
+    histories = {name: read_curves(path) for name, path in paths.items() if path.is_file()}
+    if len(histories) < len(paths):
+        say(f"! curves.png lacks {', '.join(paths.keys() - histories.keys())}: curves.csv is missing")
     curves_figure(histories, selected_on(results[0]["selection"]), _title(results), folder / "curves.png")
