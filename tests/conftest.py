@@ -196,6 +196,49 @@ def seenet_report(tmp_path: Path) -> Script:
     return script("seenet-report", tmp_path)
 
 
+_SENDER = """
+import importlib, os, signal, sys
+
+number, step, at = getattr(signal, sys.argv[1]), sys.argv[2], int(sys.argv[3])
+module, _, name = step.rpartition(":")
+owner = importlib.import_module(module)
+for part in name.split(".")[:-1]:
+    owner = getattr(owner, part)
+name, calls = name.rpartition(".")[2], [0]
+function = getattr(owner, name)
+
+def sending(*arguments, **options):
+    calls[0] += 1
+    if calls[0] == at:
+        os.kill(os.getpid(), number)
+    return function(*arguments, **options)
+
+setattr(owner, name, sending)
+sys.argv = ["seenet-train", *sys.argv[4:]]
+from seenet.cli.train import main
+main()
+"""
+
+_STEPS = {
+    "EmotionModel.training_step": "seenet.module:EmotionModel.training_step",
+    "EmotionModel.validation_step": "seenet.module:EmotionModel.validation_step",
+    "EmotionModel.test_step": "seenet.module:EmotionModel.test_step",
+    "read_audio": "seenet.decoding:_stretches",
+}
+
+
+@pytest.fixture
+def run_with_signal(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `seenet-train` in a process that sends itself a signal at one call of a function, counted from 1."""
+
+    def run(name: str, step: str, at: int, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", _SENDER, name, _STEPS[step], str(at), *arguments]
+        env = {**os.environ, **environment}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
 @pytest.fixture
 def write_tone() -> Callable[..., Path]:
     """Write a tone as an audio file of a given rate, channel count and format."""
