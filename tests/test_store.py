@@ -344,7 +344,7 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
     manifest = corpus(tmp_path / "late", 5)
     expected = whole_store(prepare(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
-    function = {"finished": "write_whole", "linked": "FileLock", "renamed": "_tidy"}[moment]
+    function = {"finished": "write_whole", "linked": "locked", "renamed": "_tidy"}[moment]
     original, calls = getattr(seenet.decoding, function), []
 
     def killed(*arguments: object):
