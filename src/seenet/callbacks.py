@@ -18,9 +18,7 @@ from seenet.console import say
 from seenet.errors import reason
 from seenet.paths import whole
 from seenet.processes import leave
-
-CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
-"""The columns of curves.csv after `epoch`; `seconds` follows."""
+from seenet.runs import CURVES
 
 
 class History(Checkpoint):

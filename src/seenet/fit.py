@@ -22,7 +22,6 @@ from seenet.audio import RATE
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.build import build
 from seenet.callbacks import (
-    CURVES,
     TRAINING_STATE,
     WEIGHTS,
     History,
@@ -42,6 +41,7 @@ from seenet.paths import whole, writing
 from seenet.processes import agree, has_lost_process, leave, note_children
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import (
+    CURVES,
     TRAINED,
     condition_of,
     holds_predictions,

@@ -30,6 +30,9 @@ backbones in training mode, 3 initialises the main head as the original and keep
 TRAINED = "trained.json"
 """The file that says that a fold's training is finished."""
 
+CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
+"""The columns of curves.csv after `epoch`; `seconds` follows."""
+
 UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes", "test_dataset", "sweep")
 """Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes, tests)."""
 
@@ -191,7 +194,7 @@ def read_object(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return value if isinstance(value, dict) and all(key in value for key in keys) else None
 

@@ -9,13 +9,17 @@ import numpy as np
 
 from seenet.console import say
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
-from seenet.runs import condition_of
+from seenet.runs import CURVES, condition_of
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The rows of a curves.csv."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    """Read the rows of a curves.csv; none where it is missing or damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    except (FileNotFoundError, ValueError, TypeError, csv.Error):
+        return []
+    return rows if all({"epoch", *CURVES} <= row.keys() for row in rows) else []
 
 
 def _title(results: Sequence[Mapping[str, Any]]) -> str:
@@ -47,8 +51,11 @@ def draw_curves(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
         results: one for each fold.
     """
     trained = sorted({r["trained_fold"] for r in results})
-    paths = {f"fold {k}": folder / f"fold{k}" / "curves.csv" for k in trained}
-    histories = {name: read_curves(path) for name, path in paths.items() if path.is_file()}
-    if len(histories) < len(paths):
-        say(f"! curves.png lacks {', '.join(paths.keys() - histories.keys())}: curves.csv is missing")
+    found = {f"fold {k}": read_curves(folder / f"fold{k}" / "curves.csv") for k in trained}
+    histories = {name: rows for name, rows in found.items() if rows}
+    if len(histories) < len(found):
+        lost = ", ".join(name for name in found if name not in histories)
+        say(f"! curves.png lacks {lost}: curves.csv is missing or damaged")
+    if not histories:
+        return
     curves_figure(histories, selected_on(results[0]["selection"]), _title(results), folder / "curves.png")
