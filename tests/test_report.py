@@ -331,7 +331,7 @@ def test_the_old_report_stays_until_the_new_one_is_there(tmp_path: Path, monkeyp
     page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False)
     old = page.read_text()
     fabricate(tmp_path / "outputs", augs=("mixup",), folds=(0,))
-    with monkeypatch.context() as broken, pytest.raises(OSError, match="no space"):
+    with monkeypatch.context() as broken, pytest.raises(SeenetError, match="cannot be written .no space"):
         broken.setattr("seenet.report.page._page", mock.Mock(side_effect=OSError("no space")))
         write_report([tmp_path / "outputs"], tmp_path / "report", audio=False)
     assert page.read_text() == old

@@ -79,7 +79,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn an OSError into one line that names what cannot be written and how to resume.
 
     Args:
-        path: the file or folder; the advice is for `output_dir`, or for `SEENET_CACHE` below the cache.
+        path: the file or folder; below the cache the advice names `SEENET_CACHE`.
 
     Raises:
         SeenetError: a full disk or quota, a read-only folder, a file in place of a folder, a disk that is gone.
@@ -87,12 +87,12 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        name = "SEENET_CACHE" if path.is_relative_to(cache_dir()) else "output_dir"
+        setting = " (SEENET_CACHE=FOLDER)" if path.is_relative_to(cache_dir()) else ""
         # NumPy counts what it could write instead of naming the reason
         what = error.strerror or ("No space left on device" if "written" in str(error) else reason(error))
         advice = _ADVICE.get(error.errno or errno.ENOSPC, "look at the disk")
         raise SeenetError(
-            f"'{path}' cannot be written ({what}); {advice} ({name}=FOLDER), then run the same command to resume"
+            f"'{path}' cannot be written ({what}); {advice}{setting}, then run the same command to resume"
         ) from error
 
 
