@@ -33,19 +33,21 @@ part() {  # NAME LIMIT COMMAND…: runs a part within its limit and what is left
     fi
 }
 
-for check in environment loader augmentation masking attention precision resume compilation; do
+for check in environment loader augmentation masking precision resume waiting memory attention compilation; do
     limit=60
-    case $check in attention | compilation) limit=120 ;; esac  # which compile
+    case $check in attention | compilation) limit=90 ;; esac  # which compile
     part "check_$check" $limit "$python" benchmarks/gpu_checks.py $check --results "$out"
 done
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    if "$python" -c 'import pytest' 2> /dev/null; then
-        part tests_cuda 120 "$python" -m pytest -q -p no:cacheprovider -m cuda tests/test_cuda.py
+    if "$python" -c 'import pytest' 2> /dev/null; then  # the slow ones are the checks above
+        part tests_cuda 60 "$python" -m pytest -q -p no:cacheprovider -m "cuda and not slow" tests/test_cuda.py tests/test_loader.py
     else
-        echo "tests_cuda: skipped, pytest is not installed (the checks above are the same code)" | tee -a "$out/summary.txt"
+        echo "tests_cuda: skipped, pytest is not installed (the checks above need none)" | tee -a "$out/summary.txt"
     fi
-    part speed 400 "$python" benchmarks/speed.py gpu --results "$out"
+    left=$((budget - SECONDS))  # speed.py ends by itself before it is cut off
+    part speed "$left" "$python" benchmarks/speed.py gpu --quick --results "$out" --seconds "$((left > 90 ? left - 60 : left / 3))"
 else
+    echo "tests_cuda: skipped, torch finds no GPU" | tee -a "$out/summary.txt"
     echo "speed: skipped, torch finds no GPU" | tee -a "$out/summary.txt"
 fi
 echo "figures: $out ($SECONDS s)"

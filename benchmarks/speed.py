@@ -9,7 +9,9 @@ products that torch's FlopCounterMode counts in a step of transformers' own mode
 alone), by the time of a step, by the speed of a large matrix product measured beside it (float32 on a CPU, bf16 on a
 GPU).
 
-Usage: python benchmarks/speed.py [cpu | gpu] [--results FOLDER]
+`--quick` takes fewer clips and rounds and no family but WavLM; `--seconds` begins no further section after so long.
+
+Usage: python benchmarks/speed.py [cpu | gpu] [--results FOLDER] [--quick] [--seconds N]
 """
 
 import argparse
@@ -59,6 +61,7 @@ CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus
 PREDICTED = {"cpu": 64, "cuda": 512}  # of these
 ROUNDS = {"cpu": 3, "cuda": 10}  # of steps
 EPOCHS = {"cpu": 3, "cuda": 2}  # rounds of epochs
+QUICK = {"cpu": (32, 8, 1, 1), "cuda": (512, 128, 3, 1)}  # the same four for `--quick`
 WORKERS = min(8, os.cpu_count() or 1)  # of stock's loader, where it has any
 QUANTILES = ([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], [0.58, 1.68, 2.32, 3.58, 5.77, 8.69, 34.1])
 CLASSES = ("happy", "neutral", "sad", "angry")
@@ -373,24 +376,30 @@ def memory(device: torch.device) -> Figures:
     return {"ratio": ratio, "clips": clips, **{f"{side}_peak_gib": gib for side, gib in found.items()}}
 
 
-def measured(setting: str) -> Iterator[tuple[str, object]]:
-    """The sections of a setting, one after the other."""
+def take_quick() -> None:
+    """Take the smaller numbers of `--quick`."""
+    for kind, numbers in QUICK.items():
+        CLIPS[kind], PREDICTED[kind], ROUNDS[kind], EPOCHS[kind] = numbers
+
+
+def measured(setting: str, quick: bool = False) -> Iterator[tuple[str, object]]:
+    """The sections of a setting, one after the other; the reading of files, which no GPU changes, is the last."""
     device = torch.device("cuda" if setting == "gpu" else "cpu")
     machine = torch.cuda.get_device_name() if setting == "gpu" else f"{platform.machine()} CPU"
     yield "benchmark", "speed"
     yield "setting", setting
+    yield "quick", quick
     yield "machine", machine
     yield "threads", torch.get_num_threads()
     yield "versions", {"torch": torch.__version__, "transformers": transformers.__version__}
     size = "large" if setting == "gpu" else "tiny"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        yield "data_path", data_path(Corpus(folder / "48000", 48000, CLIPS[device.type]))
         corpus = Corpus(folder / "16000", RATE, CLIPS[device.type])
         peaks = memory(device)  # before this process has a model on a GPU
         yield "memory", peaks
         clips = peaks["clips"]
-        for family in ("wavlm", *(other for other in FAMILIES if other != "wavlm")):
+        for family in ("wavlm", *(other for other in FAMILIES if other != "wavlm" and not quick)):
             pair = sides(family, *model(family, device.type), device)
             few = 16 if setting == "cpu" and family != "wavlm" else clips
             yield f"step_{family}", steps(f"{family} {size}", pair, few)
@@ -406,18 +415,22 @@ def measured(setting: str) -> Iterator[tuple[str, object]]:
                     yield "epoch_compiled", compiled
             del pair
             gc.collect()  # what was compiled holds itself, and the next would find less memory
-        if setting == "cpu":
+        if setting == "cpu" and not quick:
             base = sides("wavlm", {}, True, device)
             yield "epoch_base", sampled_epoch("wavlm base", base, corpus, 8, 2)
             yield "first_step", first_step(folder / "demo")
+        yield "data_path", data_path(Corpus(folder / "48000", 48000, CLIPS[device.type]))
 
 
-def main(setting: str, results: Path) -> None:
-    figures: dict[str, object] = {}
+def main(setting: str, results: Path, quick: bool = False, seconds: float = math.inf) -> None:
+    start, figures = time.perf_counter(), {}
     results.mkdir(parents=True, exist_ok=True)
-    for name, found in measured(setting):
+    for name, found in measured(setting, quick):
         figures[name] = found  # written each time, for the time on a GPU may end before all is measured
         (results / f"speed_{setting}.json").write_text(json.dumps(figures, indent=2) + "\n")
+        if time.perf_counter() - start > seconds:
+            print(f"{seconds:g} s are used up: no section after '{name}'", flush=True)
+            break
     print(json.dumps(figures))
 
 
@@ -426,7 +439,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("setting", nargs="?", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder of the figures")
+    parser.add_argument("--quick", action="store_true", help="fewer clips, rounds and families")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="after which no section is begun")
     given = parser.parse_args()
     if given.setting == "gpu" and not torch.cuda.is_available():
         parser.error("gpu: torch finds no GPU here")
-    main(given.setting, given.results)
+    if given.quick:
+        take_quick()
+    main(given.setting, given.results, given.quick, given.seconds)

@@ -61,7 +61,7 @@ def test_both_sides_predict_without_dropout(speed: ModuleType, tmp_path: Path, m
 
 
 def test_figures_are_kept_as_they_come(speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def ended(setting: str) -> Iterator[tuple[str, object]]:
+    def ended(setting: str, quick: bool) -> Iterator[tuple[str, object]]:
         yield "setting", setting
         raise KeyboardInterrupt
 
@@ -69,6 +69,14 @@ def test_figures_are_kept_as_they_come(speed: ModuleType, tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         speed.main("gpu", tmp_path / "results")
     assert json.loads((tmp_path / "results" / "speed_gpu.json").read_text()) == {"setting": "gpu"}
+
+
+def test_no_section_is_begun_when_the_seconds_are_used_up(speed: ModuleType, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(speed, "measured", lambda setting, quick: iter([("setting", setting), ("step", 1)]))
+    speed.main("gpu", tmp_path, seconds=-1)
+    assert json.loads((tmp_path / "speed_gpu.json").read_text()) == {"setting": "gpu"}
+    speed.main("gpu", tmp_path)
+    assert json.loads((tmp_path / "speed_gpu.json").read_text()) == {"setting": "gpu", "step": 1}
 
 
 def test_what_goes_wrong_in_a_child_is_shown(speed: ModuleType):
@@ -93,8 +101,8 @@ def test_gpu_script_runs_through_without_a_gpu(tmp_path: Path):
     assert run.returncode == 0, run.stdout
     assert "speed: skipped, torch finds no GPU" in run.stdout
     figures = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "out").glob("check_*.json")}
-    assert len(figures) == 8
-    assert all(found["passed"] and found["device"] == "cpu" for found in figures.values())
+    assert len(figures) == 10
+    assert all(found["passed"] and found["device"] == "cpu" and found["versions"] for found in figures.values())
 
 
 def test_gpu_script_skips_parts_behind_its_budget(tmp_path: Path):
@@ -102,4 +110,4 @@ def test_gpu_script_skips_parts_behind_its_budget(tmp_path: Path):
     environment = {**os.environ, "PYTHON": "false", "SECONDS_IN_ALL": "0"}
     run = subprocess.run(["bash", script, tmp_path / "out"], env=environment, capture_output=True, text=True)
     assert run.returncode == 1
-    assert run.stdout.count("skipped, the 0 s are used up") == 8
+    assert run.stdout.count("skipped, the 0 s are used up") == 10

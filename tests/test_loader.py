@@ -142,7 +142,8 @@ def test_loader_processes_give_the_same_batches_however_they_start(part, monkeyp
         assert torch.equal(batch.waveform, plain.waveform)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 def test_what_arrives_on_a_gpu_is_whole(part):
     """While the GPU is busy with the batch before, and its memory is used again."""
     device = torch.device("cuda", 0)
