@@ -35,7 +35,7 @@ part() {  # NAME LIMIT COMMAND…: runs a part within its limit and what is left
 
 for check in environment loader augmentation masking precision resume waiting memory attention compilation; do
     limit=60
-    case $check in attention | compilation) limit=90 ;; esac  # which compile
+    case $check in attention) limit=90 ;; compilation) limit=150 ;; esac  # which compile
     part "check_$check" $limit "$python" benchmarks/gpu_checks.py $check --results "$out"
 done
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
