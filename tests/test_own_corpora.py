@@ -46,6 +46,28 @@ def test_a_table_with_odd_columns_trains(seenet_train, tmp_path: Path):
     assert found["audit"]["verdict"] == "clean"
 
 
+def test_sessions_of_a_table_reach_the_report(seenet_train, seenet_report, tmp_path: Path):
+    """Trained as the paper: the intervals are over sessions, and the differences from the paper are listed."""
+    rows = []
+    for k in range(24):
+        speak(tmp_path / f"{k}.wav", k)
+        rows.append(f"{k}.wav,{('angry', 'happy')[k % 2]},s{k // 4},{k // 8}")
+    (tmp_path / "t.csv").write_text("path,emotion,speaker,session\n" + "\n".join(rows) + "\n")
+    settings = ("dataset=csv", "dataset.table=t.csv", "dataset.folds=leave_one_session_out", "protocol=paper")
+    run = seenet_train(*settings, "trainer=cpu", "trainer.max_epochs=1", "data.batch_size=8")
+    assert run.returncode == 0, run.stderr
+    sessions = {}
+    for path in tmp_path.glob("outputs/*/fold*/clean/predictions.csv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            sessions |= {row["speaker"]: row["session"] for row in csv.DictReader(file)}
+    assert sessions == {f"s{k}": str(k // 2) for k in range(6)}
+    assert seenet_report("outputs", "--no-audio").returncode == 0
+    page = next(tmp_path.rglob("index.html")).read_text(encoding="utf-8")
+    assert "Intervals and tests are over sessions" in page
+    for words in ("Fidelity to the paper", "8 = 8 clips × 1 batch × 1 process", "its first 6 s, as of every clip"):
+        assert words in page, words
+
+
 def emobox(folder: Path) -> None:
     """Two folds of EmoDB as EmoBox deals them: by clips, not by speakers."""
     tests: dict[int, list[str]] = {1: [], 2: []}
