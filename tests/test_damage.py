@@ -1,10 +1,10 @@
 """Lost, torn and foreign files of a run: one line, or made again; nothing else is lost."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -246,17 +246,17 @@ def test_a_file_system_without_locks_is_a_line(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_second_command_waits_for_the_fold_and_reuses_it(tmp_path: Path):
-    """Two terminals: both finish, one trains, and the other names its process."""
-    command = [SCRIPT, *SMALL, "fold=0", "trainer.max_epochs=30"]
-    pipe = subprocess.PIPE
-    first = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=pipe, stderr=pipe)
-    while not list(tmp_path.rglob("*fold0.lock.holder")) and first.poll() is None:
-        time.sleep(0.05)
-    second = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=300)
-    printed, _ = first.communicate(timeout=300)
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert "epoch 30/30" in printed
-    assert f"process {first.pid} on " in second.stdout
-    assert "waiting" in second.stdout
-    assert "finished before, reused" in second.stdout
+def test_second_command_waits_for_the_fold_and_reuses_it(finished: Path, tmp_path: Path):
+    """This process holds the fold until the command says that it waits, and finishes the fold meanwhile."""
+    command = [SCRIPT, *SETTINGS]
+    (run,) = finished.glob("synthetic-*")
+    locks = tmp_path / "outputs/.locks"
+    locks.mkdir(parents=True)
+    with locked(locks / f"{run.name}-fold0.lock", "fold 0"):
+        second = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = next(line for line in second.stdout if "waiting" in line)
+        shutil.copytree(run, tmp_path / "outputs" / run.name)
+    printed, errors = second.communicate(timeout=300)
+    assert f"process {os.getpid()} on " in line
+    assert second.returncode == 0, errors
+    assert "finished before, reused" in printed
