@@ -2,6 +2,7 @@
 # Everything that needs a GPU, in one command of at most 8 minutes: checks of each device-dependent part, then the
 # benchmark of speed. Each part is a process of its own and writes its JSON into the folder at once, so that a run that is
 # cut off still gives figures. Without a GPU the checks run on the CPU and the benchmark is skipped.
+# Limits of the checks grow with SECONDS_IN_ALL, for a machine that is slow or busy.
 # usage: [PYTHON=python3] [SECONDS_IN_ALL=480] bash benchmarks/gpu.sh FOLDER
 set -u
 cd "$(dirname "$0")/.."
@@ -36,7 +37,7 @@ part() {  # NAME LIMIT COMMAND…: runs a part within its limit and what is left
 for check in environment loader augmentation masking precision resume waiting memory attention compilation; do
     limit=60
     case $check in attention) limit=90 ;; compilation) limit=150 ;; esac  # which compile
-    part "check_$check" $limit "$python" benchmarks/gpu_checks.py $check --results "$out"
+    part "check_$check" $((limit * budget / 480)) "$python" benchmarks/gpu_checks.py $check --results "$out"
 done
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     if "$python" -c 'import pytest' 2> /dev/null; then  # the slow ones are the checks above
