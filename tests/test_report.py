@@ -444,3 +444,35 @@ def test_the_page_in_a_real_browser(report: Path, tmp_path: Path):
     leaking = page.replace("</main>", '<img alt="" src="http://127.0.0.1:9/x.png"></main>')
     (tmp_path / "leaking.html").write_text(leaking)
     assert "127.0.0.1" in browse(tmp_path / "leaking.html")[1], "the check can fail"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("predictions.csv", b"utt", "lacks the column"),
+        ("predictions.csv", None, "rows, the test had"),
+        ("predictions.csv", b"\xff\xfe\x00", "damaged"),
+        ("embeddings.npy", b"xx", "damaged"),
+        ("../curves.csv", b"", "damaged"),
+    ],
+)
+def test_report_names_damaged_files_and_does_without_them(tmp_path: Path, capsys, name: str, content, why: str):
+    """None cuts the last lines off, which pandas does not notice."""
+    fabricate(tmp_path / "outputs", augs=("none", "ebm"), folds=(0,), sounds=0)
+    result = next((tmp_path / "outputs").glob("*none*/fold0/clean/result.json"))
+    path = result.parent / name
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-3]) if content is None else content)
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False)
+    assert "aug=none" in page.read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    assert why in printed
+    assert path.name in printed
+
+
+def test_report_leaves_out_a_result_that_lacks_fields(tmp_path: Path):
+    fabricate(tmp_path / "outputs", augs=("none", "ebm"), folds=(0,), sounds=0)
+    result = next((tmp_path / "outputs").glob("*none*/fold0/clean/result.json"))
+    result.write_text(json.dumps({"schema": json.loads(result.read_text())["schema"]}))
+    found = find([tmp_path / "outputs"])
+    assert len(found.results) == 1
+    assert any("of another program" in remark for remark in found.remarks)

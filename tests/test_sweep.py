@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,8 +262,8 @@ def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train_process, tm
     assert predictions(tmp_path / "killed") == expected
 
     broken = next((tmp_path / "whole").glob("*-none-none-strict-seed1-*"))
-    (broken / "fold0/clean/result.json").unlink()
-    (broken / "fold0/best.ckpt").write_bytes(b"torn")  # what a failing disk leaves
+    shutil.rmtree(broken / "fold0")
+    (broken / "fold0").write_bytes(b"")  # where the fold's folder should be made
     again = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
     assert again.returncode == 1
     assert len(predictions(tmp_path / "whole")) == 11

@@ -1,17 +1,26 @@
 """The results below some folders, and what sweeps noted there (docs/results.md)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from seenet.errors import SeenetError
+from seenet.console import say
+from seenet.errors import SeenetError, reason
 from seenet.runs import READABLE, condition_of, read_object
+
+NEEDED = {
+    *("run_id", "dataset", "fold", "n_folds", "seed", "noise", "condition", "classes", "config", "selection", "n_test"),
+    *("metrics", "audit", "corpora", "bad_files", "synthetic", "trained_fold", "test_part", "versions", "seconds"),
+}
+"""Fields of result.json without which nothing can be reported."""
+
+T = TypeVar("T")
 
 
 def crossed(facts: Mapping[str, Any]) -> bool:
@@ -45,25 +54,24 @@ class Found:
 
     @cached_property
     def predictions(self) -> pd.DataFrame | None:
-        """What predictions.csv holds, or None where there is none."""
-        return read_predictions(self.folder / "predictions.csv")
+        """What predictions.csv holds, or None where there is none or a damaged one."""
+        return read_predictions(self.folder / "predictions.csv", self.facts["classes"], self.facts["n_test"])
 
     @cached_property
     def dev_predictions(self) -> pd.DataFrame | None:
         """The same of the development part."""
-        return read_predictions(self.folder.parent / "dev_predictions.csv")
+        return read_predictions(self.folder.parent / "dev_predictions.csv", self.facts["classes"])
 
     @property
     def curves(self) -> pd.DataFrame | None:
         """Learning curves, one row an epoch."""
-        path = self.folder.parent / "curves.csv"
-        return pd.read_csv(path) if path.is_file() else None
+        return _read(self.folder.parent / "curves.csv", pd.read_csv)
 
     @property
     def embeddings(self) -> np.ndarray | None:
         """One row for each of predictions.csv. Shape (clips, dim)."""
-        path = self.folder / "embeddings.npy"
-        return np.load(path).astype(np.float32) if path.is_file() else None
+        vectors = _read(self.folder / "embeddings.npy", np.load)
+        return None if vectors is None or len(vectors) != self.facts["n_test"] else vectors.astype(np.float32)
 
     def sound(self, row: int) -> Path | None:
         """The file with the sound of a row of predictions.csv, where the run left one."""
@@ -86,12 +94,38 @@ class Findings:
     remarks: list[str]
 
 
-def read_predictions(path: Path) -> pd.DataFrame | None:
-    """The rows of a predictions.csv, or None where there is no such file."""
+def _read(path: Path, read: Callable[[Path], T]) -> T | None:
+    """Read a file of a result; None where there is none, or a damaged one, which is named."""
     if not path.is_file():
         return None
-    names = dict.fromkeys(("utterance", "speaker", "session", "label", "prediction"), str)
-    return pd.read_csv(path, dtype=names, keep_default_na=False)  # a clip may be called "NA"
+    try:
+        return read(path)
+    except (ValueError, EOFError, KeyError) as error:  # what pandas and numpy raise for damaged files
+        say(f"! '{path}' is damaged ({reason(error)}); the report does without it")
+        return None
+
+
+def read_predictions(path: Path, classes: Sequence[str], clips: int | None = None) -> pd.DataFrame | None:
+    """Return the rows of a predictions.csv, or None where there is no such file, or a damaged one, which is named.
+
+    Args:
+        path: the file.
+        classes: whose probabilities it must hold.
+        clips: how many rows it must have; None where that is not known.
+    """
+
+    def read(path: Path) -> pd.DataFrame:
+        names = dict.fromkeys(("utterance", "speaker", "session", "label", "prediction"), str)
+        rows = pd.read_csv(path, dtype=names, keep_default_na=False)  # a clip may be called "NA"
+        lacking = {"utterance", "speaker", "label", "prediction", *(f"p_{c}" for c in classes)} - set(rows)
+        if lacking:
+            raise ValueError(f"it lacks the column {min(lacking)}")
+        if clips is not None and len(rows) != clips:
+            raise ValueError(f"it has {len(rows)} rows, the test had {clips} clips")
+        probabilities(rows, classes)
+        return rows
+
+    return _read(path, read)
 
 
 def probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -134,7 +168,7 @@ def find(folders: Sequence[Path]) -> Findings:
                     paths.setdefault(path, path.parents[3])
         for path, base in paths.items():
             facts = read_object(path, ("schema",))
-            if facts is None:
+            if facts is None or (facts["schema"] in READABLE and not facts.keys() >= NEEDED):
                 foreign.append(path.as_posix())
                 continue
             where = path.parent.resolve().relative_to(base.resolve().parent).as_posix()
