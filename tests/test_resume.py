@@ -69,7 +69,7 @@ def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(
     assert resumed.returncode == 0, resumed.stderr
     assert not resumed.stderr
     assert not (tmp_path / "killed").exists()
-    assert "goes on from" in resumed.stdout
+    assert "resuming from" in resumed.stdout
     assert "epoch 1/" not in resumed.stdout
     assert "epoch 3/" in resumed.stdout
     assert_equal(folder, whole)

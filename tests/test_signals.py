@@ -63,7 +63,7 @@ def test_signal_in_mid_epoch_writes_a_checkpoint_that_resumes_to_the_byte(
         assert batches(fold) == expected
     resumed = seenet_train(*SETTINGS, *options)
     assert resumed.returncode == 0, resumed.stderr
-    assert "goes on from" in resumed.stdout
+    assert "resuming from" in resumed.stdout
     for path in ("clean/predictions.csv", "dev_predictions.csv"):
         assert (fold / path).read_bytes() == (complete[variant] / path).read_bytes()
 

@@ -118,7 +118,7 @@ class SndFile:
 
     Args:
         path: the file.
-        window: a part of it with a header of our own, as arguments of `Window`; None for the file as it is.
+        window: a part of the file behind a new header, as arguments of `Window`; None for the unchanged file.
         samples: what the header says of them; None where it is not compared with the file.
 
     Raises:
@@ -478,7 +478,7 @@ def _other_scale(waveform: NDArray[np.float32]) -> Remark | None:
         text = f"floating-point samples that are integers up to {peak:.0f}: divide them by {1 << (bits - 1)}"
         return "integers", text
     if peak > LOUD:
-        return "scale", f"samples reach {peak:.0f} times full scale: divide them by what full scale is"
+        return "scale", f"samples reach {peak:.0f} times full scale: divide them by the full-scale value"
     return None
 
 

@@ -97,7 +97,7 @@ def check(node: DictConfig, where: str, skip: Sequence[str] = (), runtime: Colle
         node: has `_target_`.
         where: the node's place in the configuration, for messages.
         skip: keys that are not the target's.
-        runtime: names of arguments that `build` gets beside the node's values.
+        runtime: names of arguments that `build` gets in addition to the node's values.
 
     Raises:
         SeenetError: as `build`.

@@ -234,7 +234,7 @@ def read_remarks(folder: Path) -> dict[int, list[Remark]]:
 
 
 def find_damage(folder: Path, clips: int) -> str:
-    """Say what is wrong with a finished store; empty where it is sound.
+    """Return the damage of a finished store in words, or an empty text if there is none.
 
     Its files must agree with one another, and a few clips with the hashes of their samples.
 

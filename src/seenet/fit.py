@@ -184,7 +184,7 @@ class FoldRun:
             with writing(last):
                 last.unlink()
             return None
-        say(f"{label} goes on from {last}")
+        say(f"{label}: resuming from {last}")
         return last
 
     def _write_trained(self, history: History, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:

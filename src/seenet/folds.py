@@ -76,7 +76,7 @@ class Protocol(ABC):
         """The number of the first fold with the same training and development part."""
 
     def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """The fold as far as it is known at little cost: the training part may still hold the development part."""
+        """Return the fold without dealing a development part: its training part may still contain it."""
         return self.fold(number, manifest, split)
 
 
