@@ -21,8 +21,8 @@ import torchaudio.functional as F
 
 from seenet.augment.ebm import EnergyBasedMixup
 from seenet.augment.gaussian_snr import GaussianSNR
-from seenet.augment.pitch import Pitch
-from seenet.augment.speed import Speed
+from seenet.augment.pitch import PitchShift
+from seenet.augment.speed import TimeStretch
 from seenet.data.batch import Batch
 
 ROUNDS, RATE = 5, 16000
@@ -71,8 +71,8 @@ def main(clips: int, length: float) -> None:
     pairs = {
         "ebm": (EnergyBasedMixup(), ebm_loop),
         "gaussian_snr": (GaussianSNR(probability=1.0), noise_loop),
-        "speed": (Speed(probability=1.0), speed_loop),
-        "pitch": (Pitch(probability=1.0), pitch_loop),
+        "speed": (TimeStretch(probability=1.0), speed_loop),
+        "pitch": (PitchShift(probability=1.0), pitch_loop),
     }
     ratios = {}
     for name, (augmentation, loop) in pairs.items():

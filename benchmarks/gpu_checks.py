@@ -158,8 +158,8 @@ def augmentation(device: torch.device, figures: Figures) -> None:
     from seenet.augment import ebm
     from seenet.augment.gaussian_snr import GaussianSNR
     from seenet.augment.mixup import Mixup
-    from seenet.augment.pitch import Pitch
-    from seenet.augment.speed import Speed
+    from seenet.augment.pitch import PitchShift
+    from seenet.augment.speed import TimeStretch
 
     batch, mix = noise(device), ebm.EnergyBasedMixup()
     draws = mix.draw(batch, torch.Generator(device).manual_seed(0))
@@ -181,7 +181,7 @@ def augmentation(device: torch.device, figures: Figures) -> None:
             wanted = float(draws.ratio_db[k]) - 10 * math.log10(float(piece.square().mean() / power[1][k]))
             errors.append(abs(realised - wanted))
     figures.within("ebm_ratio_db", max(errors), 0.01)
-    for kind in (Mixup, GaussianSNR, Speed, Pitch):
+    for kind in (Mixup, GaussianSNR, TimeStretch, PitchShift):
         step = kind(probability=1.0)
         draws = step.draw(batch, torch.Generator(device).manual_seed(0))
         changed = step.apply(batch, draws).waveform
@@ -189,7 +189,9 @@ def augmentation(device: torch.device, figures: Figures) -> None:
         drawn = type(draws)(**{name: value.cpu() for name, value in vars(draws).items()})
         on_cpu = step.apply(host, drawn).waveform
         # The vocoder adds up phases of many frames.
-        figures.within(kind.__name__, relative_error(changed, on_cpu), 1e-2 if kind in (Speed, Pitch) else 1e-5)
+        figures.within(
+            kind.__name__, relative_error(changed, on_cpu), 1e-2 if kind in (TimeStretch, PitchShift) else 1e-5
+        )
 
 
 def attention(device: torch.device, figures: Figures) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from seenet.runs import SCHEMA, digest, identity
+from seenet.identity import IDENTITY_SCHEMA, TRAINER_SETTINGS, digest, training_identity
+from seenet.runs import SCHEMA
 
 FOUR = ("happy", "neutral", "sad", "angry")
 AUGMENTATIONS = {
@@ -134,7 +135,9 @@ def fabricate(
     for aug in augs:
         for seed in seeds:
             config = configuration(aug, aux_task, seed, **changes)
-            base = identity(config, {"corpus": config["dataset"]["name"], "facts": dict(facts)})
+            content = {"corpus": "c", "classes": list(classes), "weights": "random"}
+            content["trainer"] = dict.fromkeys(TRAINER_SETTINGS, 1)
+            base = {**training_identity(config, content), "facts": dict(facts)}
             name = f"synthetic-wavlm_tiny-{aug}-{aux_task}-strict-seed{seed}-{digest(base)}"
             for fold in folds:
                 folder = outputs / name / f"fold{fold}"
@@ -153,7 +156,8 @@ def fabricate(
                         tested, ease, clips, classes, seed, fold, sounds, noise,
                         None if sessions is None else [f"s{v % n_folds}{v // n_folds // 2}" * sessions for v in tested],
                         {
-                            "run_id": digest({**base, "fold": fold}), "fold": fold, "trained_fold": fold, "seed": seed,
+                            "run_id": digest({**base, "fold": fold}), "test_hash": f"{fold:012d}", "fold": fold,
+                            "trained_fold": fold, "seed": seed,
                             "aug": aug, "aux_task": aux_task, "n_folds": n_folds, "config": config, "noise": noise,
                             "test_part": f"test_{tests[fold]}" if tests else "",
                             "condition": made,
@@ -198,8 +202,11 @@ def _write_result(
         "schema": SCHEMA, "dataset": "synthetic", "synthetic": True, "backbone": "wavlm_tiny", "pooling": "attention",
         "protocol": "strict", "selection": "dev", "remark": "", "classes": list(classes),
         "n_train": 520, "n_dev": 120, "n_test": len(labels), "bad_files": {"count": 0, "list": None},
-        "corpora": {"synthetic": {"clips": 960, "merged": {}, "dropped": {}}},
-        "learned": {"weights": "random", "devices": 1, "corpora": {"synthetic": "5a", "b": "5b", "c": "5c"}},
+        "corpora": {"synthetic": {"parser": "synthetic", "clips": 960, "merged": {}, "dropped": {}}},
+        "learned": {
+            "schema": IDENTITY_SCHEMA, "weights": "random", "devices": 1,
+            "corpora": {"synthetic": "5a", "b": "5b", "c": "5c"},
+        },
         "audit": {"verdict": "clean", "speaker": 0, "session": "unknown", "file": 0, "waveform": 0},
         "versions": {"seenet": "0.1.0", "torch": "2.11.0", "numpy": "2.4.6"}, "git_commit": None, "device": "cpu",
         "precision": "32-true", "best_epoch": 4 + fold % 2, "epochs": 6, "seconds": 61.5, "metrics": metrics, **facts,

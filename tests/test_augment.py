@@ -192,8 +192,8 @@ def test_noise_is_white_and_gaussian():
     ("augmentation", "field", "low", "high", "unchanged"),
     [
         (gaussian_snr.GaussianSNR(), "snr_db", 0, 20, math.inf),
-        (speed.Speed(), "rate", 0.9, 1.1, 1),
-        (pitch.Pitch(), "semitones", -4, 4, 0),
+        (speed.TimeStretch(), "rate", 0.9, 1.1, 1),
+        (pitch.PitchShift(), "semitones", -4, 4, 0),
     ],
 )
 def test_half_of_the_clips_draw_uniformly(augmentation, field: str, low: float, high: float, unchanged: float):
@@ -207,9 +207,9 @@ EVERY = [
     ebm.EnergyBasedMixup(),
     mixup.Mixup(),
     gaussian_snr.GaussianSNR(),
-    speed.Speed(),
-    pitch.Pitch(),
-    Chain([speed.Speed(), ebm.EnergyBasedMixup(), pitch.Pitch()]),
+    speed.TimeStretch(),
+    pitch.PitchShift(),
+    Chain([speed.TimeStretch(), ebm.EnergyBasedMixup(), pitch.PitchShift()]),
     Identity(),
 ]
 
@@ -328,7 +328,7 @@ def test_a_chain_applies_its_steps_in_order():
     first, second = Halve(), ebm.EnergyBasedMixup()
     chain = Chain([first, second])
     assert chain.needs_partner
-    assert not Chain([first, pitch.Pitch()]).needs_partner
+    assert not Chain([first, pitch.PitchShift()]).needs_partner
     random = generator()
     expected = second(first.change(batch, random), random)
     done = chain(batch, generator())
@@ -341,9 +341,9 @@ def test_a_chain_applies_its_steps_in_order():
 
 def test_hydra_composes_chains(config):
     augmentation = build_augmentation(config("aug=[speed,ebm]", "aug.ebm.ratio_db=[3,3]").aug)
-    assert [type(step) for step in augmentation.steps] == [speed.Speed, ebm.EnergyBasedMixup]
+    assert [type(step) for step in augmentation.steps] == [speed.TimeStretch, ebm.EnergyBasedMixup]
     assert augmentation.steps[1].low == 3
-    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch.Pitch), "a chain of one is that one"
+    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch.PitchShift), "a chain of one is that one"
 
 
 @pytest.mark.parametrize(

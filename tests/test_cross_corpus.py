@@ -11,6 +11,7 @@ from conftest import SMALL
 from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, audit, make_folds
+from seenet.report.results import find as load_results
 from seenet.store import prepare
 from seenet.training import train
 
@@ -55,6 +56,7 @@ def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: P
     assert result["n_train"] + result["n_dev"] == 48
     assert result["n_test"] == 4 * 2 * 5, "happy, sad, angry, neutral, and calm counted as neutral"
     assert result["corpora"]["ravdess"] == {
+        "parser": "ravdess",
         "clips": 64,
         "merged": {"calm": "neutral"},
         "merged_clips": {"calm": 8},
@@ -82,6 +84,52 @@ def test_several_test_corpora_are_trained_for_once(config, ravdess: Path, savee:
     assert (folders[0].parents[1] / "curves.png").is_file()
     train(config(*SMALL, tests, f"output_dir={tmp_path}", "fold=1"))
     assert "epoch 1/" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("protocol", ["strict", "paper"])
+def test_adding_a_test_corpus_trains_and_tests_only_what_is_new(
+    config, ravdess: Path, savee: Path, tmp_path: Path, capsys, protocol: str
+):
+    three = ("classes=[happy,sad,angry]", f"protocol={protocol}", f"output_dir={tmp_path}")
+    first, second = f"{{name: ravdess, root: {ravdess}}}", f"{{name: savee, root: {savee}}}"
+
+    def run(*corpora: str) -> dict[str, Path]:
+        folders = train(config(*SMALL, *three, f"test_dataset=[{','.join(corpora)}]"))
+        return {json.loads((f / "result.json").read_text())["test_part"]: f for f in folders}
+
+    [alone] = run(first).values()
+    before = (alone / "result.json").read_text()
+    capsys.readouterr()
+    both = run(second, first)
+    assert capsys.readouterr().out.count("epoch 1/") == (0 if protocol == "strict" else 1)
+    assert both["test_ravdess"] == alone
+    assert (alone / "result.json").read_text() == before
+    assert run(second) == {"test_savee": both["test_savee"]}
+    assert "epoch 1/" not in capsys.readouterr().out
+    assert len(load_results([tmp_path]).results) == 2, "one result for each test corpus, though both were fold 0 once"
+
+
+def test_a_changed_test_corpus_is_tested_again_without_training(config, ravdess: Path, tmp_path: Path, capsys):
+    command = (*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}", f"output_dir={tmp_path}")
+    [before] = train(config(*command))
+    capsys.readouterr()
+    next(iter(sorted(ravdess.rglob("*.wav")))).unlink()
+    [after] = train(config(*command))
+    assert after == before
+    assert "epoch 1/" not in capsys.readouterr().out
+    assert json.loads((after / "result.json").read_text())["corpora"]["ravdess"]["clips"] == 63
+
+
+@pytest.mark.parametrize("protocol", [Strict(), Paper()])
+def test_training_part_does_not_depend_on_the_test_corpora(config, ravdess: Path, savee: Path, protocol):
+    first, second = f"{{name: ravdess, root: {ravdess}}}", f"{{name: savee, root: {savee}}}"
+    parts = []
+    for corpora in (second, f"{first},{second}"):
+        manifest, _, indices = load_corpus(config(*SMALL, "classes=[happy,sad,angry]", f"test_dataset=[{corpora}]"))
+        fold = make_folds(manifest, indices, scheme_of(config("test_dataset=x")), protocol)[-1]
+        dev = [] if protocol.selection == "test" else fold.dev.tolist()
+        parts.append((fold.name, fold.train.tolist(), dev, manifest.column("speaker")[fold.train].tolist()))
+    assert parts[0] == parts[1]
 
 
 def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):

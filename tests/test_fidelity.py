@@ -29,6 +29,7 @@ def facts_of(cfg: DictConfig, condition: Mapping[str, Any] = MappingProxyType({}
     return {
         **names_of(config),
         **{"config": config, "dataset": f"{name}_to_other" if crossed else name, "n_folds": FOLDS.get(name, 3)},
+        "corpora": {name: {"parser": name}},
         "selection": "test" if config["protocol"]["name"] == "paper" else "dev",
         "classes": list(CLASS_SETS[config["classes"]]),
         **{"noise": "snr5" if condition else "clean", "condition": dict(condition), "precision": "bf16-mixed"},
@@ -119,8 +120,8 @@ def test_fidelity_section_of_a_report(tmp_path: Path):
     """Of older results, whose settings are few, too; not where nobody compares with the paper."""
     facts = {"dataset": "ravdess", "synthetic": False, "protocol": "paper", "selection": "test", "backbone": "wavlm"}
     changed = {"dataset__name": "ravdess", "dataset__folds": "luna5", "trainer__max_epochs": 15}
-    target = {"dataset___target_": "seenet.corpora.ravdess.read"}
-    fabricate(tmp_path / "paper", augs=("none", "ebm"), folds=(0,), facts=facts, sounds=0, **changed, **target)
+    facts["corpora"] = {"ravdess": {"parser": "ravdess", "clips": 960, "merged": {}, "dropped": {}}}
+    fabricate(tmp_path / "paper", augs=("none", "ebm"), folds=(0,), facts=facts, sounds=0, **changed)
     page = write_report([tmp_path / "paper"], tmp_path / "report", audio=False).read_text()
     assert "<h3 id=" in page and "Fidelity to the paper" in page
     rows = pd.read_csv(tmp_path / "report/tables/fidelity.csv").set_index("topic")

@@ -11,6 +11,7 @@ ROOMS = [
         "errors",
         "seeds",
         "processes",
+        "identity",
         "signals",
         "console",
         "locks",

@@ -343,7 +343,7 @@ def ravdess(**changes) -> dict:
     facts = {
         "dataset": "ravdess", "protocol": "paper", "n_folds": 5, "noise": "clean",
         "classes": ["happy", "neutral", "sad", "angry", "calm", "disgust", "fearful", "surprised"],
-        "config": {"dataset": {"_target_": "seenet.corpora.ravdess.read", "folds": "luna5"}},
+        "config": {"dataset": {"folds": "luna5"}}, "corpora": {"ravdess": {"parser": "ravdess"}},
     }  # fmt: skip
     return facts | changes
 
@@ -363,10 +363,10 @@ def test_whether_a_published_figure_compares_is_said_in_words():
 def test_the_published_section(tmp_path: Path):
     eight = ravdess()["classes"]
     paper = {"dataset": "ravdess", "synthetic": False, "protocol": "paper", "selection": "test", "backbone": "wavlm"}
+    paper["corpora"] = {"ravdess": {"parser": "ravdess", "clips": 960, "merged": {}, "dropped": {}}}
     settings = {"dataset__name": "ravdess", "dataset__folds": "luna5"}
-    target = {"dataset___target_": "seenet.corpora.ravdess.read"}  # dataset, two for the dot, and _target_
     made = {"folds": range(5), "n_folds": 5, "classes": eight, "clips": 3, "facts": paper}
-    fabricate(tmp_path, augs=("ebm",), **made, **settings, **target)
+    fabricate(tmp_path, augs=("ebm",), **made, **settings)
     page = write_report([tmp_path], tmp_path / "report", audio=False).read_text()
     assert "SYNTHETIC" not in page
     assert "80.6 ± 0.5" in page

@@ -40,7 +40,7 @@ def decibels_between(changed: torch.Tensor, clip: torch.Tensor) -> float:
 def test_pitch_shifts_by_what_was_drawn(hertz: float):
     clip = voice(hertz)
     batch = batch_of([clip] * len(SEMITONES))
-    shifted = pitch.Pitch().apply(batch, pitch.Draws(SEMITONES))
+    shifted = pitch.PitchShift().apply(batch, pitch.Draws(SEMITONES))
     assert torch.equal(shifted.lengths, batch.lengths)
     for waveform, wanted in zip(shifted.waveform, SEMITONES.tolist(), strict=True):
         assert semitones_between(waveform, hertz) == pytest.approx(wanted, abs=0.1)
@@ -50,7 +50,7 @@ def test_pitch_shifts_by_what_was_drawn(hertz: float):
 @pytest.mark.parametrize("hertz", [95.0, 140.0, 210.0, 330.0])
 def test_speed_keeps_pitch_and_level(hertz: float):
     clip = voice(hertz)
-    stretched = speed.Speed().apply(batch_of([clip] * len(RATES)), speed.Draws(RATES))
+    stretched = speed.TimeStretch().apply(batch_of([clip] * len(RATES)), speed.Draws(RATES))
     for waveform, rate in zip(stretched.waveform, RATES.tolist(), strict=True):
         length = min(round(len(clip) / rate), len(clip))
         assert semitones_between(waveform[:length], hertz) == pytest.approx(0, abs=0.1)
@@ -62,7 +62,7 @@ def test_speed_keeps_the_length():
     clips = [voice(140.0, size) for size in (32000, 20000, 9000)]
     for rate in (0.9, 1.07, 1.1):
         batch = batch_of(clips)
-        stretched = speed.Speed().apply(batch, speed.Draws(torch.full((3,), rate, dtype=torch.float64)))
+        stretched = speed.TimeStretch().apply(batch, speed.Draws(torch.full((3,), rate, dtype=torch.float64)))
         assert torch.equal(stretched.lengths, batch.lengths)
         assert stretched.waveform.shape == batch.waveform.shape
         for waveform, clip in zip(stretched.waveform, clips, strict=True):
@@ -91,8 +91,8 @@ def centres(waveform: torch.Tensor, around: np.ndarray) -> np.ndarray:
 def test_speed_moves_what_happens_and_pitch_does_not():
     """The whole clip is stretched evenly, not its length alone: every distance in time is right within 1 %."""
     clip, still = swells(), np.ones(len(SEMITONES))
-    stretched = speed.Speed().apply(batch_of([clip] * len(RATES)), speed.Draws(RATES)).waveform
-    shifted = pitch.Pitch().apply(batch_of([clip] * len(SEMITONES)), pitch.Draws(SEMITONES)).waveform
+    stretched = speed.TimeStretch().apply(batch_of([clip] * len(RATES)), speed.Draws(RATES)).waveform
+    shifted = pitch.PitchShift().apply(batch_of([clip] * len(SEMITONES)), pitch.Draws(SEMITONES)).waveform
     for waveform, rate in zip([*stretched, *shifted], [*RATES.numpy(), *still], strict=True):
         wanted = np.array(SWELLS) / rate
         found = centres(waveform, wanted)
@@ -103,7 +103,7 @@ def test_speed_moves_what_happens_and_pitch_does_not():
 @pytest.mark.parametrize("rate", [0.9, 1.07])
 def test_speed_is_librosas(rate: float):
     clip = swells() + 0.1 * voice(140.0, 52000)
-    ours = speed.Speed().apply(batch_of([clip]), speed.Draws(torch.tensor([rate], dtype=torch.float64)))
+    ours = speed.TimeStretch().apply(batch_of([clip]), speed.Draws(torch.tensor([rate], dtype=torch.float64)))
     theirs = librosa.effects.time_stretch(clip.numpy(), rate=rate, n_fft=vocoder.N_FFT)
     size = min(int(ours.lengths[0]), len(theirs))
     np.testing.assert_allclose(ours.waveform[0, : size - 1024], theirs[: size - 1024], atol=2e-3)
@@ -113,7 +113,7 @@ def test_pitch_folds_nothing_back():
     """7 kHz up by 4 semitones is 8.8 kHz: gone, not 7.2 kHz. Down by 4 it is 5.6 kHz, at its old level."""
     time = torch.arange(16000, dtype=torch.float64) / RATE
     clip = (0.1 * torch.sin(2 * math.pi * 7000 * time)).float()
-    up, down = pitch.Pitch().apply(batch_of([clip, clip]), pitch.Draws(torch.tensor([4.0, -4.0]))).waveform
+    up, down = pitch.PitchShift().apply(batch_of([clip, clip]), pitch.Draws(torch.tensor([4.0, -4.0]))).waveform
     assert decibels_between(up, clip) < -50
     assert decibels_between(down, clip) == pytest.approx(0, abs=1)
     spectrum = torch.fft.rfft(down[4000:12000] * torch.hann_window(8000)).abs()
@@ -155,9 +155,9 @@ def test_reading_between_samples():
 @pytest.mark.parametrize("length", [1, 2, 100, 1023])
 def test_clips_shorter_than_a_window(length: int):
     batch = batch_of([voice(200.0, length + 50)[50:]])
-    fast = speed.Speed().apply(batch, speed.Draws(torch.tensor([1.1], dtype=torch.float64)))
+    fast = speed.TimeStretch().apply(batch, speed.Draws(torch.tensor([1.1], dtype=torch.float64)))
     assert fast.lengths.tolist() == [length]
-    high = pitch.Pitch().apply(batch, pitch.Draws(torch.tensor([3.0], dtype=torch.float64)))
+    high = pitch.PitchShift().apply(batch, pitch.Draws(torch.tensor([3.0], dtype=torch.float64)))
     for waveform in (fast.waveform, high.waveform):
         assert torch.isfinite(waveform).all()
         assert waveform.any()
@@ -166,10 +166,10 @@ def test_clips_shorter_than_a_window(length: int):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: speed.Speed(rate=(1.1, 0.9)), r"aug.speed.rate=\[1.1, 0.9\]: the lower one comes first"),
-        (lambda: speed.Speed(rate=(0.1, 1)), "between 0.5 and 2"),
-        (lambda: speed.Speed(probability=1.5), "aug.speed.probability=1.5: expected 0 to 1"),
-        (lambda: pitch.Pitch(semitones=(-4, 0, 4)), "aug.pitch.semitones=.*expected two numbers"),
+        (lambda: speed.TimeStretch(rate=(1.1, 0.9)), r"aug.speed.rate=\[1.1, 0.9\]: the lower one comes first"),
+        (lambda: speed.TimeStretch(rate=(0.1, 1)), "between 0.5 and 2"),
+        (lambda: speed.TimeStretch(probability=1.5), "aug.speed.probability=1.5: expected 0 to 1"),
+        (lambda: pitch.PitchShift(semitones=(-4, 0, 4)), "aug.pitch.semitones=.*expected two numbers"),
     ],
 )
 def test_wrong_settings(make, words: str):

@@ -182,7 +182,7 @@ def result(**changes: object) -> dict:
         "n_folds": 5,
         "fold": 0,
         "test_part": "",
-        "config": {"dataset": {"_target_": "seenet.corpora.ravdess.read", "folds": "luna5"}},
+        "config": {"dataset": {"folds": "luna5"}},
         "seed": 0,
         "n_test": 10,
     }
@@ -193,7 +193,7 @@ def result(**changes: object) -> dict:
         "remark": "",
         "bad_files": {"count": 0, "list": None},
         "audit": {"verdict": "clean"},
-        "corpora": {},
+        "corpora": {"ravdess": {"parser": "ravdess", "merged": {}}},
         "best_epoch": 3,
         "metrics": metrics,
     }

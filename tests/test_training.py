@@ -156,11 +156,14 @@ def test_the_same_command_reuses_and_a_changed_setting_does_not(run, capsys, tmp
 
 
 def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
+    from seenet.identity import TRAINER_SETTINGS
     from seenet.runs import Run
 
     def name(*overrides: str, **learned) -> str:
         resolved = OmegaConf.to_container(config(*overrides), resolve=True)
-        return Run.of(tmp_path, "x", resolved, {"corpus": "a", "audio": "b", **learned}).run_id(0)
+        trainer = {name: resolved["trainer"][name] for name in TRAINER_SETTINGS} | learned.pop("trainer", {})
+        content = {"corpus": "a", "weights": "b", "classes": ["sad"], "trainer": trainer, **learned}
+        return Run.of(tmp_path, "x", resolved, content, "dev").run_id("fold0")
 
     same = [
         *("noise=all", "noise.source=babble", "sweep.report=false"),
@@ -179,10 +182,10 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
     ]
     for override in other:
         assert name(override) != base, override
-    for learned in ({"audio": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}):
+    different = ({"weights": "c"}, {"corpus": "c"}, {"classes": ["sad", "happy"]}, {"trainer": {"precision": "x"}})
+    for learned in different:
         assert name(**learned) != base, learned
     assert name("aug=[speed,ebm]") != name("aug=[ebm,speed]"), "one after the other, in this order"
-    assert Run.of(tmp_path, "x", OmegaConf.to_container(config(), resolve=True), {}).run_id(1) != base
 
 
 def test_partners_matter_where_an_augmentation_asks_for_them(config):

@@ -29,7 +29,7 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
     """
     given = {"labels": _labels(cfg)} if "labels" in cfg.dataset else {}
     manifest: Manifest = build(cfg.dataset, "dataset", skip=(*DATASET_SETTINGS, *given), **given)
-    if cfg.dataset.name != cfg.dataset._target_.split(".")[-2]:  # a name of the user's own
+    if cfg.dataset.name != manifest.parser:  # a name of the user's own
         manifest.name = cfg.dataset.name
     other_people = cfg.dataset.get("other_people", False)
     if not isinstance(other_people, bool):

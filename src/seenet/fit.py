@@ -96,11 +96,14 @@ class FoldRun:
 
     def __init__(self, job: Job, fold: Fold, folder: Path | None = None):
         self.job, self.fold, cfg = job, fold, job.cfg
-        self.folder = folder or job.run.fold_folder(fold)
+        self.folder = folder or job.fold_folder(fold.number)
         for message in _NOISE:
             warnings.filterwarnings("ignore", message=message)
         warnings.filterwarnings("ignore", category=PossibleUserWarning)  # Lightning's hints, e.g. about srun
-        lightning.seed_everything(mix(cfg.seed, INITIALISATION, fold.training) % 2**32, verbose=False)
+        # Folds that share their clips to train on start alike: their numbers move where a test part is added.
+        lightning.seed_everything(
+            mix(cfg.seed, INITIALISATION, 0 if fold.shared else fold.number) % 2**32, verbose=False
+        )
         train, dev, test = (
             Part(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)
         )

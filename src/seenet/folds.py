@@ -32,6 +32,7 @@ class Fold:
         test: what is tested.
         name: what the test part is called; may be empty.
         training: the number of the first fold with the same training and development part: that training serves both.
+        shared: whether all folds of the scheme have the same clips to train on.
     """
 
     number: int
@@ -40,13 +41,14 @@ class Fold:
     test: Indices
     name: str = ""
     training: int = 0
+    shared: bool = False
 
     def without(self, indices: Collection[int]) -> "Fold":
         """The same division without some utterances."""
         if not len(indices):
             return self
         parts = (np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test))
-        return Fold(self.number, *parts, self.name, self.training)
+        return Fold(self.number, *parts, self.name, self.training, self.shared)
 
 
 class Protocol(ABC):
@@ -124,7 +126,7 @@ class Strict(Protocol):
                 f"fold {number} {why}, so protocol=strict has none to hold out; "
                 "choose protocol=paper or another dataset.folds"
             )
-        return Fold(number, train, split.dev, split.test, split.name, self.training(number, split))
+        return Fold(number, train, split.dev, split.test, split.name, self.training(number, split), split.shared)
 
     def training(self, number: int, split: Split) -> int:
         """Folds that differ in their test part only share a training."""
@@ -146,7 +148,7 @@ class Paper(Protocol):
     def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
         """All that is not tested trains, a scheme's own development part too; the test group selects."""
         train = np.union1d(split.train, split.dev) if len(split.dev) else split.train
-        return Fold(number, train, split.test, split.test, split.name, number)
+        return Fold(number, train, split.test, split.test, split.name, number, split.shared)
 
     def training(self, number: int, split: Split) -> int:
         """The test part selects the epoch, so no fold shares a training."""
@@ -162,12 +164,14 @@ class PlannedFold:
         test: indices into the manifest. Shape (clips,).
         name: what the test part is called; may be empty.
         training: as of `Fold`.
+        shared: as of `Fold`.
     """
 
     number: int
     test: Indices
     name: str
     training: int
+    shared: bool
 
 
 class Folds(Sequence[Fold]):
@@ -187,7 +191,7 @@ class Folds(Sequence[Fold]):
         self._manifest, self._splits, self._protocol, self._left_out = manifest, splits, protocol, list(left_out)
         tests = (np.setdiff1d(split.test, self._left_out, assume_unique=True) for split in splits)
         self.planned = [
-            PlannedFold(number, test, split.name, protocol.training(number, split))
+            PlannedFold(number, test, split.name, protocol.training(number, split), split.shared)
             for number, (split, test) in enumerate(zip(splits, tests, strict=True))
         ]
 

@@ -1,5 +1,6 @@
 """One job: a composed configuration checked against what is on this machine, and the run that it stands for."""
 
+import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from seenet.build import build
 from seenet.corpus import load_corpus, scheme_of
 from seenet.errors import SeenetError
 from seenet.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
+from seenet.identity import digest
 from seenet.manifest import Manifest
 from seenet.runs import Run, read_result, read_trained
 from seenet.store import Store, prepare, refuse_bad_files
@@ -105,17 +107,56 @@ class Job:
             conditions=conditions,
         )
 
+    @property
+    def training_corpus(self) -> Manifest:
+        """The corpus that is trained on; with `test_dataset` it is the first of several."""
+        return self.manifest if self.cfg.test_dataset is None else self.manifest.parts[0]
+
     @cached_property
     def run(self) -> Run:
-        """Its identity and folder."""
-        learned = {
-            "corpus": self.manifest.digest(),
+        """The run's identity and folder. Test corpora and test conditions do not change them."""
+        corpus = self.training_corpus
+        content = {
+            "corpus": self.content_hash(corpus, 0),
             "classes": self.classes,
-            "audio": self.store.key,
             "weights": self.weights.fingerprint,
             "trainer": self.plan.learned(),
         }
-        return Run.of(Path(self.cfg.output_dir), self.manifest.name, self.config, learned)
+        name = corpus.name if self.cfg.test_dataset is None else f"{corpus.name}_cross_corpus"
+        return Run.of(Path(self.cfg.output_dir), name, self.config, content, self.protocol.selection)
+
+    def content_hash(self, corpus: Manifest, first_row: int) -> str:
+        """Return a hash of a corpus' labels, speakers and samples.
+
+        Args:
+            corpus: the manifest, or a part of it.
+            first_row: of the corpus in the manifest.
+        """
+        samples = self.store.index["samples"][first_row : first_row + len(corpus)]
+        return digest([corpus.digest(), hashlib.blake2b(samples.tobytes()).hexdigest()])
+
+    @cached_property
+    def _test_hashes(self) -> dict[int, str]:
+        """A hash of the names, labels, speakers and samples of each fold's test clips."""
+        samples = self.store.index["samples"]
+        tests = {fold.number: fold.test for fold in self.folds.planned if fold.shared or fold.number in self.chosen}
+        return {
+            number: digest([self.manifest.digest(test), hashlib.blake2b(samples[test].tobytes()).hexdigest()])
+            for number, test in tests.items()
+        }
+
+    def test_hash(self, fold: PlannedFold) -> str:
+        """Return a hash of what a chosen fold tests."""
+        return self._test_hashes[fold.number]
+
+    def training_name(self, number: int) -> str:
+        """Return the name of a fold's training, which is its folder in the run."""
+        fold = self.folds.planned[number]
+        return self.run.training_name(fold, self.test_hash(fold))
+
+    def fold_folder(self, number: int) -> Path:
+        """Return the folder of a fold's training."""
+        return self.run.folder / self.training_name(number)
 
     def in_parts(self, parts: int) -> "Job":
         """The job with every batch in so many parts, whose gradients add up to one step of the optimiser."""
@@ -144,7 +185,7 @@ class Job:
         for number in self.chosen if numbers is None else numbers:
             fold = self.folds.planned[number]
             for name, condition in self.conditions.items():
-                yield fold, name, self.run.test_folder(fold, name, condition.settings)
+                yield fold, name, self.run.test_folder(fold, self.training_name(number), name, condition.settings)
 
     def untested(self) -> int:
         """How many results are missing."""
@@ -152,8 +193,10 @@ class Job:
 
     def results(self, number: int) -> dict[str, dict[str, Any] | None]:
         """Read the results of a fold, by condition; None where there is none that can be reused."""
-        run_id = self.run.run_id(number)
-        return {name: read_result(folder, run_id, name) for _, name, folder in self.tests([number])}
+        run_id = self.run.run_id(self.training_name(number))
+        return {
+            name: read_result(folder, run_id, self.test_hash(fold), name) for fold, name, folder in self.tests([number])
+        }
 
     def missing(self) -> list[PlannedFold]:
         """List the fold of each missing result: once for each condition."""
@@ -162,7 +205,7 @@ class Job:
 
     def trained(self, fold: Fold | PlannedFold) -> bool:
         """Whether a fold's training is finished and its weights are there to be tested."""
-        folder = self.run.fold_folder(fold)
+        folder = self.fold_folder(fold.number)
         return read_trained(folder) is not None and zipfile.is_zipfile(folder / "best.ckpt")
 
     def untrained(self) -> list[PlannedFold]:

@@ -60,6 +60,9 @@ class Utterance:
 COLUMNS = tuple(field.name for field in fields(Utterance))
 CATEGORIES = ("emotion", "speaker", "gender", "session", "language", "split")
 NUMBERS = ("valence", "arousal", "dominance", "start", "end")
+LEARNED_COLUMNS = ("utterance", "emotion", "speaker", "gender", "session", "language", "split")
+"""Fields that folds and training read. A new field is no part of older corpora's digests."""
+
 NAMES = ("speaker", "session")
 """Fields whose spellings are merged (`seenet.canonical`)."""
 
@@ -93,6 +96,7 @@ class Manifest:
         merged_clips: how many clips had each of those labels.
         people: whose voices these are; a speaker of another corpus with the same name and the same `people` is the same
             person. None is the corpus' name; empty means that nobody of this corpus is in another one.
+        parser: what read the corpus, where that is not called as the corpus itself: `csv` reads corpora of any name.
 
     Attributes:
         notes: what a user must know of the names of speakers and sessions, a line each.
@@ -113,8 +117,10 @@ class Manifest:
         passed_over: Sequence[tuple[str, str]] = (),
         people: str | None = None,
         merged_clips: Mapping[str, int] | None = None,
+        parser: str | None = None,
     ):
         self.people = name if people is None else people
+        self.parser = name if parser is None else parser
         self.notes: tuple[str, ...] = ()
         self.passed_over = tuple(passed_over)
         self.merge, self.merged_clips = dict(merge or {}), dict(merged_clips or {})
@@ -196,15 +202,15 @@ class Manifest:
         counts = self.table["emotion"].value_counts()
         return {label: int(counts[label]) for label in vocabulary_order(counts.index) if counts[label]}
 
-    def digest(self) -> str:
-        """A hash of everything but the place on disk."""
+    def digest(self, rows: NDArray[np.int64] | slice = slice(None)) -> str:
+        """Return a hash of what folds and training read of some utterances, not of their place on disk.
+
+        Args:
+            rows: which, all by default.
+        """
         state = hashlib.blake2b(digest_size=16)
-        for column in COLUMNS:
-            if column == "path":
-                continue
-            values = self.column(column)
-            state.update(values.tobytes() if column in NUMBERS else "\x1f".join(values).encode())
-            state.update(b"\x1e")
+        for column in LEARNED_COLUMNS:
+            state.update("\x1f".join(self.column(column)[rows]).encode() + b"\x1e")
         return state.hexdigest()
 
     def merged(self, merge: Mapping[str, str]) -> "Manifest":
@@ -227,6 +233,7 @@ class Manifest:
             passed_over=self.passed_over,
             merged_clips={**self.merged_clips, **{label: counts.get(label, 0) for label in merge}},
             people=self.people,
+            parser=self.parser,
         )
         manifest.notes = self.notes
         return manifest
@@ -254,7 +261,7 @@ def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
         table[field] = np.array(list(values), dtype=object)
     notes = _join_names(table, list(parts.values()))
     synthetic = any(part.synthetic for part in parts.values())
-    manifest = Manifest(name, Path("/"), table, synthetic, parts=tuple(parts.values()))
+    manifest = Manifest(name, Path("/"), table, synthetic, parts=tuple(parts.values()), parser="joined")
     manifest.notes = tuple(notes)
     return manifest
 

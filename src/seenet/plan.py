@@ -15,8 +15,8 @@ from seenet.console import say, terminal
 from seenet.data.dataset import Part
 from seenet.errors import SeenetError
 from seenet.fit import build_auxiliary
+from seenet.identity import digest
 from seenet.job import Job, problems
-from seenet.runs import digest
 from seenet.tuning import Cost, probe, with_batch_size
 
 ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy
@@ -57,8 +57,8 @@ def make_plan(cfgs: Mapping[str, DictConfig]) -> None:
     for name, job in jobs.items():
         trainings, tests = {job.folds.planned[n].training for n in job.chosen}, len(list(job.tests()))
         left, untested = job.untrained(), job.untested()
-        new = [fold for fold in left if job.run.fold_folder(fold) not in planned]
-        planned |= {job.run.fold_folder(fold) for fold in new}
+        new = [fold for fold in left if job.fold_folder(fold.number) not in planned]
+        planned |= {job.fold_folder(fold.number) for fold in new}
         cost = costs.get(_model(job))
         seconds = cost.seconds(job, new) if cost else 0.0
         total += seconds

@@ -5,27 +5,27 @@
 """
 
 import csv
-import hashlib
 import importlib.metadata
 import json
+import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seenet.folds import Fold, PlannedFold
+from seenet.folds import PlannedFold
+from seenet.identity import digest, training_identity
 from seenet.paths import conf_dir, whole, write_whole
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of result.json and predictions.csv; docs/results.md describes it."""
 
-READABLE = (3, SCHEMA)
-"""What reports read: results of schema 3 lack `learned`."""
+READABLE = (3, 4, SCHEMA)
+"""What reports read: results of schema 3 lack `learned`; those of 4 lack `test_hash` and a corpus' `parser`."""
 
-LEARNING = 3
-"""Raised where the same settings learn something else, so that no older training is reused: 2 trains pretrained
-backbones in training mode, 3 initialises the main head as the original and keeps a clip's length under `aug=speed`."""
+REUSABLE = (SCHEMA,)
+"""Results that are reused; keep 5 here: a new schema must not orphan finished runs."""
 
 TRAINED = "trained.json"
 """The file that says that a fold's training is finished."""
@@ -33,31 +33,10 @@ TRAINED = "trained.json"
 CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
 """The columns of curves.csv after `epoch`; `seconds` follows."""
 
-UNLEARNED = ("output_dir", "fold", "noise", "logger", "trainer", "classes", "test_dataset", "sweep")
-"""Top-level settings that do not change what is learned, or whose resolved form is added (trainer, classes, tests)."""
-
-WAYS = ("attention", "fast_layers", "checkpointing")
-"""Settings of a backbone that lead to the same figures, but for rounding."""
-
 RECORDED = (
     *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
     *("hydra-core", "omegaconf", "numpy", "scikit-learn", "soxr", "soundfile"),
 )
-
-
-def _plain(value: Any) -> Any:
-    """A JSON value in which 6.0 is 6."""
-    if isinstance(value, Mapping):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def digest(value: object) -> str:
-    """Twelve hexadecimal digits that stand for a JSON value; equal numbers are equal, however written."""
-    text = json.dumps(_plain(value), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -77,23 +56,6 @@ def git_commit() -> str | None:
         return None
 
 
-def identity(config: Mapping[str, Any], learned: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that changes what is learned.
-
-    Args:
-        config: the resolved configuration.
-        learned: what the configuration alone does not tell: the corpus' content, the classes, the weights, the
-            precision.
-    """
-    kept = {key: value for key, value in config.items() if key not in UNLEARNED}
-    kept["aug"] = list(kept["aug"].items())  # their order matters, and a hash of a mapping knows none
-    kept["data"] = {k: v for k, v in kept["data"].items() if k != "num_workers"}
-    dataset = kept["dataset"]
-    kept["dataset"] = {"scheme": dataset["schemes"].get(dataset["folds"])}
-    kept["backbone"] = {k: v for k, v in kept["backbone"].items() if k not in ("path", *WAYS)}
-    return {"config": kept, "learning": LEARNING, "seenet": importlib.metadata.version("seenet"), **learned}
-
-
 def names_of(config: Mapping[str, Any]) -> dict[str, str]:
     """What a run is called after: the choice of each group; augmentations are joined by `+`."""
     groups = ("backbone", "pooling", "aux_task", "protocol")
@@ -107,39 +69,67 @@ class Run:
     Attributes:
         folder: of the run.
         base: the identity, without the fold.
+        selection: the part that selects the epoch: `dev` or `test`.
     """
 
     folder: Path
     base: Mapping[str, Any]
+    selection: str
 
     @classmethod
-    def of(cls, output_dir: Path, corpus: str, config: Mapping[str, Any], learned: Mapping[str, Any]) -> "Run":
-        """The run that a resolved configuration describes."""
-        base = identity(config, learned)
+    def of(
+        cls, output_dir: Path, corpus: str, config: Mapping[str, Any], content: Mapping[str, Any], selection: str
+    ) -> "Run":
+        """Describe the run of a resolved configuration.
+
+        Args:
+            output_dir: holds the folders of all runs.
+            corpus: the name of what is trained on.
+            config: the resolved configuration.
+            content: as of `training_identity`.
+            selection: the part that selects the epoch.
+        """
+        base = training_identity(config, content)
         names = names_of(config)
         chosen = [names[group] for group in ("backbone", "aug", "aux_task", "protocol")]
-        return cls(output_dir / "-".join([corpus, *chosen, f"seed{config['seed']}", digest(base)]), base)
+        return cls(output_dir / "-".join([corpus, *chosen, f"seed{config['seed']}", digest(base)]), base, selection)
 
-    def run_id(self, fold: int) -> str:
-        """The hash that names one fold's training."""
-        return digest({**self.base, "fold": fold})
+    def training_name(self, fold: PlannedFold, test_hash: str) -> str:
+        """Name the training of a fold, and its folder in the run; folds with the same training have the same name.
 
-    def fold_folder(self, fold: Fold | PlannedFold) -> Path:
-        """Where a fold's training lies; folds with the same training share it."""
-        return self.folder / f"fold{fold.training}"
-
-    def test_folder(self, fold: Fold | PlannedFold, name: str, settings: Mapping[str, object]) -> Path:
-        """Where the results of a fold under one test condition lie.
+        Folds that share training and development part are known by their test part, not by their number, which moves
+        where another test part is added.
 
         Args:
             fold: the fold.
-            name: of the condition.
-            settings: what tells it from others of that name.
+            test_hash: of its test clips, which select the epoch where `selection` is `test`.
         """
-        condition = name + (f"-{digest(settings)}" if settings else "")
-        return self.fold_folder(fold) / (
-            condition if fold.number == fold.training else f"{condition}-fold{fold.number}"
-        )
+        if not fold.shared:
+            return f"fold{fold.number}"
+        return "fold0" if self.selection == "dev" else f"fold-{folder_name(fold.name)}-{test_hash[:6]}"
+
+    def run_id(self, training: str) -> str:
+        """Return the hash that identifies a training of the run, by its name."""
+        return digest({**self.base, "training": training})
+
+    def test_folder(self, fold: PlannedFold, training: str, condition: str, settings: Mapping[str, object]) -> Path:
+        """Return the folder of a fold's result under one test condition.
+
+        Args:
+            fold: the fold.
+            training: the name of its training.
+            condition: the name of the condition.
+            settings: tell the condition from others of that name.
+        """
+        name = condition + (f"-{digest(settings)}" if settings else "")
+        is_one_of_several = fold.shared and self.selection == "dev"
+        return self.folder / training / (f"{name}-{folder_name(fold.name)}" if is_one_of_several else name)
+
+
+def folder_name(text: str) -> str:
+    """Return a text as a folder's name of letters, digits and `_.+-`, with a hash where others were replaced."""
+    kept = re.sub(r"[^\w.+-]", "_", text)[:80]
+    return kept if kept == text else f"{kept}-{digest(text)[:6]}"
 
 
 def noise_of(condition: Mapping[str, Any]) -> list[str]:
@@ -160,21 +150,27 @@ def condition_of(result: Mapping[str, Any]) -> str:
     return "-".join([name, *noise_of(condition), *([] if as_named else [f"{level:g}dB"])])
 
 
-_RESULT_KEYS = ("schema", "run_id", "fold", "noise", "condition", "metrics", "classes", "selection", "trained_fold")
+_RESULT_KEYS = (
+    *("schema", "run_id", "test_hash", "fold", "noise", "condition", "metrics", "classes", "selection"),
+    "trained_fold",
+)
 _METRICS_KEYS = ("ua", "wa", "macro_f1", "recall", "confusion")
 _TRAINED_KEYS = ("best_epoch", "epochs", "seconds", "versions", "device", "precision", "compiled", "weights")
 
 
-def read_result(folder: Path, run_id: str, noise: str) -> dict[str, Any] | None:
-    """Read the result in a test folder; None where it is missing, torn, of another schema, run or condition.
+def read_result(folder: Path, run_id: str, test_hash: str, noise: str) -> dict[str, Any] | None:
+    """Read the result in a test folder; None where it is missing, torn, of another schema, run, test or condition.
 
     Args:
         folder: of the test condition.
-        run_id: of the fold (`Run.run_id`).
+        run_id: of the training (`Run.run_id`).
+        test_hash: of the test clips.
         noise: the condition's name.
     """
     result = read_object(folder / "result.json", _RESULT_KEYS)
-    if result is None or (result["schema"], result["run_id"], result["noise"]) != (SCHEMA, run_id, noise):
+    if result is None or result["schema"] not in REUSABLE:
+        return None
+    if (result["run_id"], result["test_hash"], result["noise"]) != (run_id, test_hash, noise):
         return None
     metrics = result["metrics"]
     return result if isinstance(metrics, dict) and all(key in metrics for key in _METRICS_KEYS) else None

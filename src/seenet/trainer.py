@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seenet.errors import SeenetError
+from seenet.identity import TRAINER_SETTINGS
 from seenet.processes import count_started, require_devices
 
 
@@ -73,8 +74,7 @@ class TrainerPlan:
 
     def learned(self) -> dict[str, Any]:
         """The share of the plan that changes what is learned."""
-        names = ("max_epochs", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in TRAINER_SETTINGS}
 
     def device_name(self) -> str:
         """The device, in words."""

@@ -1,6 +1,5 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,14 @@ from seenet.console import is_main_process, optional, say
 from seenet.corpus import say_notes
 from seenet.decoding import BAD_FILES, write_bad_files
 from seenet.folds import Fold, audit
+from seenet.identity import IDENTITY_SCHEMA
 from seenet.job import Job
 from seenet.locks import POLL_SECONDS, Lock
 from seenet.manifest import Manifest
 from seenet.paths import writing
 from seenet.processes import adopt_srun, agree, connect, end_children
 from seenet.report.tables import print_conditions, print_run
-from seenet.runs import SCHEMA, digest, git_commit, names_of, versions
+from seenet.runs import SCHEMA, git_commit, names_of, versions
 from seenet.signals import stop_signals
 
 FOLDS_SHOWN = 20
@@ -73,7 +73,8 @@ def _train(cfg: DictConfig) -> list[Path]:
         from seenet.report.summary import draw_confusion, draw_curves
 
         with optional("curves.png of the run"):
-            draw_curves(run.folder, next(iter(results.values())))
+            trainings = sorted({job.training_name(number) for number in job.chosen})
+            draw_curves([run.folder / name for name in trainings], next(iter(results.values())))
         for name, of_condition in results.items():
             with optional(f"the confusion matrix of {name}"):
                 draw_confusion(run.folder, of_condition)
@@ -93,7 +94,7 @@ def _test_fold(job: Job, number: int, label: str) -> dict[str, dict[str, Any]]:
     """The results of one fold under every condition, after training it where that is still to be done."""
     results = agree(lambda: job.results(number))
     if not all(results.values()):
-        with _fold_lock(job.run.fold_folder(job.folds.planned[number]), label):
+        with _fold_lock(job.fold_folder(number), label):
             results = agree(lambda: job.results(number))
             if not all(results.values()):
                 return _run_fold(job, number, label, results)
@@ -143,7 +144,8 @@ def _facts(job: Job, fold: Fold) -> dict[str, Any]:
     manifest, protocol = job.manifest, job.protocol
     return {
         "schema": SCHEMA,
-        "run_id": job.run.run_id(fold.number),
+        "run_id": job.run.run_id(job.training_name(fold.number)),
+        "test_hash": job.test_hash(job.folds.planned[fold.number]),
         "dataset": manifest.name,
         "synthetic": manifest.synthetic,
         **names_of(job.config),
@@ -158,16 +160,20 @@ def _facts(job: Job, fold: Fold) -> dict[str, Any]:
         **{f"n_{part}": len(getattr(fold, part)) for part in ("train", "dev", "test")},
         "bad_files": {"count": len(job.store.bad), "list": BAD_FILES if job.store.bad else None},
         "corpora": {part.name: _kept(part, job.classes) for part in manifest.parts or (manifest,)},
-        "learned": {"weights": job.weights.fingerprint, "devices": job.plan.devices, "corpora": _contents(job)},
+        "learned": {
+            "schema": IDENTITY_SCHEMA,
+            "weights": job.weights.fingerprint,
+            "devices": job.plan.devices,
+            "corpora": _contents(job),
+        },
     }
 
 
 def _contents(job: Job) -> dict[str, str]:
     """For each corpus a hash of its labels, its speakers and its clips' samples."""
-    samples, found, row = job.store.index["samples"], {}, 0
+    found, row = {}, 0
     for part in job.manifest.parts or (job.manifest,):
-        heard = hashlib.blake2b(samples[row : row + len(part)].tobytes()).hexdigest()
-        found[part.name] = digest([part.digest(), heard])
+        found[part.name] = job.content_hash(part, row)
         row += len(part)
     return found
 
@@ -176,7 +182,7 @@ def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
     """What result.json says of a corpus: its clips, the emotions merged into others, and the clips left out."""
     dropped = {label: count for label, count in corpus.counts().items() if label not in classes}
     merged = {"merged": corpus.merge, "merged_clips": corpus.merged_clips}
-    return {"clips": len(corpus), **merged, "dropped": dropped}
+    return {"parser": corpus.parser, "clips": len(corpus), **merged, "dropped": dropped}
 
 
 def _announce_corpora(job: Job) -> None:

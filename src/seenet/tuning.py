@@ -18,8 +18,9 @@ from seenet.data.loader import Loader
 from seenet.errors import SeenetError, reason
 from seenet.fit import FoldRun
 from seenet.folds import PlannedFold
+from seenet.identity import EQUIVALENT_OPTIONS
 from seenet.job import Job
-from seenet.runs import WAYS, read_object, write_json
+from seenet.runs import read_object, write_json
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made
@@ -117,7 +118,7 @@ def with_compilation(job: Job) -> Job:
         return job
     without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
     kept, backbone = job.run.folder / FOUND, job.config["backbone"]
-    measured_on = {"device": job.plan.device_name(), **{name: backbone.get(name) for name in WAYS}}
+    measured_on = {"device": job.plan.device_name(), **{name: backbone.get(name) for name in EQUIVALENT_OPTIONS}}
     found = read_object(kept, ("compile", "measured_on"))
     if found is not None and found["measured_on"] == measured_on:
         return compiled if found["compile"] else without

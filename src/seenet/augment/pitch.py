@@ -20,7 +20,7 @@ class Draws:
     semitones: Tensor
 
 
-class Pitch(Augmentation):
+class PitchShift(Augmentation):
     """A time stretch by f = 2^(semitones / 12), then read f times as fast.
 
     What the reading would fold back into the band is taken away first. The formants move with the pitch.

@@ -17,7 +17,7 @@ class Draws:
     rate: Tensor
 
 
-class Speed(Augmentation):
+class TimeStretch(Augmentation):
     """Play a clip faster or slower at the same pitch; its length stays, as in the original.
 
     A slower clip is cropped to its length before, a faster one is padded to it with silence, which counts as valid.

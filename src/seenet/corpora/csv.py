@@ -70,7 +70,7 @@ def read(
     for name in NUMBERS:
         if name in rows:
             rows[name] = _numbers(rows[name], rows["line"], mark, source)
-    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled), people=OWN_PEOPLE, **merged)
+    return Manifest(source.stem, folder, rows, unlabelled=tuple(unlabelled), people=OWN_PEOPLE, parser="csv", **merged)
 
 
 def _decoded_rows(

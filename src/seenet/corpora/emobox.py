@@ -108,7 +108,7 @@ def read(
         rows["speaker"] = speakers_of(rows["path"], speaker or rule)
     else:
         rows["speaker"] = rows["utterance"].map(_listed_speakers(home / corpus)).fillna("")
-    return Manifest(f"emobox-{corpus}", folder, rows, people=PEOPLE.get(corpus, corpus), **merged)
+    return Manifest(f"emobox-{corpus}", folder, rows, people=PEOPLE.get(corpus, corpus), parser="emobox", **merged)
 
 
 def _listed_speakers(folder: Path) -> dict[str, str]:

@@ -74,5 +74,6 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
         unlabelled=loose,
         passed_over=passed_over,
         people=OWN_PEOPLE,
+        parser="folder",
         **merged,
     )

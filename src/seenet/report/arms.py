@@ -12,16 +12,10 @@ from typing import Any
 import numpy as np
 
 from seenet.errors import SeenetError
+from seenet.identity import describe_training
 from seenet.report.results import Found, crossed
 
 CHOICES = ("backbone", "pooling", "aug", "aux_task")
-APART = ("dataset", "classes", "protocol", "seed", "fold", "noise", "test_dataset", "output_dir", "logger", "sweep")
-"""Top-level settings that make no arm: they make the study, the part of an arm, or change no figure."""
-UNLEARNED = {
-    *("data.num_workers", "backbone.path", "trainer._target_", "trainer.name", "trainer.accelerator"),
-    *("trainer.strategy", "trainer.precision", "trainer.compile", "trainer.checkpoint_minutes"),
-    *("backbone.attention", "backbone.fast_layers", "backbone.checkpointing"),
-}
 UNSHOWN = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "table")
 """Settings of a dataset that do not tell one study from another."""
 
@@ -100,17 +94,21 @@ def _key(value: object) -> str:
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
-    config = {name: value for name, value in facts["config"].items() if name not in APART}
-    made = {"precision": facts["precision"], "seenet": facts["versions"]["seenet"]}
+    described = describe_training(facts["config"])
+    arm = {name: value for name, value in described.items() if name not in ("seed", "protocol", "scheme")}
+    backbone = facts["config"]["backbone"]
+    named = {f"backbone.{name}": backbone.get(name) for name in ("checkpoint", "revision")}
+    # Results that do not say by which schema they are identified come from versions that learned differently.
+    schema = facts.get("learned", {}).get("schema") or f"seenet {facts['versions']['seenet']}"
+    made = {"precision": facts["precision"], "identity schema": schema}
     made["aug"] = facts["aug"]  # the order too, which the settings of its steps do not tell
-    made |= _content(facts)
-    return {name: value for name, value in flat(config).items() if name not in UNLEARNED} | made
+    return flat(arm) | named | made | _content(facts)
 
 
 def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the settings by themselves do not tell: the scheme of a name, the corpora, the weights."""
-    dataset, learned = facts["config"]["dataset"], facts.get("learned")
-    made = {} if crossed(facts) else {"scheme": dataset["schemes"].get(dataset.get("folds"))}
+    learned = facts.get("learned")
+    made = {} if crossed(facts) else {"scheme": describe_training(facts["config"])["scheme"]}
     if learned is None:  # schema 3
         return made
     trained, *tests = learned["corpora"]
@@ -126,8 +124,13 @@ def _choices(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _corpus(facts: Mapping[str, Any]) -> dict[str, Any]:
     dataset = facts["config"]["dataset"]
-    shown = {name: value for name, value in flat(dataset).items() if name.partition(".")[0] not in UNSHOWN}
-    return shown | {"name": _trained_on(facts), "protocol": facts["config"]["protocol"]}
+    # A new setting of a corpus is neutral where it is null or false: it parts no study from older ones.
+    shown = {
+        name: value
+        for name, value in flat(dataset).items()
+        if name.partition(".")[0] not in UNSHOWN and value is not None and value is not False
+    }
+    return shown | {"name": _trained_on(facts), "protocol": describe_training(facts["config"])["protocol"]}
 
 
 def _trained_on(facts: Mapping[str, Any]) -> str:

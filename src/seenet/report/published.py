@@ -20,14 +20,10 @@ def row_of(result: Mapping[str, Any]) -> dict[str, str] | None:
 
 def methods_of(result: Mapping[str, Any]) -> list[dict[str, str]]:
     """Every published row of a result's corpus."""
-    dataset = result["config"]["dataset"]
+    # Not by the name alone, which users choose for tables of their own; results before schema 5 do not say.
+    parser = result["corpora"].get(result["dataset"], {}).get("parser")
     with TABLE.open(newline="", encoding="utf-8") as file:
-        # Not by the name alone, which users choose for tables of their own.
-        return [
-            row
-            for row in csv.DictReader(file)
-            if result["dataset"] == row["dataset"] and dataset["_target_"] == f"seenet.corpora.{row['dataset']}.read"
-        ]
+        return [row for row in csv.DictReader(file) if result["dataset"] == parser == row["dataset"]]
 
 
 def mismatches(result: Mapping[str, Any], row: Mapping[str, str]) -> list[str]:

@@ -175,7 +175,8 @@ def find(folders: Sequence[Path]) -> Findings:
             if facts["schema"] not in READABLE:
                 old.append((where, facts["schema"]))
                 continue
-            key = json.dumps([facts["run_id"], facts["fold"], facts["noise"], facts["condition"]], sort_keys=True)
+            tested = facts["fold"], facts["test_part"], facts["noise"], facts["condition"]
+            key = json.dumps([facts["run_id"], *tested], sort_keys=True)
             found.setdefault(key, Found(facts, path.parent, where))
     if old and not found:
         where, schema = old[0]

@@ -43,19 +43,18 @@ def draw_confusion(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
     confusion_figure(pooled.tolist(), first["classes"], caption, folder / f"confusion-{condition}.png")
 
 
-def draw_curves(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
+def draw_curves(folders: Sequence[Path], results: Sequence[Mapping[str, Any]]) -> None:
     """Write curves.png into a run's folder.
 
     Args:
-        folder: of the run; its folds lie below.
+        folders: of the run's trainings.
         results: one for each fold.
     """
-    trained = sorted({r["trained_fold"] for r in results})
-    found = {f"fold {k}": read_curves(folder / f"fold{k}" / "curves.csv") for k in trained}
+    found = {folder.name: read_curves(folder / "curves.csv") for folder in folders}
     histories = {name: rows for name, rows in found.items() if rows}
     if len(histories) < len(found):
         lost = ", ".join(name for name in found if name not in histories)
         say(f"! curves.png lacks {lost}: curves.csv is missing or damaged")
     if not histories:
         return
-    curves_figure(histories, selected_on(results[0]["selection"]), _title(results), folder / "curves.png")
+    curves_figure(histories, selected_on(results[0]["selection"]), _title(results), folders[0].parent / "curves.png")

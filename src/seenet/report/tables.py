@@ -86,7 +86,8 @@ def print_run(results: Sequence[Result]) -> None:
         table.add_column(column, justify="right")
     for result in results:
         scores = [f"{100 * result['metrics'][score]:.1f}" for score in SCORES]
-        fold = f"{result['test_part']}  {result['fold']} of {result['n_folds']}".strip()
+        number = "" if result["config"].get("test_dataset") is not None else f"{result['fold']} of {result['n_folds']}"
+        fold = f"{result['test_part']}  {number}".strip()
         table.add_row(escape(fold), *scores, str(result["n_test"]), str(result["best_epoch"]))
     table.add_section()
     table.add_row("mean ± std", *_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")
@@ -132,7 +133,7 @@ def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
         for condition in conditions:
             here = [r for r in results if condition_of(r) == condition]
             if here:
-                counts = (len(set(r[key] for r in here)) for key in ("fold", "seed"))
+                counts = len({(r["fold"], r["test_part"]) for r in here}), len({r["seed"] for r in here})
                 clips = sum(r["n_test"] for r in here)
                 shown = [escape(condition)] if len(conditions) > 1 else []
                 table.add_row(escape(name), *shown, *_scores(here), *map(str, counts), str(clips))

@@ -1,0 +1,145 @@
+"""Identity of a training: one explicit list of the settings and contents that change what a model learns.
+
+A run's folder, the reuse of results and the arms of a report follow from this list. A module may move and a new setting
+may appear without effect on finished runs: components enter by class name, and a setting enters only where it differs
+from the value in `RECORDED_DEFAULTS`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+IDENTITY_SCHEMA = 1
+"""Raised only where equal settings learn something else than before: then no older training is reused."""
+
+RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "SpeechBackbone": {
+        "freeze_feature_encoder": True,
+        "freeze": False,
+        "normalize": False,
+        "final_dropout": None,
+        "hidden_dropout": None,
+        "attention_dropout": None,
+        "feat_proj_dropout": None,
+        "layerdrop": None,
+        "mask_time_prob": None,
+        "mask_feature_prob": None,
+        "architecture": {},
+    },
+    "EnergyBasedMixup": {"ratio_db": [-5, 5]},
+    "Mixup": {"max_ratio": 0.3, "probability": 0.5},
+    "GaussianSNR": {"snr_db": [0, 20], "probability": 0.5},
+    "TimeStretch": {"rate": [0.9, 1.1], "probability": 0.5},
+    "PitchShift": {"semitones": [-4, 4], "probability": 0.5},
+    "SoftEmotionExperts": {"weight": 0.01, "width": 256},
+    "Gender": {"weight": 0.01},
+    "Speaker": {"weight": 0.01},
+    "Strict": {"dev_share": 0.2, "split_seed": 0},
+    "SpeakerFolds": {"seed": 0},
+    "ClipFolds": {"seed": 0},
+    "EmotionData": {"batch_size": 64, "max_seconds": 6, "balanced": True, "partner": "uniform", "bucketed": True},
+    "trainer": {"devices": 1, "accumulate_grad_batches": 1, "gradient_clip_val": None},
+}
+"""By class (or section) the value of each setting with which trainings were made that do not name it.
+
+Give a new setting its neutral value here. Never change or remove an entry: finished runs would be trained again, or
+worse, be reused for other settings.
+"""
+
+IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "SpeechBackbone": (
+        *("checkpoint", "revision", "path", "recipe"),  # the content of the weights and other settings say it
+        *("attention", "fast_layers", "checkpointing"),  # equal but for rounding
+    ),
+    "EmotionData": ("num_workers",),
+    "Strict": ("allow_leaks",),
+    "Paper": ("allow_leaks",),
+    "torch.optim.AdamW": ("fused",),
+}
+"""By class the settings that do not change what is learned, or say it in another way."""
+
+EQUIVALENT_OPTIONS = ("attention", "fast_layers", "checkpointing")
+"""Settings of a backbone that give the same figures but for rounding."""
+
+TRAINER_SETTINGS = ("max_epochs", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val")
+
+_NOT_SETTINGS = ("name", "_target_", "_partial_", "_convert_", "_recursive_")
+
+
+def component_name(target: str) -> str:
+    """Return the class name of a component of seenet, and the full import path of any other."""
+    return target.rpartition(".")[2] if target.startswith("seenet.") else target
+
+
+def describe_component(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the class of a YAML node and all its settings that count, complete with recorded defaults."""
+    name = component_name(node.get("_target_", ""))
+    ignored = (*_NOT_SETTINGS, *IGNORED_SETTINGS.get(name, ()))
+    settings = {key: value for key, value in node.items() if key not in ignored}
+    return {"class": name, **RECORDED_DEFAULTS.get(name, {}), **settings}
+
+
+def describe_training(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every setting that changes what is learned, by section, complete with recorded defaults.
+
+    Args:
+        config: the resolved configuration (conf/train.yaml) of a run, or of a result of any version.
+    """
+    dataset = config["dataset"]
+    is_cross_corpus = config.get("test_dataset") is not None
+    scheme = {} if is_cross_corpus else dataset["schemes"].get(dataset.get("folds"), {})
+    trainer = {key: value for key, value in config["trainer"].items() if key in TRAINER_SETTINGS}
+    return {
+        "seed": config["seed"],
+        "scheme": {"class": "all clips train"} if is_cross_corpus else describe_component(scheme),
+        "protocol": describe_component(config["protocol"]),
+        "data": describe_component(config["data"]),
+        "aug": {name: describe_component(step) for name, step in config["aug"].items()},
+        "backbone": describe_component(config["backbone"]),
+        "pooling": describe_component(config["pooling"]),
+        "aux_task": describe_component(config["aux_task"]),
+        "optim": describe_component(config["optim"]),
+        "trainer": {**RECORDED_DEFAULTS["trainer"], **trainer},
+    }
+
+
+def training_identity(config: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies a training, fold apart; equal trainings have equal identities.
+
+    Args:
+        config: the resolved configuration.
+        content: what the configuration does not tell: `classes`, `corpus` (a hash of labels, speakers and samples of
+            what is trained on), `weights` (a hash) and the resolved settings of the trainer (`TRAINER_SETTINGS`).
+    """
+    described = describe_training(config)
+    trainer = {key: content["trainer"][key] for key in TRAINER_SETTINGS}
+    components = ("scheme", "protocol", "data", "backbone", "pooling", "aux_task", "optim")
+    return {
+        "schema": IDENTITY_SCHEMA,
+        "seed": described["seed"],
+        **{section: _without_defaults(described[section], described[section]["class"]) for section in components},
+        "aug": [_without_defaults(step, step["class"]) for step in described["aug"].values()],  # their order matters
+        "trainer": _without_defaults(trainer, "trainer"),
+        **{key: content[key] for key in ("classes", "corpus", "weights")},
+    }
+
+
+def _without_defaults(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    defaults = RECORDED_DEFAULTS.get(name, {})
+    return {key: v for key, v in settings.items() if key not in defaults or _plain(v) != _plain(defaults[key])}
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value in which 6.0 is 6."""
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def digest(value: object) -> str:
+    """Return twelve hexadecimal digits that stand for a JSON value; equal numbers are equal, however written."""
+    text = json.dumps(_plain(value), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
