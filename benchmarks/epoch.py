@@ -20,10 +20,10 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch.callbacks import Checkpoint
 from torch.nn import functional as F
 
+from seenet.core.paths import conf_dir
 from seenet.data.batch import Batch
 from seenet.fit import FoldRun
 from seenet.job import Job
-from seenet.paths import conf_dir
 from seenet.trainer import TrainerPlan
 
 WARM_UP = 1  # epochs not counted

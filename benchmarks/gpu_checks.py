@@ -235,7 +235,7 @@ def train_tiny(folder: Path, device: torch.device, *options: str) -> Path:
     """Train and test wavlm_tiny on the synthetic corpus for two epochs, as seenet-train does; the fold's folder."""
     from hydra import compose, initialize_config_dir
 
-    from seenet.paths import conf_dir
+    from seenet.core.paths import conf_dir
     from seenet.training import train
 
     kind = "gpu" if device.type == "cuda" else "cpu"

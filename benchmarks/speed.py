@@ -48,12 +48,12 @@ from seenet.augment.ebm import EnergyBasedMixup
 from seenet.auxiliary.see import SoftEmotionExperts
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights
+from seenet.core.paths import conf_dir
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader
 from seenet.data.sampler import EvaluationBatches, TrainBatches
 from seenet.manifest import Manifest, Utterance
-from seenet.paths import conf_dir
 from seenet.pooling import AttentionPooling
 from seenet.store import prepare
 

@@ -28,8 +28,8 @@ from omegaconf import DictConfig
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seenet.core.paths import conf_dir
 from seenet.data.batch import Batch
-from seenet.paths import conf_dir
 
 HANG = 900
 """Seconds after which a process that should end is taken for one that never will; nothing is asserted of less."""

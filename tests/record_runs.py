@@ -48,7 +48,7 @@ def main(target: Path) -> None:
     """Run every command in a folder: `<name>/` holds its outputs, beside the corpora."""
     from hydra import compose, initialize_config_dir
 
-    from seenet.paths import conf_dir
+    from seenet.core.paths import conf_dir
     from seenet.training import train
 
     os.chdir(target)

@@ -11,9 +11,9 @@ from conftest import batch_of
 from seenet.auxiliary.gender import Gender
 from seenet.auxiliary.linear import LinearTask
 from seenet.auxiliary.speaker import Speaker
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 
 DIM, CLASSES, WEIGHT = 6, 4, 0.3
 TRAIN = SimpleNamespace(speakers=torch.tensor([11, 4, -1, 7, 4, 11]), genders=torch.tensor([1, 0, -1, 1, 0, 0]))

@@ -15,9 +15,9 @@ from seenet.augment import ebm, gaussian_snr, mixup, pitch, speed
 from seenet.augment.base import integers
 from seenet.augment.chain import Chain, build_augmentation
 from seenet.augment.none import Identity
+from seenet.core.errors import SeenetError
+from seenet.core.paths import conf_dir
 from seenet.data.batch import Batch, valid_mask
-from seenet.errors import SeenetError
-from seenet.paths import conf_dir
 
 
 def make_batch(lengths: list[int], partner_lengths: list[int], seed: int = 0, noise: float = 0.1) -> Batch:

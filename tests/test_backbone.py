@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from conftest import pad
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights, find_weights
-from seenet.build import build
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.pooling import AttentionPooling, MeanPooling
 
 TINY = ["wav2vec2_tiny", "hubert_tiny", "wavlm_tiny", "data2vec_tiny"]
@@ -252,7 +252,7 @@ def test_weights_are_downloaded_once_and_then_cached(hub, tmp_path: Path):
     code = (
         "from seenet.backbone.weights import find_weights\n"
         "from seenet.backbone.speech import SpeechBackbone\n"
-        "from seenet.errors import SeenetError\n"
+        "from seenet.core.errors import SeenetError\n"
         "first = find_weights('wavlm', 'lab/wavlm')\n"
         "print(first.cached, first.fingerprint, SpeechBackbone('wavlm', first).dim)\n"
         "second = find_weights('wavlm', 'lab/wavlm', revision=first.revision)\n"

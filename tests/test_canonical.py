@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from seenet.canonical import canonical_form, canonical_names, merge_spellings
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 from seenet.folds import Paper, Strict, audit, make_folds
 from seenet.manifest import OWN_PEOPLE, Manifest, Utterance, join
 from seenet.schemes import ClipFolds, GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists

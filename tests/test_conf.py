@@ -15,14 +15,14 @@ from seenet.augment.base import Augmentation
 from seenet.augment.chain import build_augmentation
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.backbone.weights import find_weights
-from seenet.build import build
 from seenet.cli.app import GROUPS, choices
 from seenet.cli.sweep import jobs
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
+from seenet.core.paths import conf_dir
 from seenet.fit import FoldRun
 from seenet.folds import Protocol
 from seenet.job import Job
-from seenet.paths import conf_dir
 from seenet.schemes import Scheme
 from seenet.trainer import TrainerPlan
 

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from conftest import SMALL
+from seenet.core.errors import SeenetError
 from seenet.corpus import load_corpus, scheme_of
-from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, audit, make_folds
 from seenet.report.results import find as load_results
 from seenet.store import prepare

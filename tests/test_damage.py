@@ -15,7 +15,7 @@ import torch
 import seenet.fit
 from conftest import SMALL, script
 from seenet.callbacks import WholeCheckpoints
-from seenet.locks import Lock, locked
+from seenet.core.locks import Lock, locked
 from seenet.report.page import write_report
 from seenet.training import train
 from seenet.tuning import FOUND
@@ -205,7 +205,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds tmp_path/x.lock."""
     code = f"""
 from pathlib import Path
-from seenet.locks import locked
+from seenet.core.locks import locked
 with locked(Path({str(tmp_path / "x.lock")!r}), "x"):
     print("held", flush=True)
     input()
@@ -239,7 +239,7 @@ def test_a_file_system_without_locks_is_a_line(tmp_path: Path, monkeypatch: pyte
     def none(*_: object, **__: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("seenet.locks.FileLock.acquire", none)
+    monkeypatch.setattr("seenet.core.locks.FileLock.acquire", none)
     with locked(tmp_path / "x.lock", "fold 0"):
         pass
     assert capsys.readouterr().out.startswith("! fold 0: the file system has no locks")

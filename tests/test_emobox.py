@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.corpora.emobox import SPEAKERS, read
 from seenet.corpora.spellings import speakers_of
 from seenet.corpus import DATASET_SETTINGS
-from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, audit, make_folds
 
 Clip = tuple[str, str, str]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from seenet.core.errors import SeenetError
 from seenet.corpora import folder
 from seenet.corpora.files import NOT_UTF8, files_below
 from seenet.corpora.ravdess import read as read_ravdess
-from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 from seenet.noise.sources import find_source
 from seenet.store import prepare, refuse_bad_files

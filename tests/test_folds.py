@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from conftest import SMALL
+from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic import read
-from seenet.errors import SeenetError
 from seenet.folds import Fold, Paper, Strict, audit, choose_folds, make_folds
 from seenet.manifest import Manifest, Utterance
 from seenet.schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists

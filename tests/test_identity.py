@@ -9,6 +9,7 @@ import hydra.utils
 import pytest
 from omegaconf import OmegaConf
 
+from seenet.core.paths import conf_dir
 from seenet.identity import (
     IGNORED_SETTINGS,
     RECORDED_DEFAULTS,
@@ -17,7 +18,6 @@ from seenet.identity import (
     describe_training,
     training_identity,
 )
-from seenet.paths import conf_dir
 from seenet.training import train
 
 RUNTIME = {"self", "dim", "num_classes", "train", "dev", "test", "augmentation", "seed", "weights"}

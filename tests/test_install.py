@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 
 from conftest import SMALL
 from seenet.cli.report import arguments as report_arguments
-from seenet.paths import conf_dir
+from seenet.core.paths import conf_dir
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +38,7 @@ def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
     (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
     (packages / "lent.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     where = subprocess.run(
-        [python, "-c", "import seenet, seenet.paths as p; print(seenet.__file__, p.conf_dir())"],
+        [python, "-c", "import seenet, seenet.core.paths as p; print(seenet.__file__, p.conf_dir())"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert where.count(str(packages)) == 2, "package and configuration are the wheel's own"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from conftest import SMALL
-from seenet import processes
-from seenet.errors import SeenetError
+from seenet.core import processes
+from seenet.core.errors import SeenetError
 from seenet.trainer import TrainerPlan
 
 SCRIPTS = Path(sys.executable).parent

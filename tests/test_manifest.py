@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seenet.core.errors import SeenetError, reason
 from seenet.emotions import resolve_classes
-from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest, Utterance, read_table, soft_labels, table_of, write_manifest
 
 

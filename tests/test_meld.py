@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.corpora.meld import read
 from seenet.corpus import load_corpus
-from seenet.errors import SeenetError
 from seenet.folds import Strict, audit, make_folds
 from seenet.store import prepare
 

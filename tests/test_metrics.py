@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
+from seenet.core.seeds import mix
 from seenet.metrics import FoldMetrics
 from seenet.pooling import AttentionPooling, MeanPooling
-from seenet.seeds import mix
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.corpora import crema_d, emodb, esd, savee, tess
 from seenet.corpus import DATASET_SETTINGS
-from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, audit, make_folds
 from seenet.manifest import Manifest
 

@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 
 from conftest import SMALL
 from seenet.augment.none import Identity
+from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic import read
 from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import Part
-from seenet.errors import SeenetError
 from seenet.folds import Fold, Paper, Strict, make_folds
 from seenet.job import Job
 from seenet.manifest import Manifest, Utterance, join

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from seenet.core.errors import SeenetError
 from seenet.corpus import load_corpus, scheme_of
-from seenet.errors import SeenetError
 from seenet.training import train
 
 QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.corpora.ravdess import read
 from seenet.corpus import load_corpus
-from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.store import prepare, refuse_bad_files
 from seenet.training import train

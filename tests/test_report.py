@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.metrics import recall_score
 
 from conftest import HANG
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 from seenet.report.arms import studies
 from seenet.report.latex import to_latex
 from seenet.report.measures import clips_of

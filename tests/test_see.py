@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from seenet.auxiliary.none import NoAuxiliary
 from seenet.auxiliary.see import SoftEmotionExperts
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 
 CLASSES, DIM = 4, 6
 NO_PART = None  # these tasks take nothing from the training part

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from conftest import SMALL, script
-from seenet import signals
+from seenet.core import signals
 
 SETTINGS = (*SMALL, "fold=0", "data.batch_size=2")
 VARIANTS = {

@@ -16,7 +16,7 @@ import soundfile
 import seenet.decoding
 from conftest import HANG
 from seenet.audio import BadAudio, read_audio
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 from seenet.manifest import Manifest, Utterance, join
 from seenet.store import prepare
 

@@ -10,7 +10,7 @@ import torchaudio
 
 from conftest import batch_of
 from seenet.augment import pitch, speed, vocoder
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 
 RATE = 16000
 SEMITONES = torch.linspace(-4, 4, 9, dtype=torch.float64)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic import read
 from seenet.corpora.voice import CUES, EMOTION_CUES, RATE, speak
 from seenet.emotions import CLASS_SETS
-from seenet.errors import SeenetError
 
 
 def digests(folder: Path) -> dict[str, str]:

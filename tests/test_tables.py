@@ -14,12 +14,12 @@ import soundfile
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.corpora import csv, folder
 from seenet.corpora.spellings import SPELLINGS, plain
 from seenet.corpus import DATASET_SETTINGS, load_corpus, scheme_of
 from seenet.emotions import EMOTIONS, NO_AGREEMENT
-from seenet.errors import SeenetError
 from seenet.folds import Paper, Strict, make_folds
 from seenet.manifest import Manifest
 from seenet.report import fonts

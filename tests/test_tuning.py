@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from conftest import SMALL
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
-from seenet.errors import SeenetError
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.trainer import TrainerPlan

@@ -13,11 +13,11 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 
-from seenet import signals
-from seenet.console import say
-from seenet.errors import reason
-from seenet.paths import whole
-from seenet.processes import leave
+from seenet.core import signals
+from seenet.core.console import say
+from seenet.core.errors import reason
+from seenet.core.paths import whole
+from seenet.core.processes import leave
 from seenet.runs import CURVES
 
 
@@ -137,7 +137,7 @@ def has_finished_epoch(path: Path) -> bool:
 
 
 class StopSignals(Callback):
-    """Lets stop signals wait for a checkpoint in training, and end a test at once (`seenet.signals`).
+    """Lets stop signals wait for a checkpoint in training, and end a test at once (`seenet.core.signals`).
 
     Lightning sets handlers of its own before these hooks.
     """

@@ -7,8 +7,8 @@ import torch
 from omegaconf import DictConfig
 
 from seenet.augment.base import Augmentation
-from seenet.build import build, check
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build, check
 from seenet.trainer import TrainerPlan
 
 NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")

@@ -9,12 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.build import build
-from seenet.console import say
+from seenet.core.console import say
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
+from seenet.core.paths import conf_dir
 from seenet.emotions import EMOTIONS, resolve_classes
-from seenet.errors import SeenetError
 from seenet.manifest import OWN_PEOPLE, Manifest, join
-from seenet.paths import conf_dir
 from seenet.schemes import GivenSplit, Scheme
 
 DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file", "partner", "other_people")

@@ -25,11 +25,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from seenet.audio import RATE, BadAudio, Remark, read_audio
-from seenet.console import progress, say
-from seenet.errors import SeenetError, reason
-from seenet.locks import locked
+from seenet.core.console import progress, say
+from seenet.core.errors import SeenetError, reason
+from seenet.core.locks import locked
+from seenet.core.paths import whole, write_whole, writing
 from seenet.manifest import Manifest
-from seenet.paths import whole, write_whole, writing
 
 FORMAT = 3
 FULL_SCALE = 32768

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 
 EMOTIONS = (
     "happy",

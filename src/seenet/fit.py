@@ -20,7 +20,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seenet.audio import RATE
 from seenet.auxiliary.base import AuxiliaryTask
-from seenet.build import build
 from seenet.callbacks import (
     TRAINING_STATE,
     WEIGHTS,
@@ -30,15 +29,17 @@ from seenet.callbacks import (
     has_finished_epoch,
 )
 from seenet.components import NOT_OF_THE_NETWORK, build_data, build_optimizer
-from seenet.console import is_main_process, optional, say
+from seenet.core.console import is_main_process, optional, say
+from seenet.core.errors import SeenetError, reason
+from seenet.core.instantiate import build
+from seenet.core.paths import whole, writing
+from seenet.core.processes import agree, has_lost_process, leave, note_children
+from seenet.core.seeds import INITIALISATION, mix
 from seenet.data.dataset import Part
-from seenet.errors import SeenetError, reason
 from seenet.folds import Fold
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.noise.base import Noise
-from seenet.paths import whole, writing
-from seenet.processes import agree, has_lost_process, leave, note_children
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import (
     CURVES,
@@ -50,7 +51,6 @@ from seenet.runs import (
     write_json,
     write_predictions,
 )
-from seenet.seeds import INITIALISATION, mix
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)

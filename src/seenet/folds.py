@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 from seenet.manifest import NAMES, Manifest
 from seenet.schemes import Indices, Scheme, Split, group_linked, known_codes, present, stratified_groups
 

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from seenet.checks import Finding
 from seenet.checks import check as find
-from seenet.console import printable, say, terminal
+from seenet.core.console import printable, say, terminal
+from seenet.core.errors import SeenetError
+from seenet.core.paths import whole
 from seenet.corpus import load_corpus, parse_corpus, say_notes, scheme_of
-from seenet.errors import SeenetError
 from seenet.folds import Paper, make_folds
 from seenet.manifest import Manifest, write_manifest
-from seenet.paths import whole
 from seenet.store import prepare as make_store
 from seenet.store import refuse_bad_files
 

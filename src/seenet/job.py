@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.backbone.weights import Weights, find_weights
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.corpus import load_corpus, scheme_of
-from seenet.errors import SeenetError
 from seenet.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
 from seenet.identity import digest
 from seenet.manifest import Manifest

@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seenet.canonical import SHOWN, canonical_form, canonical_names, merge_spellings, number_form
+from seenet.core.errors import SeenetError
+from seenet.core.paths import whole
 from seenet.emotions import EMOTIONS, vocabulary_order
-from seenet.errors import SeenetError
-from seenet.paths import whole
 
 
 @dataclass(frozen=True, slots=True)

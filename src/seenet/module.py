@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
 from seenet.auxiliary.base import AuxiliaryTask
+from seenet.core.errors import SeenetError
+from seenet.core.seeds import AUXILIARY, TRAINING, mix
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 from seenet.metrics import FoldMetrics
-from seenet.seeds import AUXILIARY, TRAINING, mix
 
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
 

@@ -11,9 +11,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from seenet.console import say, terminal
+from seenet.core.console import say, terminal
+from seenet.core.errors import SeenetError
 from seenet.data.dataset import Part
-from seenet.errors import SeenetError
 from seenet.fit import build_auxiliary
 from seenet.identity import digest
 from seenet.job import Job, problems

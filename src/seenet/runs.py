@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seenet.core.paths import conf_dir, whole, write_whole
 from seenet.folds import PlannedFold
 from seenet.identity import digest, training_identity
-from seenet.paths import conf_dir, whole, write_whole
 
 SCHEMA = 5
 """Version of result.json and predictions.csv; docs/results.md describes it."""

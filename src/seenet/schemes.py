@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 from seenet.manifest import Manifest
 
 Indices = NDArray[np.int64]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seenet.audio import Remark
-from seenet.console import printable, say
+from seenet.core.console import printable, say
+from seenet.core.errors import SeenetError
+from seenet.core.paths import cache_dir
 from seenet.decoding import BAD_FILES, FULL_SCALE, finished, read_bad_files, read_remarks, write_bad_files
-from seenet.errors import SeenetError
 from seenet.manifest import Manifest
-from seenet.paths import cache_dir
 
 
 class _MappedFile(NamedTuple):

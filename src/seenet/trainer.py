@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
+from seenet.core.processes import count_started, require_devices
 from seenet.identity import TRAINER_SETTINGS
-from seenet.processes import count_started, require_devices
 
 
 @dataclass
@@ -105,7 +105,10 @@ class TrainerPlan:
             "gradient_clip_val": self.gradient_clip_val,
             "logger": logger,
             "callbacks": [StopSignals(), *callbacks],
-            "plugins": [WholeCheckpoints(), LightningEnvironment()],  # ranks are in its variables (seenet.processes)
+            "plugins": [
+                WholeCheckpoints(),
+                LightningEnvironment(),
+            ],  # ranks are in its variables (seenet.core.processes)
             "use_distributed_sampler": False,  # our batch samplers know the processes
             "num_sanity_val_steps": 0,
             "inference_mode": self.compile is not True,  # for which every layer would be compiled once more

@@ -8,19 +8,19 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seenet.console import is_main_process, optional, say
+from seenet.core.console import is_main_process, optional, say
+from seenet.core.locks import POLL_SECONDS, Lock
+from seenet.core.paths import writing
+from seenet.core.processes import adopt_srun, agree, connect, end_children
+from seenet.core.signals import stop_signals
 from seenet.corpus import say_notes
 from seenet.decoding import BAD_FILES, write_bad_files
 from seenet.folds import Fold, audit
 from seenet.identity import IDENTITY_SCHEMA
 from seenet.job import Job
-from seenet.locks import POLL_SECONDS, Lock
 from seenet.manifest import Manifest
-from seenet.paths import writing
-from seenet.processes import adopt_srun, agree, connect, end_children
 from seenet.report.tables import print_conditions, print_run
 from seenet.runs import SCHEMA, git_commit, names_of, versions
-from seenet.signals import stop_signals
 
 FOLDS_SHOWN = 20
 """How many test folds the console names."""

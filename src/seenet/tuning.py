@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.console import say
+from seenet.core.console import say
+from seenet.core.errors import SeenetError, reason
 from seenet.data.loader import Loader
-from seenet.errors import SeenetError, reason
 from seenet.fit import FoldRun
 from seenet.folds import PlannedFold
 from seenet.identity import EQUIVALENT_OPTIONS

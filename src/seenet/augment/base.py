@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 
 
 class Augmentation(ABC):

@@ -7,9 +7,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.augment.base import Augmentation
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 
 
 class Chain(Augmentation):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from seenet.augment.base import Augmentation, integers, power
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 
 
 @dataclass(frozen=True)

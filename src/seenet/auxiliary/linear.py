@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seenet.auxiliary.base import AuxiliaryTask
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 
 
 class LinearTask(AuxiliaryTask):

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seenet.auxiliary.base import AuxiliaryTask
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
-from seenet.errors import SeenetError
 
 
 class SoftEmotionExperts(AuxiliaryTask):

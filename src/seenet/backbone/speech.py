@@ -19,8 +19,8 @@ from seenet.backbone.convolutions import use_convolutions
 from seenet.backbone.dropout import use_dropout
 from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field, set_lengths
 from seenet.backbone.weights import Weights
+from seenet.core.errors import SeenetError, reason
 from seenet.data.batch import valid_mask
-from seenet.errors import SeenetError, reason
 
 FAMILIES = {
     "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),

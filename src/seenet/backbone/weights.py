@@ -13,9 +13,9 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 
+from seenet.core.errors import SeenetError, reason
+from seenet.core.paths import cache_dir, write_whole
 from seenet.decoding import file_digest
-from seenet.errors import SeenetError, reason
-from seenet.paths import cache_dir, write_whole
 
 WEIGHT_FILES = (
     "model.safetensors",

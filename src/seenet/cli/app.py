@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from seenet.cli.overrides import choices, explain_parse_error, quote_override, refuse_choices, suggest_quotes
-from seenet.errors import SeenetError, reason
-from seenet.paths import conf_dir
+from seenet.core.errors import SeenetError, reason
+from seenet.core.paths import conf_dir
 
 T = TypeVar("T")
 

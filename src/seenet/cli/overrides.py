@@ -9,9 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import OverrideParseException
 
+from seenet.core.errors import SeenetError
+from seenet.core.paths import conf_dir
 from seenet.emotions import quoted_class, quoted_text
-from seenet.errors import SeenetError
-from seenet.paths import conf_dir
 
 LISTS = ("aug", "noise")
 """Groups of which several choices can be combined."""

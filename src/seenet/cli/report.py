@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, make_output_encodable
-from seenet.errors import reason
+from seenet.core.errors import reason
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -19,8 +19,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, make_output_encodable, one_line
-from seenet.errors import SeenetError
-from seenet.paths import write_whole
+from seenet.core.errors import SeenetError
+from seenet.core.paths import write_whole
 
 NOTE = "arm.json"
 APART = ("fold", "seed", "noise")

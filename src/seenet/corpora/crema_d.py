@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from seenet.core.errors import SeenetError, reason
+from seenet.core.paths import corpus_root
 from seenet.corpora.names import decoded, named_clips
-from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest, Utterance
-from seenet.paths import corpus_root
 
 # The published 1040_ITH_SAD_X lacks the second X.
 GRAMMAR = r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)"

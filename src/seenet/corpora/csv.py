@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seenet.console import say
+from seenet.core.console import say
+from seenet.core.errors import SeenetError, reason
 from seenet.corpora.delimited import Delimited, read_delimited
 from seenet.corpora.files import as_on_disk
 from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, merged_into_other, renamed
 from seenet.corpora.table_text import readings
-from seenet.errors import SeenetError, reason
 from seenet.manifest import COLUMNS, NUMBERS, OWN_PEOPLE, Manifest
 
 FIELDS = tuple(column for column in COLUMNS if column != "votes")  # votes have a syntax of our own

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, reason
 
 DELIMITERS = ",;\t|"
 AUDIO_NAME = re.compile(r"\.[A-Za-z0-9]{2,5}[\"']?$")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from seenet.core.errors import SeenetError, reason
 from seenet.corpora.files import as_on_disk
 from seenet.corpora.labels import read_text
 from seenet.corpora.spellings import GENDERS, SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
-from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest
 
 SPEAKERS = {

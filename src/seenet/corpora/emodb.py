@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from seenet.core.paths import corpus_root
 from seenet.corpora.files import files_below
 from seenet.corpora.names import decoded, named_clips
 from seenet.manifest import Manifest, Utterance
-from seenet.paths import corpus_root
 
 GRAMMAR = r"(\d\d)([ab]\d\d)([A-Z])([a-z]?)"
 EMOTIONS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.audio import looks_like_audio
-from seenet.console import printable, say
+from seenet.core.console import printable, say
 
 _LOSSLESS = "wav flac aif aiff aifc w64 rf64 bwf caf au snd nist sph wv tta ape tak voc"
 _LOSSY = "ogg oga opus spx mp3 mp2 mp1 mpa m4a m4b aac ac3 eac3 dts amr awb wma mpc ra mka 3ga weba"

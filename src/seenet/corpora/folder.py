@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.console import say
+from seenet.core.console import say
+from seenet.core.errors import SeenetError
 from seenet.corpora.files import find_audio
 from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
-from seenet.errors import SeenetError
 from seenet.manifest import OWN_PEOPLE, Manifest
 
 

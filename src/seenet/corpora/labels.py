@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from seenet.core.errors import SeenetError
 from seenet.emotions import EMOTIONS
-from seenet.errors import SeenetError
 
 # Text that was once Windows-1252 and was then taken for Latin-1 holds control characters for quotes and dashes.
 CONTROLS = {code: bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}

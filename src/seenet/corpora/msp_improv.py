@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from seenet.core.errors import SeenetError
+from seenet.core.paths import corpus_root
 from seenet.corpora.files import files_below
 from seenet.corpora.labels import emotion_of, find_near, read_text, votes_of
 from seenet.emotions import NO_AGREEMENT
-from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
-from seenet.paths import corpus_root
 
 LABEL_FILES = ("Evaluation.txt", "Evalution.txt")  # released under the second name too
 MEAN = r"(\d+(?:\.\d+)?|NaN)"

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seenet.core.errors import SeenetError, reason
+from seenet.core.paths import corpus_root
 from seenet.corpora.labels import emotion_of, find_near, votes_of
 from seenet.emotions import EMOTIONS, NO_AGREEMENT
-from seenet.errors import SeenetError, reason
 from seenet.manifest import Manifest
-from seenet.paths import corpus_root
 
 # The releases spell the folders and the file in several ways.
 FOLDERS = ("Labels", "labels", "label")

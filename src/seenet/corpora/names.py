@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from seenet.core.errors import SeenetError
 from seenet.corpora.files import AUDIO, files_below, suffix_rank
-from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance
 
 

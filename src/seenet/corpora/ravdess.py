@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+from seenet.core.paths import corpus_root
 from seenet.corpora.names import decoded, named_clips
 from seenet.manifest import Manifest, Utterance
-from seenet.paths import corpus_root
 
 NAME = "-".join([r"(\d\d)"] * 7)  # modality, channel, emotion, intensity, statement, repetition, actor
 AUDIO_ONLY, SPEECH = "03", "01"

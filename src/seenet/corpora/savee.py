@@ -2,9 +2,9 @@
 
 import re
 
+from seenet.core.paths import corpus_root
 from seenet.corpora.names import decoded, named_clips
 from seenet.manifest import Manifest, Utterance
-from seenet.paths import corpus_root
 
 # As published (DC/sa01.wav) or flat (DC_sa01.wav).
 GRAMMAR = r"(DC|JE|JK|KL)[/_]([a-z]{1,2})(\d\d)"

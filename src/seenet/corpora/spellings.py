@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seenet.core.errors import SeenetError
 from seenet.emotions import EMOTIONS, NO_AGREEMENT, quoted_class
-from seenet.errors import SeenetError
 
 
 def plain(spelling: str) -> str:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from seenet.console import progress, say
+from seenet.core.console import progress, say
+from seenet.core.errors import SeenetError
+from seenet.core.paths import cache_dir, make_once
 from seenet.corpora.voice import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
 from seenet.emotions import EMOTIONS, resolve_classes
-from seenet.errors import SeenetError
 from seenet.manifest import Manifest, Utterance, read_table, table_of, write_manifest
-from seenet.paths import cache_dir, make_once
 
 VERSION = 2  # of what is made; a new one makes every user's corpus anew
 DATA_CARD = """# SYNTHETIC emotional speech

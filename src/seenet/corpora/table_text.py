@@ -6,7 +6,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from seenet.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, reason
 
 LEGACY = ("cp1252", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "mac_roman")
 """Encodings of Excel and annotation tools that are not Unicode."""

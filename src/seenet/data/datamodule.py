@@ -6,12 +6,12 @@ from typing import Literal
 import lightning
 import torch
 
+from seenet.core.errors import SeenetError
+from seenet.core.seeds import AUGMENTATION, mix
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader, TrainLoader
 from seenet.data.sampler import EvaluationBatches, TrainBatches
-from seenet.errors import SeenetError
-from seenet.seeds import AUGMENTATION, mix
 
 
 def _as_is(batch: Batch) -> Batch:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from seenet.core.signals import ignore_in_worker
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.data.sampler import EvaluationBatches, Item, TrainBatches
-from seenet.signals import ignore_in_worker
 
 
 def _as_is(batch: Batch) -> Batch:

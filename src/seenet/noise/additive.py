@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 from seenet.folds import Fold
 from seenet.manifest import Manifest
 from seenet.noise.base import Noise

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from omegaconf import DictConfig
 
-from seenet.build import build
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import build
 from seenet.data.batch import Batch
-from seenet.errors import SeenetError
 from seenet.folds import Fold
 from seenet.manifest import Manifest
 from seenet.noise.sources import require_source

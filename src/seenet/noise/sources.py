@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.console import printable, say
+from seenet.core.console import printable, say
+from seenet.core.errors import SeenetError
 from seenet.corpora.files import find_audio
-from seenet.errors import SeenetError
 from seenet.folds import Fold
 from seenet.manifest import Manifest, Utterance
 from seenet.store import Store, prepare

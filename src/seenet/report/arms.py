@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
 from seenet.identity import describe_training
 from seenet.report.results import Found, crossed
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from seenet.audio import RATE
+from seenet.core.paths import write_whole
 from seenet.folds import Fold
 from seenet.manifest import Manifest
-from seenet.paths import write_whole
 from seenet.report.figures import counts_figure, durations_figure, folds_figure, speakers_figure
 from seenet.store import Store
 

@@ -12,7 +12,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-from seenet.console import say
+from seenet.core.console import say
 
 DEFAULT = "DejaVu Sans"
 

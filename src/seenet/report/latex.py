@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seenet.paths import write_whole
+from seenet.core.paths import write_whole
 from seenet.report.table import Table
 
 SIGNS = {

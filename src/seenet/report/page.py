@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from seenet.errors import SeenetError
+from seenet.core.errors import SeenetError
+from seenet.core.paths import make_once, write_whole
 from seenet.identity import digest
-from seenet.paths import make_once, write_whole
 from seenet.report.arms import Study, check_baseline, studies
 from seenet.report.clips import embedding_section, mistakes_section
 from seenet.report.confidence import calibration_section

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seenet.paths import whole
+from seenet.core.paths import whole
 from seenet.report.figures import COLOURS
 from seenet.report.fonts import drawable_text, spelled_out
 

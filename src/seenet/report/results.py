@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from seenet.console import say
-from seenet.errors import SeenetError, reason
+from seenet.core.console import say
+from seenet.core.errors import SeenetError, reason
 from seenet.runs import READABLE, condition_of, read_object
 
 NEEDED = {

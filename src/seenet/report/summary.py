@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seenet.console import say
+from seenet.core.console import say
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import CURVES, condition_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.paths import whole
+from seenet.core.paths import whole
 from seenet.statistics import Interval
 
 NONE = "–"

@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from seenet.console import say, terminal
+from seenet.core.console import say, terminal
 from seenet.report.published import published
 from seenet.runs import condition_of
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seenet.errors import reason
-from seenet.processes import rank
+from seenet.core.errors import reason
+from seenet.core.processes import rank
 
 T = TypeVar("T")
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seenet.errors import SeenetError, reason
-from seenet.locks import locked
+from seenet.core.errors import SeenetError, reason
+from seenet.core.locks import locked
 
 
 def conf_dir() -> Path:
     """The folder of YAML files: the wheel's own copy, else the checkout's."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     packaged = package / "conf"
     return packaged if packaged.is_dir() else package.parents[1] / "conf"
 

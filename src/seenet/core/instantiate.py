@@ -12,7 +12,7 @@ from typing import Any
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, reason
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from seenet.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, reason
 
 T = TypeVar("T")
 
