@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from seenet.audio import BadAudio, read_audio
+from seenet.audio.reading import BadAudio, read_audio
 from seenet.corpora.files import find_audio
 
 SECONDS = 6

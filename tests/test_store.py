@@ -15,7 +15,7 @@ import soundfile
 
 import seenet.decoding
 from conftest import HANG
-from seenet.audio import BadAudio, read_audio
+from seenet.audio.reading import BadAudio, read_audio
 from seenet.core.errors import SeenetError
 from seenet.manifest import Manifest, Utterance, join
 from seenet.store import prepare

@@ -20,7 +20,7 @@ KINDS = (
 """Kinds of findings; the second line are remarks of the reader."""
 
 GRAVE_REMARKS = ("integers", "scale", "channels", "unread")
-"""Remarks of the reader (`seenet.audio`) on samples that are not what they should be, or not all of them."""
+"""Remarks of the reader (`seenet.audio.reading`) on samples that are not what they should be, or not all of them."""
 
 CLIPPED = 0.01
 """Share of samples at full scale from which a clip is called clipped."""

@@ -24,7 +24,7 @@ from zipfile import BadZipFile
 import numpy as np
 from filelock import FileLock, Timeout
 
-from seenet.audio import RATE, BadAudio, Remark, read_audio
+from seenet.audio.reading import RATE, BadAudio, Remark, read_audio
 from seenet.core.console import progress, say
 from seenet.core.errors import SeenetError, reason
 from seenet.core.locks import locked

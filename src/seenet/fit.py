@@ -18,7 +18,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from seenet.audio import RATE
+from seenet.audio.reading import RATE
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.callbacks import (
     TRAINING_STATE,

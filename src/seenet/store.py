@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.audio import Remark
+from seenet.audio.reading import Remark
 from seenet.core.console import printable, say
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir

@@ -11,7 +11,7 @@ Sources: Klatt 1980 (formant resonators), Klatt & Klatt 1990 (the glottal pulse 
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.audio import RATE
+from seenet.audio.reading import RATE
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seenet.audio import RATE
+from seenet.audio.reading import RATE
 from seenet.core.paths import write_whole
 from seenet.folds import Fold
 from seenet.manifest import Manifest

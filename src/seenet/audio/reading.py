@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from seenet.containers import (
+from seenet.audio.containers import (
     ASF,
     FEW_BYTES,
     FEW_SECONDS,
@@ -36,8 +36,8 @@ from seenet.containers import (
     ogg_links,
     wav_header,
 )
-from seenet.mp3 import MpegAudio, find_frames, tag_length
-from seenet.video import SoundTrack
+from seenet.audio.mp3 import MpegAudio, find_frames, tag_length
+from seenet.audio.video import SoundTrack
 
 RATE = 16000
 """Samples a second of every waveform in seenet."""

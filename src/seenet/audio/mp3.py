@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.containers import BadAudio, Remark
+from seenet.audio.containers import BadAudio, Remark
 
 RATES = (44100, 48000, 32000)
 BITRATES = {  # kbit/s, by whether the version is 1, and by layer

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.containers import BadAudio, Remark, Window, is_streamed
+from seenet.audio.containers import BadAudio, Remark, Window, is_streamed
 
 FORMATS = (
     *(
