@@ -133,11 +133,11 @@ def loader(device: torch.device, figures: Figures) -> None:
     """Batches that a thread prefetches to the device are those of a loader on the CPU, to the byte."""
     import numpy as np
 
-    from seenet.corpora.synthetic import read
+    from seenet.corpora.synthetic.corpus import read
+    from seenet.corpora.waveform_store import prepare
     from seenet.data.dataset import Part
     from seenet.data.loader import Loader
     from seenet.data.sampler import TrainBatches
-    from seenet.store import prepare
 
     manifest = read(speakers=4, clips=4, emotions="four")
     part = Part(manifest, prepare(manifest, 6.0), np.arange(len(manifest)), ("happy", "neutral", "sad", "angry"))

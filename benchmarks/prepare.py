@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from seenet.manifest import Manifest, Utterance
-from seenet.store import prepare
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.waveform_store import prepare
 
 SECONDS, RATE, ROUNDS = 4, 48000, 3
 

@@ -20,7 +20,7 @@ EMOTIONS = np.array(["happy", "neutral", "sad", "angry", "no_agreement"])
 
 
 def write(path: Path, rows: int) -> None:
-    from seenet.manifest import Manifest, write_manifest
+    from seenet.corpora.manifest import Manifest, write_manifest
 
     rng = np.random.default_rng(0)
     speakers = rng.integers(0, SPEAKERS, rows)
@@ -48,9 +48,9 @@ def main(path: Path) -> dict[str, float]:
         seconds[name] = time.perf_counter() - start
         print(f"{name:10s} after {seconds[name]:6.2f} s", flush=True)
 
-    from seenet.folds import Strict, audit, make_folds
-    from seenet.manifest import Manifest, read_table
-    from seenet.schemes import SpeakerFolds
+    from seenet.corpora.folds import Strict, audit, make_folds
+    from seenet.corpora.manifest import Manifest, read_table
+    from seenet.corpora.split_schemes import SpeakerFolds
 
     manifest = Manifest("big", path.parent, read_table(path))
     manifest.digest()

@@ -49,13 +49,13 @@ from seenet.auxiliary.see import SoftEmotionExperts
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights
 from seenet.core.paths import conf_dir
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.waveform_store import prepare
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader
 from seenet.data.sampler import EvaluationBatches, TrainBatches
-from seenet.manifest import Manifest, Utterance
 from seenet.pooling import AttentionPooling
-from seenet.store import prepare
 
 CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus
 PREDICTED = {"cpu": 64, "cuda": 512}  # of these

@@ -223,7 +223,7 @@ _STEPS = {
     "EmotionModel.training_step": "seenet.module:EmotionModel.training_step",
     "EmotionModel.validation_step": "seenet.module:EmotionModel.validation_step",
     "EmotionModel.test_step": "seenet.module:EmotionModel.test_step",
-    "read_audio": "seenet.decoding:_stretches",
+    "read_audio": "seenet.corpora.store_builder:_stretches",
 }
 
 

@@ -41,15 +41,15 @@ def configuration(aug: str, aux_task: str, seed: int, **changes: Any) -> dict[st
     """What `seenet-train` resolves, as far as reports read it; `changes` with `__` for dots."""
     config = {
         "dataset": {
-            "_target_": "seenet.corpora.synthetic.read", "name": "synthetic", "classes": "four", "folds": "speakers3",
-            "merge": None, "root": None, "schemes": {},
+            "_target_": "seenet.corpora.synthetic.corpus.read", "name": "synthetic", "classes": "four",
+            "folds": "speakers3", "merge": None, "root": None, "schemes": {},
         },
         "backbone": {"name": "wavlm_tiny", "family": "wavlm", "path": None, "recipe": {"lr": 1e-3}},
         "pooling": {"name": "attention"},
         "aug": AUGMENTATIONS[aug] or {"none": {}},
         "aux_task": {"name": aux_task} | ({"weight": 0.01} if aux_task == "see" else {}),
         "noise": {"source": "white", "seed": 0, "conditions": {}},
-        "protocol": {"_target_": "seenet.folds.Strict", "name": "strict", "dev_share": 0.2},
+        "protocol": {"_target_": "seenet.corpora.folds.Strict", "name": "strict", "dev_share": 0.2},
         "optim": {"name": "adamw", "lr": 1e-3},
         "trainer": {"_target_": "seenet.trainer.TrainerPlan", "name": "auto", "max_epochs": 6, "precision": "auto"},
         "logger": {"name": "none"},

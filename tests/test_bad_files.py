@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from seenet.manifest import Manifest, Utterance
-from seenet.store import prepare
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.waveform_store import prepare
 
 RNG = np.random.default_rng(0)
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seenet.canonical import canonical_form, canonical_names, merge_spellings
 from seenet.core.errors import SeenetError
-from seenet.folds import Paper, Strict, audit, make_folds
-from seenet.manifest import OWN_PEOPLE, Manifest, Utterance, join
-from seenet.schemes import ClipFolds, GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
+from seenet.corpora.canonical_names import canonical_form, canonical_names, merge_spellings
+from seenet.corpora.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.manifest import OWN_PEOPLE, Manifest, Utterance, join
+from seenet.corpora.split_schemes import ClipFolds, GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 
 
 def corpus(speakers: list[str], name: str = "toy", root: Path = Path("/toy"), **more: object) -> Manifest:

@@ -20,10 +20,10 @@ from seenet.cli.sweep import jobs
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
 from seenet.core.paths import conf_dir
+from seenet.corpora.folds import Protocol
+from seenet.corpora.split_schemes import Scheme
 from seenet.fit import FoldRun
-from seenet.folds import Protocol
 from seenet.job import Job
-from seenet.schemes import Scheme
 from seenet.trainer import TrainerPlan
 
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]
@@ -212,7 +212,7 @@ def test_experiment_follows_the_method(config, experiment: str):
         assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (epochs, 64, 4)
         assert cfg.data.partner == (PARTNERS[cfg.dataset.name] if partners == "by corpus" else partners)
         assert (cfg.data.balanced, cfg.data.bucketed, cfg.data.max_seconds) == (True, False, 6)
-        assert (cfg.protocol._target_, cfg.trainer.gradient_clip_val) == ("seenet.folds.Paper", None)
+        assert (cfg.protocol._target_, cfg.trainer.gradient_clip_val) == ("seenet.corpora.folds.Paper", None)
         assert "backbone" in swept or cfg.backbone.name == "wavlm"
         if experiment in SEENET:
             assert (chosen(cfg, "aug"), chosen(cfg, "aux_task")) == ("ebm", "see")

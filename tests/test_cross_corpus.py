@@ -9,10 +9,10 @@ import soundfile
 
 from conftest import SMALL
 from seenet.core.errors import SeenetError
-from seenet.corpus import load_corpus, scheme_of
-from seenet.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.loading import load_corpus, scheme_of
+from seenet.corpora.waveform_store import prepare
 from seenet.report.results import find as load_results
-from seenet.store import prepare
 from seenet.training import train
 
 SYNTHETIC = "{name: synthetic, speakers: 6, clips: 2}"

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from scipy.stats import chisquare
 
-from seenet.corpora.synthetic import read
+from seenet.corpora.synthetic.corpus import read
+from seenet.corpora.vocabulary import CLASS_SETS
+from seenet.corpora.waveform_store import prepare
 from seenet.data.batch import Batch, valid_mask
 from seenet.data.dataset import Part
 from seenet.data.sampler import draw_clips, draw_partners
-from seenet.emotions import CLASS_SETS
-from seenet.store import prepare
 
 LABELS = np.array([0] * 50 + [1] * 10 + [2] * 30 + [3] * 1)
 

@@ -11,10 +11,10 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.emobox import SPEAKERS, read
-from seenet.corpora.spellings import speakers_of
-from seenet.corpus import DATASET_SETTINGS
-from seenet.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.loading import DATASET_SETTINGS
+from seenet.corpora.parsers._spellings import speakers_of
+from seenet.corpora.parsers.emobox import SPEAKERS, read
 
 Clip = tuple[str, str, str]
 """Key, path below downloads/<corpus>, emotion as the list spells it."""

@@ -11,7 +11,7 @@ from fabricate import fabricate
 from omegaconf import DictConfig, OmegaConf
 from test_conf import METHOD, arms
 
-from seenet.emotions import CLASS_SETS
+from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.report.fidelity import SAME_IN_THE_PAPER, deviations
 from seenet.report.page import write_report
 from seenet.runs import names_of

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
-from seenet.corpora import folder
-from seenet.corpora.files import NOT_UTF8, files_below
-from seenet.corpora.ravdess import read as read_ravdess
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers import folder
+from seenet.corpora.parsers._files import NOT_UTF8, files_below
+from seenet.corpora.parsers.ravdess import read as read_ravdess
+from seenet.corpora.waveform_store import prepare, refuse_bad_files
 from seenet.noise.sources import find_source
-from seenet.store import prepare, refuse_bad_files
 
 
 def touch(root: Path, *names: str) -> None:

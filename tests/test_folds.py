@@ -9,10 +9,10 @@ import pytest
 
 from conftest import SMALL
 from seenet.core.errors import SeenetError
-from seenet.corpora.synthetic import read
-from seenet.folds import Fold, Paper, Strict, audit, choose_folds, make_folds
-from seenet.manifest import Manifest, Utterance
-from seenet.schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
+from seenet.corpora.folds import Fold, Paper, Strict, audit, choose_folds, make_folds
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
+from seenet.corpora.synthetic.corpus import read
 from seenet.training import train
 
 
@@ -224,7 +224,7 @@ def test_given_splits():
 
 def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
     """Whole speakers all the same, every clip dealt once, classes about balanced."""
-    monkeypatch.setattr("seenet.schemes._JUDGED", 20)
+    monkeypatch.setattr("seenet.corpora.split_schemes._JUDGED", 20)
     tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
     assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
     speakers = [{manifest[i].speaker for i in test} for test in tests]
@@ -287,7 +287,7 @@ def test_folds_are_a_sequence(manifest):
 
 
 def test_a_job_makes_only_the_folds_that_it_trains(config, counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("seenet.folds.Strict", counted)
+    monkeypatch.setattr("seenet.corpora.folds.Strict", counted)
     overrides = (*SMALL, "trainer.max_epochs=1", "dataset.folds=leave_one_speaker_out", f"output_dir={tmp_path}")
     (folder,) = train(config(*overrides, "fold=4"))
     assert counted.dealt == 1

@@ -7,10 +7,10 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.iemocap import read
-from seenet.corpus import load_corpus
-from seenet.folds import Paper, make_folds
-from seenet.manifest import soft_labels
+from seenet.corpora.folds import Paper, make_folds
+from seenet.corpora.loading import load_corpus
+from seenet.corpora.manifest import soft_labels
+from seenet.corpora.parsers.iemocap import read
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 # The speaker wears the markers in the first turn; in the second the other one speaks.

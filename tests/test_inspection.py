@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from conftest import SMALL
-from seenet.checks import KINDS, check
-from seenet.manifest import Manifest, Utterance, read_table
-from seenet.store import prepare
+from seenet.corpora.checks import KINDS, check
+from seenet.corpora.manifest import Manifest, Utterance, read_table
+from seenet.corpora.waveform_store import prepare
 
 CORPUS = SMALL[:2]
 

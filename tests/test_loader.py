@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from conftest import HANG
-from seenet.corpora.synthetic import read
+from seenet.corpora.synthetic.corpus import read
+from seenet.corpora.vocabulary import CLASS_SETS
+from seenet.corpora.waveform_store import prepare
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader, TrainLoader, ahead
 from seenet.data.sampler import EvaluationBatches, TrainBatches
-from seenet.emotions import CLASS_SETS
-from seenet.store import prepare
 
 CPU = torch.device("cpu")
 

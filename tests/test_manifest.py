@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from seenet.core.errors import SeenetError, reason
-from seenet.emotions import resolve_classes
-from seenet.manifest import Manifest, Utterance, read_table, soft_labels, table_of, write_manifest
+from seenet.corpora.manifest import Manifest, Utterance, read_table, soft_labels, table_of, write_manifest
+from seenet.corpora.vocabulary import resolve_classes
 
 
 def test_class_order_is_seenets():

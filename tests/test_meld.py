@@ -7,10 +7,10 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.meld import read
-from seenet.corpus import load_corpus
-from seenet.folds import Strict, audit, make_folds
-from seenet.store import prepare
+from seenet.corpora.folds import Strict, audit, make_folds
+from seenet.corpora.loading import load_corpus
+from seenet.corpora.parsers.meld import read
+from seenet.corpora.waveform_store import prepare
 
 HEADER = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 TIMES = b'8,21,"00:16:16,059","00:16:21,731"\r\n'

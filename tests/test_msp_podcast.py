@@ -8,9 +8,9 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.msp_podcast import read
-from seenet.corpus import load_corpus
-from seenet.folds import Strict, make_folds
+from seenet.corpora.folds import Strict, make_folds
+from seenet.corpora.loading import load_corpus
+from seenet.corpora.parsers.msp_podcast import read
 
 HEADER = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n"
 ROWS = """\

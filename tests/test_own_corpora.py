@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
-from seenet.corpus import load_corpus, scheme_of
+from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.training import train
 
 QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")

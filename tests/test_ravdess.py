@@ -12,10 +12,10 @@ import soundfile
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.ravdess import read
-from seenet.corpus import load_corpus
-from seenet.folds import Paper, make_folds
-from seenet.store import prepare, refuse_bad_files
+from seenet.corpora.folds import Paper, make_folds
+from seenet.corpora.loading import load_corpus
+from seenet.corpora.parsers.ravdess import read
+from seenet.corpora.waveform_store import prepare, refuse_bad_files
 from seenet.training import train
 
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from seenet.audio.reading import BadAudio, read_audio
-from seenet.corpora.files import find_audio
+from seenet.corpora.parsers._files import find_audio
 
 SECONDS = 6
 HERTZ = [300, 500, 700, 900, 1100, 1300]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-import seenet.decoding
+import seenet.corpora.store_builder
 from conftest import HANG
 from seenet.audio.reading import BadAudio, read_audio
 from seenet.core.errors import SeenetError
-from seenet.manifest import Manifest, Utterance, join
-from seenet.store import prepare
+from seenet.corpora.manifest import Manifest, Utterance, join
+from seenet.corpora.waveform_store import prepare
 
 
 def strongest_hertz(wave: np.ndarray, rate: int = 16000) -> float:
@@ -127,14 +127,14 @@ def _names(folder: Path) -> Manifest:
 
 def _prepare_some(folder: Path, clips: int) -> None:
     """Decode so many clips, of which whole blocks are written, then wait to be killed."""
-    decoded, left = seenet.decoding._decoded, iter(range(clips))
+    decoded, left = seenet.corpora.store_builder._decoded, iter(range(clips))
 
     def stalling(*arguments: object):
         if next(left, None) is None:
             threading.Event().wait()
         return decoded(*arguments)
 
-    seenet.decoding._decoded = stalling
+    seenet.corpora.store_builder._decoded = stalling
     prepare(_names(folder), 6.0)
 
 
@@ -179,7 +179,7 @@ def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.decoding, "_finish", killed)
+        patch.setattr(seenet.corpora.store_builder, "_finish", killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(manifest, 6.0)
     part = next((tmp_path / "cache/stores").glob("*.part"))
@@ -287,7 +287,7 @@ def test_a_file_that_can_be_read_by_now_is(video: Path, tmp_path: Path, monkeypa
         return read_audio(path, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.decoding, "read_audio", refused)
+        patch.setattr(seenet.corpora.store_builder, "read_audio", refused)
         assert prepare(manifest, 6.0).bad.keys() == {1}
         assert prepare(manifest, 6.0).bad.keys() == {1}
     assert prepare(manifest, 6.0).bad == {}
@@ -332,7 +332,7 @@ def test_damaged_preparation_is_resumed_where_it_is_sound(tmp_path: Path, monkey
     expected = whole_store(prepare(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.decoding, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(seenet.corpora.store_builder, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             prepare(manifest, 6.0)
     damage(next((tmp_path / "cache/stores").glob("*.part")) / name, how)
@@ -345,7 +345,7 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
     expected = whole_store(prepare(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     function = {"finished": "write_whole", "linked": "locked", "renamed": "_tidy"}[moment]
-    original, calls = getattr(seenet.decoding, function), []
+    original, calls = getattr(seenet.corpora.store_builder, function), []
 
     def killed(*arguments: object):
         calls.append(arguments)
@@ -354,14 +354,14 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.decoding, function, killed)
+        patch.setattr(seenet.corpora.store_builder, function, killed)
         with pytest.raises(KeyboardInterrupt):
             prepare(manifest, 6.0)
 
     def never(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(seenet.decoding, "_decoded", never)
+    monkeypatch.setattr(seenet.corpora.store_builder, "_decoded", never)
     assert whole_store(prepare(manifest, 6.0).folder) == expected
 
 

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from conftest import HANG, SMALL
 from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.core.errors import SeenetError
-from seenet.emotions import CLASS_SETS
+from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.plan import in_words, make_plan
 from seenet.report.published import published
 from seenet.report.tables import mean_and_deviation, print_arms, print_run

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.synthetic import read
-from seenet.corpora.voice import CUES, EMOTION_CUES, RATE, speak
-from seenet.emotions import CLASS_SETS
+from seenet.corpora.synthetic.corpus import read
+from seenet.corpora.synthetic.synthesizer import CUES, EMOTION_CUES, RATE, speak
+from seenet.corpora.vocabulary import CLASS_SETS
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora import csv, folder
-from seenet.corpora.spellings import SPELLINGS, plain
-from seenet.corpus import DATASET_SETTINGS, load_corpus, scheme_of
-from seenet.emotions import EMOTIONS, NO_AGREEMENT
-from seenet.folds import Paper, Strict, make_folds
-from seenet.manifest import Manifest
+from seenet.corpora.folds import Paper, Strict, make_folds
+from seenet.corpora.loading import DATASET_SETTINGS, load_corpus, scheme_of
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.parsers import folder
+from seenet.corpora.parsers._spellings import SPELLINGS, plain
+from seenet.corpora.parsers.table import FIELDS
+from seenet.corpora.parsers.table import read as read_table
+from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
 from seenet.report import fonts
 
 
@@ -71,7 +73,7 @@ def test_every_column_arrives(config, tmp_path: Path):
 
 def test_path_and_emotion_are_enough(tmp_path: Path):
     table = write(tmp_path / "t.csv", "emotion,path\nsad,deep/er/x.y.wav\nneu,C.WAV\n")
-    manifest = csv.read(str(table))
+    manifest = read_table(str(table))
     assert [(row.utterance, row.path) for row in manifest] == [("deep/er/x.y", "deep/er/x.y.wav"), ("C", "C.WAV")]
     assert manifest.root == tmp_path
     assert manifest.column("speaker").tolist() == ["", ""]
@@ -82,17 +84,17 @@ def test_path_and_emotion_are_enough(tmp_path: Path):
 def test_delimiters_and_encodings(tmp_path: Path, mark: str, encoding: str):
     lines = [["path", "emotion", "text"], ["Größe 1/ä ö.wav", "Ärger", "schön"], ["b.wav", "Überraschung", ""]]
     table = write(tmp_path / "t.txt", "\r\n".join(mark.join(line) for line in lines), encoding)
-    manifest = csv.read(str(table), delimiter="|" if mark == "|" else None)
+    manifest = read_table(str(table), delimiter="|" if mark == "|" else None)
     assert [row.emotion for row in manifest] == ["angry", "surprised"]
     assert (manifest[0].path, manifest[0].text) == ("Größe 1/ä ö.wav", "schön")
 
 
 def test_decimal_commas_where_the_comma_does_not_delimit(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path;emotion;valence\na.wav;sad;2,5\nb.wav;sad;\n")
-    assert csv.read(str(table)).column("valence")[0] == 2.5
+    assert read_table(str(table)).column("valence")[0] == 2.5
     write(table, "path;emotion;valence\na.wav;sad;low\n")
     with pytest.raises(SeenetError, match="'low' in the column of valence is no number"):
-        csv.read(str(table))
+        read_table(str(table))
 
 
 def test_columns_by_other_names(config, tmp_path: Path):
@@ -104,16 +106,16 @@ def test_columns_by_other_names(config, tmp_path: Path):
         built(config(*overrides))
     with pytest.raises(SeenetError, match="no column 'sprecher'"):
         built(config(*overrides, 'dataset.columns.emotion="Gefühl"', "dataset.columns.speaker=sprecher"))
-    ignored = csv.read(str(table), columns={"path": "Datei", "emotion": "Gefühl", "speaker": None})
+    ignored = read_table(str(table), columns={"path": "Datei", "emotion": "Gefühl", "speaker": None})
     assert ignored[0].speaker == ""
     with pytest.raises(SeenetError, match="dataset.columns.age: there is no such field; expected utterance, path"):
-        csv.read(str(table), columns={"age": "Alter"})
+        read_table(str(table), columns={"age": "Alter"})
 
 
 def test_labels_of_ones_own(config, tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,W\nb.wav,sad\nc.wav,Lachen\nd.wav,sad\n")
     with pytest.raises(SeenetError, match=r"'Lachen' \(1\), 'W' \(1\); .*=\[…,Lachen,W\]'.*labels={Lachen: angry}'"):
-        csv.read(str(table))
+        read_table(str(table))
     wanted = "dataset.labels={W: angry, Lachen: null, sad: bored}"
     manifest = built(config("dataset=csv", f"dataset.table={table}", wanted))
     assert [(row.path, row.emotion) for row in manifest] == [
@@ -121,15 +123,15 @@ def test_labels_of_ones_own(config, tmp_path: Path):
         ("b.wav", "bored"),
         ("d.wav", "bored"),
     ], "what a user says goes before the table, and null leaves out"
-    own = csv.read(str(table), labels={"W": "fury", "Lachen": "Freude"})
+    own = read_table(str(table), labels={"W": "fury", "Lachen": "Freude"})
     assert [row.emotion for row in own] == ["fury", "sad", "happy", "sad"], "an own word, or a known spelling"
     with pytest.raises(SeenetError, match="dataset.labels: 'W' has an empty meaning"):
-        csv.read(str(table), labels={"W": " "})
+        read_table(str(table), labels={"W": " "})
     write(table, "path,emotion\na.wav,Überdruss\n")
     with pytest.raises(SeenetError, match="labels: {Überdruss: angry} in a dataset's YAML"):
-        csv.read(str(table))
+        read_table(str(table))
     write(table, "path,emotion\na.wav,1\n")
-    assert csv.read(str(table), labels={1: "angry"})[0].emotion == "angry", "YAML reads 1 as a number"
+    assert read_table(str(table), labels={1: "angry"})[0].emotion == "angry", "YAML reads 1 as a number"
 
 
 def test_spellings_lead_to_the_vocabulary():
@@ -145,7 +147,7 @@ def test_spellings_lead_to_the_vocabulary():
 
 def test_clips_of_one_file_and_trailing_delimiters(tmp_path: Path):
     text = "path,emotion,speaker,start,end\nlong.wav,sad,s1,0,1.5,\nlong.wav,happy,s1,1.5,3,\n"
-    manifest = csv.read(str(write(tmp_path / "t.csv", text)))
+    manifest = read_table(str(write(tmp_path / "t.csv", text)))
     assert [row.utterance for row in manifest] == ["long-0-1.5", "long-1.5-3"]
     assert [(row.emotion, row.speaker, row.start, row.end) for row in manifest] == [
         ("sad", "s1", 0.0, 1.5),
@@ -155,7 +157,7 @@ def test_clips_of_one_file_and_trailing_delimiters(tmp_path: Path):
 
 def test_rows_without_a_label_are_told(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,sad\n,\nb.wav,\n\n")
-    manifest = csv.read(str(table))
+    manifest = read_table(str(table))
     assert (len(manifest), manifest.unlabelled) == (1, ("b.wav",))
 
 
@@ -165,7 +167,7 @@ def test_a_composed_path_finds_a_decomposed_file(tmp_path: Path):
     composed, decomposed = unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
     touch(tmp_path, decomposed)
     table = write(tmp_path / "t.csv", f"path,emotion\n{composed},sad\né/none.wav,sad\nplain.wav,sad\n")
-    manifest = csv.read(str(table))
+    manifest = read_table(str(table))
     assert [row.path for row in manifest] == [decomposed, "é/none.wav", "plain.wav"]
     assert manifest.audio_path(0).is_file()
     assert manifest[0].utterance == composed.removesuffix(".wav"), "a name is the same on every machine"
@@ -173,7 +175,7 @@ def test_a_composed_path_finds_a_decomposed_file(tmp_path: Path):
 
 def test_windows_paths(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\ndir\\a.wav,sad\n")
-    assert csv.read(str(table))[0].path == "dir/a.wav"
+    assert read_table(str(table))[0].path == "dir/a.wav"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_windows_paths(tmp_path: Path):
 )
 def test_mistakes_in_a_table(tmp_path: Path, text: str, words: str):
     with pytest.raises(SeenetError, match=words) as caught:
-        csv.read(str(write(tmp_path / "t.csv", text)))
+        read_table(str(write(tmp_path / "t.csv", text)))
     assert "\n" not in str(caught.value)
 
 
@@ -200,13 +202,13 @@ def test_no_table(config, tmp_path: Path):
     with pytest.raises(SeenetError, match="dataset=csv needs dataset.table=FILE"):
         built(config("dataset=csv"))
     with pytest.raises(SeenetError, match="dataset.table='.*nothing.csv' cannot be read"):
-        csv.read(str(tmp_path / "nothing.csv"))
+        read_table(str(tmp_path / "nothing.csv"))
     with pytest.raises(SeenetError, match="dataset.root='.*nowhere' is not a folder"):
-        csv.read(str(write(tmp_path / "t.csv", FULL)), root=str(tmp_path / "nowhere"))
+        read_table(str(write(tmp_path / "t.csv", FULL)), root=str(tmp_path / "nowhere"))
     binary = tmp_path / "t.xlsx"
     binary.write_bytes(b"PK\x03\x04\x81\x8d\xff" * 10)
     with pytest.raises(SeenetError, match="t.xlsx' is a zip archive or an Excel workbook"):
-        csv.read(str(binary))
+        read_table(str(binary))
 
 
 def test_a_tables_schemes(config, tmp_path: Path):
@@ -237,7 +239,7 @@ def test_a_large_table_of_files_that_are_not_there(tmp_path: Path):
     """Nothing is asked of the disk."""
     lines = "\n".join(f"a/{k}.wav,{('ang', 'hap', 'neu', 'sad')[k % 4]},s{k % 50}" for k in range(100_000))
     table = write(tmp_path / "t.csv", f"path,emotion,speaker\n{lines}\n")
-    manifest = csv.read(str(table))
+    manifest = read_table(str(table))
     assert manifest.counts() == dict.fromkeys(("happy", "neutral", "sad", "angry"), 25_000)
 
 
@@ -311,7 +313,7 @@ def test_mistakes_with_folders(config, tmp_path: Path):
 
 
 def test_the_yaml_lists_every_field(config):
-    assert tuple(sorted(config("dataset=csv").dataset.columns)) == tuple(sorted(csv.FIELDS))
+    assert tuple(sorted(config("dataset=csv").dataset.columns)) == tuple(sorted(FIELDS))
 
 
 ROWS = [("d/a.wav", "happy", "s1", "one"), ("d/b.wav", "sad", "s2", "two"), ("d/c.wav", "sad", "s1", "three")]
@@ -329,15 +331,15 @@ def test_table_row_with_too_many_or_too_few_cells_is_refused(tmp_path: Path, row
     lines[row] = ",".join([*ROWS[row - 1][:3], text]) if text else ",".join(ROWS[row - 1][:3])
     table = write(tmp_path / "t.csv", "\n".join(lines))
     with pytest.raises(SeenetError, match=f"line {row + 1} has {5 if text else 3} cells, the header has 4"):
-        csv.read(str(table))
+        read_table(str(table))
 
 
 def test_table_line_numbers_count_lines_of_quoted_cells(tmp_path: Path):
     rows = [(*ROWS[0][:3], '"two\nlines"'), ROWS[1]]
     table = write(tmp_path / "t.csv", delimited(rows) + "d/x.wav,sad\n")
     with pytest.raises(SeenetError, match="line 5 has 2 cells"):
-        csv.read(str(table))
-    assert csv.read(str(write(table, delimited(rows))))[0].text == "two\nlines"
+        read_table(str(table))
+    assert read_table(str(write(table, delimited(rows))))[0].text == "two\nlines"
 
 
 @pytest.mark.parametrize("mark", ["\t", ","])
@@ -346,17 +348,17 @@ def test_table_lone_quotes_lose_no_row(tmp_path: Path, mark: str):
     rows = [(*row[:3], '"oh') for row in ROWS]
     table = write(tmp_path / "t.txt", delimited(rows, mark))
     if mark == "\t":
-        assert [row.text for row in csv.read(str(table))] == ['"oh'] * 3
+        assert [row.text for row in read_table(str(table))] == ['"oh'] * 3
     else:
         with pytest.raises(SeenetError, match="a quote that does not match .* in line 2"):
-            csv.read(str(table))
+            read_table(str(table))
     rows = [(*ROWS[0][:3], '"oh'), ROWS[1], (*ROWS[2][:3], 'oh"')]  # two quotes that match, with a row between them
     write(table, delimited(rows, mark))
     if mark == "\t":
-        assert len(csv.read(str(table))) == 3
+        assert len(read_table(str(table))) == 3
     else:
         with pytest.raises(SeenetError, match="a quote that swallows rows in line 2"):
-            csv.read(str(table))
+            read_table(str(table))
 
 
 @pytest.mark.parametrize("suffix", [".wav", ""])
@@ -369,30 +371,30 @@ def test_table_quote_closed_in_another_row_swallows_no_row(tmp_path: Path, suffi
     lines = [mark.join((f"{row[0]}{suffix}" if k else row[0], *row[1:])) for k, row in enumerate(rows)]
     table = write(tmp_path / "t.csv", "\n".join(lines))
     if mark == "\t":
-        assert [(row.emotion, row.speaker) for row in csv.read(str(table))] == [row[2:] for row in rows[1:]]
+        assert [(row.emotion, row.speaker) for row in read_table(str(table))] == [row[2:] for row in rows[1:]]
     else:
         with pytest.raises(SeenetError, match="a quote that swallows rows in line 2"):
-            csv.read(str(table))
+            read_table(str(table))
 
 
 def test_table_reads_quoted_prose_of_several_lines(tmp_path: Path):
     text = 'path,text,emotion\na.wav,"well, yes\nno, never",happy\nb.wav,"see\nit",sad\n'
-    assert [row.emotion for row in csv.read(str(write(tmp_path / "t.csv", text)))] == ["happy", "sad"]
+    assert [row.emotion for row in read_table(str(write(tmp_path / "t.csv", text)))] == ["happy", "sad"]
 
 
 @pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\n"])
 def test_table_declares_its_delimiter(tmp_path: Path, first: str):
     table = write(tmp_path / "t.csv", first + delimited(ROWS, ";", "\r\n"))
-    assert len(csv.read(str(table))) == 3
+    assert len(read_table(str(table))) == 3
     write(table, first + delimited(ROWS, ";") + "d/x.wav\n")
     with pytest.raises(SeenetError, match="line 6 has 1 cells"):
-        csv.read(str(table))
+        read_table(str(table))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_table_line_ends_and_empty_rows(tmp_path: Path, end: str):
     text = delimited(ROWS, end=end + end) + ",,," + end + end
-    assert len(csv.read(str(write(tmp_path / "t.csv", text)))) == 3
+    assert len(read_table(str(write(tmp_path / "t.csv", text)))) == 3
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "big5", "shift_jis", "cp1252", "cp1251", "mac_roman"])
@@ -402,10 +404,10 @@ def test_table_in_a_legacy_encoding_is_read_as_its_files_are_named_or_refused(tm
     rows = [(f"d/{name}{k}.wav", "sad", name, "x") for k in range(3)]
     table = write(tmp_path / "t.csv", delimited(rows), encoding)
     with pytest.raises(SeenetError, match=r"the encoding of .* is uncertain.*dataset\.encoding=NAME"):
-        csv.read(str(table))
-    assert csv.read(str(table), encoding=encoding)[0].speaker == name
+        read_table(str(table))
+    assert read_table(str(table), encoding=encoding)[0].speaker == name
     touch(tmp_path, *(row[0] for row in rows))
-    assert [row.speaker for row in csv.read(str(table))] == [name] * 3
+    assert [row.speaker for row in read_table(str(table))] == [name] * 3
 
 
 @pytest.mark.parametrize(
@@ -415,20 +417,20 @@ def test_table_in_a_legacy_encoding_is_read_as_its_files_are_named_or_refused(tm
 def test_table_name_of_another_encoding_is_not_taken_for_windows_1252(tmp_path: Path, name: str, encoding: str):
     table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", name, "x")]), encoding)
     with pytest.raises(SeenetError, match="is uncertain"):
-        csv.read(str(table))
-    assert csv.read(str(table), encoding=encoding)[0].speaker == name
+        read_table(str(table))
+    assert read_table(str(table), encoding=encoding)[0].speaker == name
 
 
 def test_table_is_uncertain_when_only_its_paths_agree_in_several_encodings(tmp_path: Path):
     touch(tmp_path, "é.wav")
     table = write(tmp_path / "t.csv", delimited([("é.wav", "sad", "Kovač", "x")]), "cp1250")
     with pytest.raises(SeenetError, match="is uncertain"):
-        csv.read(str(table))
+        read_table(str(table))
 
 
 def test_table_in_windows_1252_is_announced(tmp_path: Path, capsys):
     table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", "Jürgen", "x")]), "cp1252")
-    assert csv.read(str(table))[0].speaker == "Jürgen"
+    assert read_table(str(table))[0].speaker == "Jürgen"
     assert "is read as cp1252; another encoding: dataset.encoding=NAME" in capsys.readouterr().out
 
 
@@ -436,27 +438,27 @@ def test_table_in_windows_1252_is_announced(tmp_path: Path, capsys):
 def test_table_number_of_no_use_names_its_line(tmp_path: Path, value: str):
     table = write(tmp_path / "t.csv", f"path,emotion,start\na.wav,sad,0.5\n\nb.wav,sad,{value}\n")
     with pytest.raises(SeenetError, match="line 4: .* in the column of start is no number"):
-        csv.read(str(table))
+        read_table(str(table))
 
 
 @pytest.mark.parametrize("row", [b"a.wav,sad\0\n", b"a.wav,sad\n" * 40 + b"b.wav,sad\0\n"])
 def test_table_nul_byte_names_its_line_wherever_it_is(tmp_path: Path, row: bytes):
     (tmp_path / "t.csv").write_bytes(b"path,emotion\n" + row)
     with pytest.raises(SeenetError, match=f"line {1 + row.count(b'.wav')} holds a NUL byte"):
-        csv.read(str(tmp_path / "t.csv"))
+        read_table(str(tmp_path / "t.csv"))
 
 
 def test_table_encodings_that_users_declare_wrongly(tmp_path: Path):
     table = write(tmp_path / "t.csv", delimited([("é.wav", "sad", "a", "b")]))
     with pytest.raises(SeenetError, match="dataset.encoding=utf-9: no such encoding"):
-        csv.read(str(table), encoding="utf-9")
+        read_table(str(table), encoding="utf-9")
     with pytest.raises(SeenetError, match="dataset.encoding=ascii: '.*' is not in it"):
-        csv.read(str(table), encoding="ascii")
+        read_table(str(table), encoding="ascii")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
 def test_table_in_unicode_without_a_byte_order_mark(tmp_path: Path, encoding: str):
-    assert len(csv.read(str(write(tmp_path / "t.csv", delimited(ROWS), encoding)))) == 3
+    assert len(read_table(str(write(tmp_path / "t.csv", delimited(ROWS), encoding)))) == 3
 
 
 def workbook(member: str) -> bytes:
@@ -482,24 +484,24 @@ def workbook(member: str) -> bytes:
 def test_table_of_another_kind_is_named(tmp_path: Path, content: bytes, kind: str):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(SeenetError, match=rf"is {kind}.*export the table as CSV in UTF-8"):
-        csv.read(str(tmp_path / "t.csv"))
+        read_table(str(tmp_path / "t.csv"))
 
 
 def test_table_with_a_nul_byte_or_repeated_columns_is_refused(tmp_path: Path):
     text = "".join(f"d/{k}.wav,sad,s{k},x\n" for k in range(20))
     table = write(tmp_path / "t.csv", delimited([]) + text + "d/x.wav,sad,a\0b,x\n")
     with pytest.raises(SeenetError, match="line 22 holds a NUL byte"):
-        csv.read(str(table))
+        read_table(str(table))
     write(table, "path,emotion,emotion\na.wav,sad,happy\n")
     with pytest.raises(SeenetError, match="has 2 columns 'emotion'; rename one"):
-        csv.read(str(table))
+        read_table(str(table))
     write(table, "path,emotion,note,note\na.wav,sad,1,2\n")
-    assert len(csv.read(str(table))) == 1, "columns that nobody asked for may be called the same"
+    assert len(read_table(str(table))) == 1, "columns that nobody asked for may be called the same"
 
 
 def test_table_of_files_that_differ_in_their_suffix_alone(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,sad\na.mp3,happy\nb.wav,sad\n")
-    assert [row.utterance for row in csv.read(str(table))] == ["a.wav", "a.mp3", "b"]
+    assert [row.utterance for row in read_table(str(table))] == ["a.wav", "a.mp3", "b"]
 
 
 def test_table_with_a_clip_in_two_of_many_rows_names_both_lines(tmp_path: Path):
@@ -507,7 +509,7 @@ def test_table_with_a_clip_in_two_of_many_rows_names_both_lines(tmp_path: Path):
     lines[4000] = lines[12]
     table = write(tmp_path / "t.csv", delimited([]) + "\n".join(lines))
     with pytest.raises(SeenetError, match="the utterance 'd/12' twice, in lines 14 and 4002"):
-        csv.read(str(table))
+        read_table(str(table))
 
 
 def test_table_messages_without_speakers_lead_to_a_training(config, tmp_path: Path):

@@ -23,7 +23,7 @@ from sklearn.metrics import recall_score
 from conftest import HANG, SMALL, process, script
 from seenet.components import build_optimizer
 from seenet.core.errors import SeenetError
-from seenet.corpora.synthetic import read
+from seenet.corpora.synthetic.corpus import read
 from seenet.fit import FoldRun
 from seenet.job import Job
 from seenet.module import EmotionModel

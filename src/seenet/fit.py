@@ -35,8 +35,8 @@ from seenet.core.instantiate import build
 from seenet.core.paths import whole, writing
 from seenet.core.processes import agree, has_lost_process, leave, note_children
 from seenet.core.seeds import INITIALISATION, mix
+from seenet.corpora.folds import Fold
 from seenet.data.dataset import Part
-from seenet.folds import Fold
 from seenet.job import Job
 from seenet.module import EmotionModel
 from seenet.noise.base import Noise

@@ -13,12 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from seenet.backbone.weights import Weights, find_weights
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpus import load_corpus, scheme_of
-from seenet.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
+from seenet.corpora.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
+from seenet.corpora.loading import load_corpus, scheme_of
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.waveform_store import Store, prepare, refuse_bad_files
 from seenet.identity import digest
-from seenet.manifest import Manifest
 from seenet.runs import Run, read_result, read_trained
-from seenet.store import Store, prepare, refuse_bad_files
 from seenet.trainer import TrainerPlan
 
 if TYPE_CHECKING:

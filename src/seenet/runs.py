@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seenet.core.paths import conf_dir, whole, write_whole
-from seenet.folds import PlannedFold
+from seenet.corpora.folds import PlannedFold
 from seenet.identity import digest, training_identity
 
 SCHEMA = 5

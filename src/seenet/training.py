@@ -13,12 +13,12 @@ from seenet.core.locks import POLL_SECONDS, Lock
 from seenet.core.paths import writing
 from seenet.core.processes import adopt_srun, agree, connect, end_children
 from seenet.core.signals import stop_signals
-from seenet.corpus import say_notes
-from seenet.decoding import BAD_FILES, write_bad_files
-from seenet.folds import Fold, audit
+from seenet.corpora.folds import Fold, audit
+from seenet.corpora.loading import say_notes
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.store_builder import BAD_FILES, write_bad_files
 from seenet.identity import IDENTITY_SCHEMA
 from seenet.job import Job
-from seenet.manifest import Manifest
 from seenet.report.tables import print_conditions, print_run
 from seenet.runs import SCHEMA, git_commit, names_of, versions
 

@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.console import say
 from seenet.core.errors import SeenetError, reason
+from seenet.corpora.folds import PlannedFold
 from seenet.data.loader import Loader
 from seenet.fit import FoldRun
-from seenet.folds import PlannedFold
 from seenet.identity import EQUIVALENT_OPTIONS
 from seenet.job import Job
 from seenet.runs import read_object, write_json

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HFValidationError
 
 from seenet.core.errors import SeenetError, reason
 from seenet.core.paths import cache_dir, write_whole
-from seenet.decoding import file_digest
+from seenet.corpora.store_builder import file_digest
 
 WEIGHT_FILES = (
     "model.safetensors",

@@ -11,7 +11,7 @@ from hydra.errors import OverrideParseException
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import conf_dir
-from seenet.emotions import quoted_class, quoted_text
+from seenet.corpora.vocabulary import quoted_class, quoted_text
 
 LISTS = ("aug", "noise")
 """Groups of which several choices can be combined."""

@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.split_schemes import Indices
+from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
 from seenet.data.sampler import Item
-from seenet.manifest import Manifest
-from seenet.schemes import Indices
-from seenet.store import Store
 
 GENDERS = {"female": 0, "male": 1}
 

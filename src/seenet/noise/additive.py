@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from seenet.core.errors import SeenetError
+from seenet.corpora.folds import Fold
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.folds import Fold
-from seenet.manifest import Manifest
 from seenet.noise.base import Noise
 from seenet.noise.sources import find_source
-from seenet.store import Store
 
 
 class AdditiveNoise(Noise):

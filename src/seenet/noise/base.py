@@ -7,11 +7,11 @@ from omegaconf import DictConfig
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
+from seenet.corpora.folds import Fold
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.folds import Fold
-from seenet.manifest import Manifest
 from seenet.noise.sources import require_source
-from seenet.store import Store
 
 
 class Noise(ABC):

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.manifest import Manifest
 from seenet.noise.base import Noise
-from seenet.store import Store
 
 
 class Clean(Noise):

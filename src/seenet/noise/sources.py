@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from seenet.core.console import printable, say
 from seenet.core.errors import SeenetError
-from seenet.corpora.files import find_audio
-from seenet.folds import Fold
-from seenet.manifest import Manifest, Utterance
-from seenet.store import Store, prepare
+from seenet.corpora.folds import Fold
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._files import find_audio
+from seenet.corpora.waveform_store import Store, prepare
 
 LONGEST = 600.0  # seconds that are kept of a recording
 TALKERS = 6

@@ -11,10 +11,10 @@ import pandas as pd
 
 from seenet.audio.reading import RATE
 from seenet.core.paths import write_whole
-from seenet.folds import Fold
-from seenet.manifest import Manifest
+from seenet.corpora.folds import Fold
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.waveform_store import Store
 from seenet.report.figures import counts_figure, durations_figure, folds_figure, speakers_figure
-from seenet.store import Store
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from seenet.schemes import group_linked
+from seenet.corpora.split_schemes import group_linked
 from seenet.statistics import lowest_p
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seenet.emotions import CLASS_SETS
+from seenet.corpora.vocabulary import CLASS_SETS
 
 TABLE = Path(__file__).with_name("published.csv")
 SCHEMES = ("luna5", "leave_one_session_out")

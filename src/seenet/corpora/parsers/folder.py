@@ -6,9 +6,9 @@ import pandas as pd
 
 from seenet.core.console import say
 from seenet.core.errors import SeenetError
-from seenet.corpora.files import find_audio
-from seenet.corpora.spellings import SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
-from seenet.manifest import OWN_PEOPLE, Manifest
+from seenet.corpora.manifest import OWN_PEOPLE, Manifest
+from seenet.corpora.parsers._files import find_audio
+from seenet.corpora.parsers._spellings import SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
 
 
 def read(root: str | None = None, speaker: str | None = None, labels: dict[str, str | None] | None = None) -> Manifest:
@@ -20,7 +20,7 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
     Args:
         root: the folder.
         speaker: a regular expression whose groups are the speaker, searched for in the path relative to the root.
-        labels: meanings of folder names beyond those of `seenet.corpora.spellings`; null leaves the files out.
+        labels: meanings of folder names beyond those of `seenet.corpora.parsers._spellings`; null leaves the files out.
 
     Raises:
         SeenetError: no such folder, no audio file in it, a file in no folder of an emotion or in two, or a regular

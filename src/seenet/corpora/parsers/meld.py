@@ -7,9 +7,9 @@ from pathlib import Path
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import corpus_root
-from seenet.corpora.files import AUDIO, files_below, suffix_rank
-from seenet.corpora.labels import emotion_of, read_text
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._files import AUDIO, files_below, suffix_rank
+from seenet.corpora.parsers._label_files import emotion_of, read_text
 
 FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")

@@ -7,8 +7,8 @@ import pandas as pd
 
 from seenet.core.errors import SeenetError, reason
 from seenet.core.paths import corpus_root
-from seenet.corpora.names import decoded, named_clips
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._file_names import decoded, named_clips
 
 # The published 1040_ITH_SAD_X lacks the second X.
 GRAMMAR = r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seenet.manifest import Manifest
-from seenet.store import Store
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.waveform_store import Store
 
 SHORTEST = 400
 """Samples that a frame of the paper's backbones hears (25 ms); a shorter clip is padded with zeros to it."""

@@ -3,8 +3,8 @@
 import re
 
 from seenet.core.paths import corpus_root
-from seenet.corpora.names import decoded, named_clips
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._file_names import decoded, named_clips
 
 # One published file, OA_bite_neutral.wav, lacks the F.
 GRAMMAR = r"([OY]A)F?_([A-Za-z']+)_([A-Za-z]+)"

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seenet.core.errors import SeenetError
-from seenet.emotions import EMOTIONS, NO_AGREEMENT, quoted_class
+from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT, quoted_class
 
 
 def plain(spelling: str) -> str:

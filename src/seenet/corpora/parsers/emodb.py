@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from seenet.core.paths import corpus_root
-from seenet.corpora.files import files_below
-from seenet.corpora.names import decoded, named_clips
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._file_names import decoded, named_clips
+from seenet.corpora.parsers._files import files_below
 
 GRAMMAR = r"(\d\d)([ab]\d\d)([A-Z])([a-z]?)"
 EMOTIONS = {

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.files import AUDIO, files_below, suffix_rank
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._files import AUDIO, files_below, suffix_rank
 
 
 def named_clips(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from seenet.core.errors import SeenetError, reason
 from seenet.core.paths import corpus_root
-from seenet.corpora.labels import emotion_of, find_near, votes_of
-from seenet.emotions import EMOTIONS, NO_AGREEMENT
-from seenet.manifest import Manifest
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.parsers._label_files import emotion_of, find_near, votes_of
+from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
 
 # The releases spell the folders and the file in several ways.
 FOLDERS = ("Labels", "labels", "label")

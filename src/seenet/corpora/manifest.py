@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.canonical import SHOWN, canonical_form, canonical_names, merge_spellings, number_form
 from seenet.core.errors import SeenetError
 from seenet.core.paths import whole
-from seenet.emotions import EMOTIONS, vocabulary_order
+from seenet.corpora.canonical_names import SHOWN, canonical_form, canonical_names, merge_spellings, number_form
+from seenet.corpora.vocabulary import EMOTIONS, vocabulary_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ LEARNED_COLUMNS = ("utterance", "emotion", "speaker", "gender", "session", "lang
 """Fields that folds and training read. A new field is no part of older corpora's digests."""
 
 NAMES = ("speaker", "session")
-"""Fields whose spellings are merged (`seenet.canonical`)."""
+"""Fields whose spellings are merged (`seenet.corpora.canonical_names`)."""
 
 OWN_PEOPLE = "own recordings"
 """The people of a user's own tables and folders, which may describe the same persons."""

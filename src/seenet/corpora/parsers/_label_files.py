@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.emotions import EMOTIONS
+from seenet.corpora.vocabulary import EMOTIONS
 
 # Text that was once Windows-1252 and was then taken for Latin-1 holds control characters for quotes and dashes.
 CONTROLS = {code: bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}

@@ -8,11 +8,11 @@ import pandas as pd
 
 from seenet.core.console import say
 from seenet.core.errors import SeenetError, reason
-from seenet.corpora.delimited import Delimited, read_delimited
-from seenet.corpora.files import as_on_disk
-from seenet.corpora.spellings import GENDERS, SPLITS, emotions_of, merged_into_other, renamed
-from seenet.corpora.table_text import readings
-from seenet.manifest import COLUMNS, NUMBERS, OWN_PEOPLE, Manifest
+from seenet.corpora.manifest import COLUMNS, NUMBERS, OWN_PEOPLE, Manifest
+from seenet.corpora.parsers._delimited import Delimited, read_delimited
+from seenet.corpora.parsers._files import as_on_disk
+from seenet.corpora.parsers._spellings import GENDERS, SPLITS, emotions_of, merged_into_other, renamed
+from seenet.corpora.parsers._table_text import readings
 
 FIELDS = tuple(column for column in COLUMNS if column != "votes")  # votes have a syntax of our own
 PATHS_TRIED = 20
@@ -32,12 +32,12 @@ def read(
     Args:
         table: the file, with a header.
         root: the folder that relative paths start from; None is the table's own.
-        columns: the table's name for each of our fields (`seenet.manifest.Utterance`), where it is another; null
-            leaves a column alone.
-        labels: meanings of labels beyond those of `seenet.corpora.spellings`; null leaves the clips out.
+        columns: the table's name for each field of `seenet.corpora.manifest.Utterance`, where it is another; null
+            ignores a column.
+        labels: meanings of labels beyond those of `seenet.corpora.parsers._spellings`; null leaves the clips out.
         delimiter: between columns; None takes the one that the header has most of.
         encoding: of the table; None reads UTF-8 and UTF-16, and another encoding only where it is certain
-            (`seenet.corpora.table_text`).
+            (`seenet.corpora.parsers._table_text`).
 
     Raises:
         SeenetError: no such file or folder, a table that cannot be read with certainty, a row with too many or too few

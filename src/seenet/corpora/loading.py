@@ -13,9 +13,9 @@ from seenet.core.console import say
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
 from seenet.core.paths import conf_dir
-from seenet.emotions import EMOTIONS, resolve_classes
-from seenet.manifest import OWN_PEOPLE, Manifest, join
-from seenet.schemes import GivenSplit, Scheme
+from seenet.corpora.manifest import OWN_PEOPLE, Manifest, join
+from seenet.corpora.split_schemes import GivenSplit, Scheme
+from seenet.corpora.vocabulary import EMOTIONS, resolve_classes
 
 DATASET_SETTINGS = ("classes", "merge", "folds", "schemes", "known", "on_bad_file", "partner", "other_people")
 """Keys of a dataset's YAML that are not its parser's."""

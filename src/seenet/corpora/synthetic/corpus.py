@@ -16,9 +16,9 @@ import soundfile
 from seenet.core.console import progress, say
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir, make_once
-from seenet.corpora.voice import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
-from seenet.emotions import EMOTIONS, resolve_classes
-from seenet.manifest import Manifest, Utterance, read_table, table_of, write_manifest
+from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
+from seenet.corpora.synthetic.synthesizer import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
+from seenet.corpora.vocabulary import EMOTIONS, resolve_classes
 
 VERSION = 2  # of what is made; a new one makes every user's corpus anew
 DATA_CARD = """# SYNTHETIC emotional speech

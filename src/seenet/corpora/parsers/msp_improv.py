@@ -7,10 +7,10 @@ from pathlib import Path
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import corpus_root
-from seenet.corpora.files import files_below
-from seenet.corpora.labels import emotion_of, find_near, read_text, votes_of
-from seenet.emotions import NO_AGREEMENT
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._files import files_below
+from seenet.corpora.parsers._label_files import emotion_of, find_near, read_text, votes_of
+from seenet.corpora.vocabulary import NO_AGREEMENT
 
 LABEL_FILES = ("Evaluation.txt", "Evalution.txt")  # released under the second name too
 MEAN = r"(\d+(?:\.\d+)?|NaN)"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seenet.core.errors import SeenetError
-from seenet.manifest import Manifest
+from seenet.corpora.manifest import Manifest
 
 Indices = NDArray[np.int64]
 """Rows of a manifest, or numbers of theirs. Shape (clips,)."""

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from seenet.core.errors import SeenetError
-from seenet.manifest import NAMES, Manifest
-from seenet.schemes import Indices, Scheme, Split, group_linked, known_codes, present, stratified_groups
+from seenet.corpora.manifest import NAMES, Manifest
+from seenet.corpora.split_schemes import Indices, Scheme, Split, group_linked, known_codes, present, stratified_groups
 
 LEAKS = ("speaker", "session", "file", "waveform")
 """What the audit looks for in two parts of a fold."""

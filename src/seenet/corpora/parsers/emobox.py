@@ -10,10 +10,18 @@ from typing import Any
 import pandas as pd
 
 from seenet.core.errors import SeenetError, reason
-from seenet.corpora.files import as_on_disk
-from seenet.corpora.labels import read_text
-from seenet.corpora.spellings import GENDERS, SPELLINGS, SPLITS, emotions_of, merged_into_other, plain, speakers_of
-from seenet.manifest import Manifest
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.parsers._files import as_on_disk
+from seenet.corpora.parsers._label_files import read_text
+from seenet.corpora.parsers._spellings import (
+    GENDERS,
+    SPELLINGS,
+    SPLITS,
+    emotions_of,
+    merged_into_other,
+    plain,
+    speakers_of,
+)
 
 SPEAKERS = {
     "aesdd": r" \((\d+)\)[^/]*$",

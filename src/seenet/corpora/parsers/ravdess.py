@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from seenet.core.paths import corpus_root
-from seenet.corpora.names import decoded, named_clips
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._file_names import decoded, named_clips
 
 NAME = "-".join([r"(\d\d)"] * 7)  # modality, channel, emotion, intensity, statement, repetition, actor
 AUDIO_ONLY, SPEECH = "03", "01"

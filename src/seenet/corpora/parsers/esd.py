@@ -6,9 +6,9 @@ from typing import Literal
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import corpus_root
-from seenet.corpora.files import files_below
-from seenet.corpora.names import decoded, named_clips
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._file_names import decoded, named_clips
+from seenet.corpora.parsers._files import files_below
 
 # 0001/Angry/0001_000351.wav, or 0001/Angry/train/0001_000351.wav
 GRAMMAR = r"([A-Z]\w+)/(?:(train|evaluation|test)/)?(\d{4})_(\d{6})"

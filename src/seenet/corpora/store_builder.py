@@ -29,7 +29,7 @@ from seenet.core.console import progress, say
 from seenet.core.errors import SeenetError, reason
 from seenet.core.locks import locked
 from seenet.core.paths import whole, write_whole, writing
-from seenet.manifest import Manifest
+from seenet.corpora.manifest import Manifest
 
 FORMAT = 3
 FULL_SCALE = 32768

@@ -15,8 +15,8 @@ from seenet.audio.reading import Remark
 from seenet.core.console import printable, say
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
-from seenet.decoding import BAD_FILES, FULL_SCALE, finished, read_bad_files, read_remarks, write_bad_files
-from seenet.manifest import Manifest
+from seenet.corpora.manifest import Manifest
+from seenet.corpora.store_builder import BAD_FILES, FULL_SCALE, finished, read_bad_files, read_remarks, write_bad_files
 
 
 class _MappedFile(NamedTuple):
@@ -46,7 +46,7 @@ class Store:
         key: the hash that names the store.
         folder: where it lies; of joined corpora, where their stores lie.
         audio: all samples, int16, memory mapped; one array for each corpus that was joined. Shape (samples,) each.
-        index: one row a clip, see `seenet.decoding.INDEX`; offsets count over all arrays. Shape (clips,).
+        index: one row a clip, see `seenet.corpora.store_builder.INDEX`; offsets count over all arrays. Shape (clips,).
         bad: for the row of each file that could not be used, why.
         remarks: for rows of usable files, what is worth knowing of them: kinds of findings, each with a line.
     """

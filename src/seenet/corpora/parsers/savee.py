@@ -3,8 +3,8 @@
 import re
 
 from seenet.core.paths import corpus_root
-from seenet.corpora.names import decoded, named_clips
-from seenet.manifest import Manifest, Utterance
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.parsers._file_names import decoded, named_clips
 
 # As published (DC/sa01.wav) or flat (DC_sa01.wav).
 GRAMMAR = r"(DC|JE|JK|KL)[/_]([a-z]{1,2})(\d\d)"
