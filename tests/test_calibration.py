@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seenet.calibration import expected_calibration_error, fit_temperature, reliability, temper
+from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
 
 CLIPS, CLASSES = 20000, 4
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from seenet.core.seeds import mix
-from seenet.metrics import FoldMetrics
+from seenet.evaluation.fold_metrics import FoldMetrics
 from seenet.pooling import AttentionPooling, MeanPooling
 
 

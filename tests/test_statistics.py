@@ -9,8 +9,8 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from seenet.scores import scores
-from seenet.statistics import cluster_interval, compare, holm, lowest_p
+from seenet.evaluation.scores import scores
+from seenet.evaluation.speaker_statistics import cluster_interval, compare, holm, lowest_p
 
 EXPERIMENTS, SPEAKERS, CLASSES, CLIPS = 1000, 24, 4, 40
 EASE = np.array([0.4, 0.9, 1.4, 2.0])
@@ -160,7 +160,7 @@ def test_batches_of_resamples_change_nothing(monkeypatch):
     easy, clips = speakers(rng, (16,)), spoken(rng, (16,))
     a, b = heard(rng, easy, clips), heard(rng, easy, clips)
     whole = compare(a, b, resamples=500)
-    monkeypatch.setattr("seenet.statistics.BATCH", 2000)
+    monkeypatch.setattr("seenet.evaluation.speaker_statistics.BATCH", 2000)
     assert compare(a, b, resamples=500) == whole
 
 

@@ -17,7 +17,7 @@ from seenet.auxiliary.base import AuxiliaryTask
 from seenet.core.errors import SeenetError
 from seenet.core.seeds import AUXILIARY, TRAINING, mix
 from seenet.data.batch import Batch
-from seenet.metrics import FoldMetrics
+from seenet.evaluation.fold_metrics import FoldMetrics
 
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from seenet.report.clusters import Clusters, find_clusters
+from seenet.evaluation.clusters import Clusters, find_clusters
+from seenet.evaluation.speaker_statistics import Comparison, compare, holm
 from seenet.report.measures import Measured
-from seenet.statistics import Comparison, compare, holm
 
 PAIR = ["fold", "seed", "utterance"]
 

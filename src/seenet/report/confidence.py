@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seenet.calibration import expected_calibration_error, fit_temperature, reliability, temper
+from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
 from seenet.report import plots
 from seenet.report.arms import Study
 from seenet.report.detail import MOST

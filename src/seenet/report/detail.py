@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from seenet.evaluation.scores import scores
 from seenet.report import plots
 from seenet.report.arms import Study
 from seenet.report.figures import selected_on
 from seenet.report.measures import Measured
 from seenet.report.section import Section
 from seenet.report.table import Table, percent
-from seenet.scores import scores
 
 MOST = 8
 """Arms that one figure tells apart."""

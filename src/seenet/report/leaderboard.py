@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from seenet.evaluation.clusters import describe_clusters, name_clusters
+from seenet.evaluation.speaker_statistics import Interval
 from seenet.report import plots
 from seenet.report.arms import Study
-from seenet.report.clusters import describe_clusters, name_clusters
 from seenet.report.comparison import Difference, differences
 from seenet.report.measures import Measured
 from seenet.report.published import FOLDS, methods_of, mismatches, row_of
 from seenet.report.section import Section
 from seenet.report.table import MINUS, NONE, Table, duration, interval, p_value, percent, points
 from seenet.report.tables import SCORES, mean_and_deviation
-from seenet.statistics import Interval
 
 
 def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, folder: Path, prefix: str) -> Section:

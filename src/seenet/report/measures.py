@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from seenet.evaluation.clusters import Clusters, count_confusions, find_clusters
+from seenet.evaluation.scores import scores
+from seenet.evaluation.speaker_statistics import Interval, cluster_interval
 from seenet.report.arms import Arm, pooled_confusion
-from seenet.report.clusters import Clusters, count_confusions, find_clusters
 from seenet.report.results import Found, codes
-from seenet.scores import scores
-from seenet.statistics import Interval, cluster_interval
 
 
 def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame | None:

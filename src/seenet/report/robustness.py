@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from seenet.evaluation.clusters import name_clusters
 from seenet.report import plots
 from seenet.report.arms import Arm, Study
-from seenet.report.clusters import name_clusters
 from seenet.report.measures import Measured, area
 from seenet.report.section import Section
 from seenet.report.table import Table, interval, percent

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.core.paths import whole
-from seenet.statistics import Interval
+from seenet.evaluation.speaker_statistics import Interval
 
 NONE = "–"
 MINUS = "\N{MINUS SIGN}"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from seenet.corpora.split_schemes import group_linked
-from seenet.statistics import lowest_p
+from seenet.evaluation.speaker_statistics import lowest_p
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from seenet.scores import scores
+from seenet.evaluation.scores import scores
 
 
 class FoldMetrics(MulticlassConfusionMatrix):
@@ -33,7 +33,7 @@ class FoldMetrics(MulticlassConfusionMatrix):
         """The figures, on the device of the counts.
 
         Returns:
-            What `seenet.scores.scores` gives, and `confusion`: counts, rows the true class, shape (classes, classes).
+            What `seenet.evaluation.scores.scores` gives, and `confusion`: counts, rows the true class, shape (classes, classes).
         """
         confusion = super().compute()
         figures = scores(confusion.cpu().numpy())

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from seenet.scores import scores
+from seenet.evaluation.scores import scores
 
 Score = Literal["ua", "wa", "macro_f1"]
 
