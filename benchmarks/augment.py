@@ -19,10 +19,10 @@ import numpy as np
 import torch
 import torchaudio.functional as F
 
-from seenet.augment.ebm import EnergyBasedMixup
-from seenet.augment.gaussian_snr import GaussianSNR
-from seenet.augment.pitch import PitchShift
-from seenet.augment.speed import TimeStretch
+from seenet.data.augmentation.ebm import EnergyBasedMixup
+from seenet.data.augmentation.gaussian_noise import GaussianSNR
+from seenet.data.augmentation.pitch_shift import PitchShift
+from seenet.data.augmentation.time_stretch import TimeStretch
 from seenet.data.batch import Batch
 
 ROUNDS, RATE = 5, 16000

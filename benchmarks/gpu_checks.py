@@ -135,9 +135,9 @@ def loader(device: torch.device, figures: Figures) -> None:
 
     from seenet.corpora.synthetic.corpus import read
     from seenet.corpora.waveform_store import prepare
+    from seenet.data.batch_sampler import TrainBatches
     from seenet.data.dataset import Part
     from seenet.data.loader import Loader
-    from seenet.data.sampler import TrainBatches
 
     manifest = read(speakers=4, clips=4, emotions="four")
     part = Part(manifest, prepare(manifest, 6.0), np.arange(len(manifest)), ("happy", "neutral", "sad", "angry"))
@@ -155,11 +155,11 @@ def loader(device: torch.device, figures: Figures) -> None:
 
 def augmentation(device: torch.device, figures: Figures) -> None:
     """EBM's two forms are equal and have the drawn energy ratio; the same draws give the same clips on the CPU."""
-    from seenet.augment import ebm
-    from seenet.augment.gaussian_snr import GaussianSNR
-    from seenet.augment.mixup import Mixup
-    from seenet.augment.pitch import PitchShift
-    from seenet.augment.speed import TimeStretch
+    from seenet.data.augmentation import ebm
+    from seenet.data.augmentation.gaussian_noise import GaussianSNR
+    from seenet.data.augmentation.mixup import Mixup
+    from seenet.data.augmentation.pitch_shift import PitchShift
+    from seenet.data.augmentation.time_stretch import TimeStretch
 
     batch, mix = noise(device), ebm.EnergyBasedMixup()
     draws = mix.draw(batch, torch.Generator(device).manual_seed(0))
@@ -290,7 +290,7 @@ def waiting(device: torch.device, figures: Figures) -> None:
     if device.type == "cpu":
         figures.add("skipped", "needs a GPU: a CPU never waits")
         return
-    from seenet.augment.ebm import EnergyBasedMixup
+    from seenet.data.augmentation.ebm import EnergyBasedMixup
 
     batch, mix = noise(device), EnergyBasedMixup()
     generator = torch.Generator(device).manual_seed(0)

@@ -63,8 +63,8 @@ def main(path: Path) -> dict[str, float]:
     for fold in folds:
         audit(manifest, np.arange(len(manifest)), fold, protocol)
     lap("audited")
+    from seenet.data.batch_sampler import TrainBatches
     from seenet.data.dataset import Part
-    from seenet.data.sampler import TrainBatches
 
     part = Part(manifest, None, folds[0].train, classes)
     lengths = np.arange(len(part)) % 96000

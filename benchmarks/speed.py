@@ -44,17 +44,17 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from seenet.augment.ebm import EnergyBasedMixup
 from seenet.auxiliary.see import SoftEmotionExperts
 from seenet.backbone.speech import FAMILIES, SpeechBackbone
 from seenet.backbone.weights import Weights
 from seenet.core.paths import conf_dir
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.waveform_store import prepare
+from seenet.data.augmentation.ebm import EnergyBasedMixup
 from seenet.data.batch import Batch
+from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader
-from seenet.data.sampler import EvaluationBatches, TrainBatches
 from seenet.pooling import AttentionPooling
 
 CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus

@@ -15,8 +15,8 @@ from seenet.runs import SCHEMA
 FOUR = ("happy", "neutral", "sad", "angry")
 AUGMENTATIONS = {
     "none": {},
-    "ebm": {"ebm": {"_target_": "seenet.augment.ebm.EnergyBasedMixup", "ratio_db": [-5, 5]}},
-    "mixup": {"mixup": {"_target_": "seenet.augment.mixup.Mixup", "alpha": 0.2}},
+    "ebm": {"ebm": {"_target_": "seenet.data.augmentation.ebm.EnergyBasedMixup", "ratio_db": [-5, 5]}},
+    "mixup": {"mixup": {"_target_": "seenet.data.augmentation.mixup.Mixup", "alpha": 0.2}},
 }
 AUGMENTATIONS |= {
     "ebm+mixup": AUGMENTATIONS["ebm"] | AUGMENTATIONS["mixup"],

@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from scipy.stats import chisquare, kstest
 
 from conftest import batch_of, no_waiting
-from seenet.augment import ebm, gaussian_snr, mixup, pitch, speed
-from seenet.augment.base import integers
-from seenet.augment.chain import Chain, build_augmentation
-from seenet.augment.none import Identity
 from seenet.core.errors import SeenetError
 from seenet.core.paths import conf_dir
+from seenet.data.augmentation import ebm, gaussian_noise, mixup, pitch_shift, time_stretch
+from seenet.data.augmentation.base import integers
+from seenet.data.augmentation.chain import Chain, build_augmentation
+from seenet.data.augmentation.identity import Identity
 from seenet.data.batch import Batch, valid_mask
 
 
@@ -171,7 +171,7 @@ def test_noise_has_the_drawn_ratio():
     batch = replace(batch, waveform=batch.waveform * torch.tensor([1.0, 0.01, 3.0, 0.1, 1.0])[:, None])
     snr = torch.tensor([0.0, 7.3, 20.0, 12.5, torch.inf])
     noise = torch.randn(batch.waveform.shape, generator=generator())
-    noisy = gaussian_snr.GaussianSNR().apply(batch, gaussian_snr.Draws(snr, noise)).waveform
+    noisy = gaussian_noise.GaussianSNR().apply(batch, gaussian_noise.Draws(snr, noise)).waveform
     for i, length in enumerate(lengths[:4]):
         added = (noisy - batch.waveform)[i, :length].double()
         realised = 10 * math.log10(float(batch.waveform[i, :length].double().square().mean() / added.square().mean()))
@@ -181,8 +181,8 @@ def test_noise_has_the_drawn_ratio():
 
 def test_noise_is_white_and_gaussian():
     batch = make_batch([64000], [1])
-    draws = gaussian_snr.GaussianSNR(probability=1).draw(batch, generator())
-    added = (gaussian_snr.GaussianSNR().apply(batch, draws).waveform - batch.waveform)[0].double().numpy()
+    draws = gaussian_noise.GaussianSNR(probability=1).draw(batch, generator())
+    added = (gaussian_noise.GaussianSNR().apply(batch, draws).waveform - batch.waveform)[0].double().numpy()
     assert kstest(added / added.std(), "norm").pvalue > 1e-3
     lagged = [np.corrcoef(added[:-k], added[k:])[0, 1] for k in (1, 2, 3, 10)]
     assert np.abs(lagged).max() < 4 / math.sqrt(len(added))
@@ -191,9 +191,9 @@ def test_noise_is_white_and_gaussian():
 @pytest.mark.parametrize(
     ("augmentation", "field", "low", "high", "unchanged"),
     [
-        (gaussian_snr.GaussianSNR(), "snr_db", 0, 20, math.inf),
-        (speed.TimeStretch(), "rate", 0.9, 1.1, 1),
-        (pitch.PitchShift(), "semitones", -4, 4, 0),
+        (gaussian_noise.GaussianSNR(), "snr_db", 0, 20, math.inf),
+        (time_stretch.TimeStretch(), "rate", 0.9, 1.1, 1),
+        (pitch_shift.PitchShift(), "semitones", -4, 4, 0),
     ],
 )
 def test_half_of_the_clips_draw_uniformly(augmentation, field: str, low: float, high: float, unchanged: float):
@@ -206,10 +206,10 @@ def test_half_of_the_clips_draw_uniformly(augmentation, field: str, low: float, 
 EVERY = [
     ebm.EnergyBasedMixup(),
     mixup.Mixup(),
-    gaussian_snr.GaussianSNR(),
-    speed.TimeStretch(),
-    pitch.PitchShift(),
-    Chain([speed.TimeStretch(), ebm.EnergyBasedMixup(), pitch.PitchShift()]),
+    gaussian_noise.GaussianSNR(),
+    time_stretch.TimeStretch(),
+    pitch_shift.PitchShift(),
+    Chain([time_stretch.TimeStretch(), ebm.EnergyBasedMixup(), pitch_shift.PitchShift()]),
     Identity(),
 ]
 
@@ -328,7 +328,7 @@ def test_a_chain_applies_its_steps_in_order():
     first, second = Halve(), ebm.EnergyBasedMixup()
     chain = Chain([first, second])
     assert chain.needs_partner
-    assert not Chain([first, pitch.PitchShift()]).needs_partner
+    assert not Chain([first, pitch_shift.PitchShift()]).needs_partner
     random = generator()
     expected = second(first.change(batch, random), random)
     done = chain(batch, generator())
@@ -341,9 +341,9 @@ def test_a_chain_applies_its_steps_in_order():
 
 def test_hydra_composes_chains(config):
     augmentation = build_augmentation(config("aug=[speed,ebm]", "aug.ebm.ratio_db=[3,3]").aug)
-    assert [type(step) for step in augmentation.steps] == [speed.TimeStretch, ebm.EnergyBasedMixup]
+    assert [type(step) for step in augmentation.steps] == [time_stretch.TimeStretch, ebm.EnergyBasedMixup]
     assert augmentation.steps[1].low == 3
-    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch.PitchShift), "a chain of one is that one"
+    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch_shift.PitchShift), "a chain of one is that one"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.augment.base import Augmentation
-from seenet.augment.chain import build_augmentation
 from seenet.auxiliary.base import AuxiliaryTask
 from seenet.backbone.weights import find_weights
 from seenet.cli.app import GROUPS, choices
@@ -22,6 +20,8 @@ from seenet.core.instantiate import build
 from seenet.core.paths import conf_dir
 from seenet.corpora.folds import Protocol
 from seenet.corpora.split_schemes import Scheme
+from seenet.data.augmentation.base import Augmentation
+from seenet.data.augmentation.chain import build_augmentation
 from seenet.fit import FoldRun
 from seenet.job import Job
 from seenet.trainer import TrainerPlan

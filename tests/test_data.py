@@ -8,8 +8,8 @@ from seenet.corpora.synthetic.corpus import read
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.corpora.waveform_store import prepare
 from seenet.data.batch import Batch, valid_mask
+from seenet.data.batch_sampler import draw_clips, draw_partners
 from seenet.data.dataset import Part
-from seenet.data.sampler import draw_clips, draw_partners
 
 LABELS = np.array([0] * 50 + [1] * 10 + [2] * 30 + [3] * 1)
 

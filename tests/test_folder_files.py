@@ -15,7 +15,7 @@ from seenet.corpora.parsers import folder
 from seenet.corpora.parsers._files import NOT_UTF8, files_below
 from seenet.corpora.parsers.ravdess import read as read_ravdess
 from seenet.corpora.waveform_store import prepare, refuse_bad_files
-from seenet.noise.sources import find_source
+from seenet.data.conditions.noise_sources import find_source
 
 
 def touch(root: Path, *names: str) -> None:

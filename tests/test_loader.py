@@ -15,9 +15,9 @@ from seenet.corpora.synthetic.corpus import read
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.corpora.waveform_store import prepare
 from seenet.data.batch import Batch
+from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader, TrainLoader, ahead
-from seenet.data.sampler import EvaluationBatches, TrainBatches
 
 CPU = torch.device("cpu")
 

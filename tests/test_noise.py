@@ -12,19 +12,19 @@ import torch
 from omegaconf import OmegaConf
 
 from conftest import SMALL
-from seenet.augment.none import Identity
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold, Paper, Strict, make_folds
 from seenet.corpora.manifest import Manifest, Utterance, join
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds
 from seenet.corpora.synthetic.corpus import read
 from seenet.corpora.waveform_store import Store, prepare
+from seenet.data.augmentation.identity import Identity
+from seenet.data.conditions.additive_noise import AdditiveNoise
+from seenet.data.conditions.base import build_conditions
+from seenet.data.conditions.noise_sources import Babble, Pink, find_source
 from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import Part
 from seenet.job import Job
-from seenet.noise.additive import AdditiveNoise
-from seenet.noise.base import build_conditions
-from seenet.noise.sources import Babble, Pink, find_source
 from seenet.runs import condition_of
 from seenet.training import train
 

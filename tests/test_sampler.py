@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from seenet.data.sampler import EvaluationBatches, Item, TrainBatches
+from seenet.data.batch_sampler import EvaluationBatches, Item, TrainBatches
 
 LABELS = np.array([0] * 50 + [1] * 10 + [2] * 30 + [3] * 1)
 LENGTHS = np.random.default_rng(0).integers(8000, 96000, len(LABELS))

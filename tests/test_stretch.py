@@ -9,8 +9,8 @@ import torch
 import torchaudio
 
 from conftest import batch_of
-from seenet.augment import pitch, speed, vocoder
 from seenet.core.errors import SeenetError
+from seenet.data.augmentation import phase_vocoder, pitch_shift, time_stretch
 
 RATE = 16000
 SEMITONES = torch.linspace(-4, 4, 9, dtype=torch.float64)
@@ -40,7 +40,7 @@ def decibels_between(changed: torch.Tensor, clip: torch.Tensor) -> float:
 def test_pitch_shifts_by_what_was_drawn(hertz: float):
     clip = voice(hertz)
     batch = batch_of([clip] * len(SEMITONES))
-    shifted = pitch.PitchShift().apply(batch, pitch.Draws(SEMITONES))
+    shifted = pitch_shift.PitchShift().apply(batch, pitch_shift.Draws(SEMITONES))
     assert torch.equal(shifted.lengths, batch.lengths)
     for waveform, wanted in zip(shifted.waveform, SEMITONES.tolist(), strict=True):
         assert semitones_between(waveform, hertz) == pytest.approx(wanted, abs=0.1)
@@ -50,7 +50,7 @@ def test_pitch_shifts_by_what_was_drawn(hertz: float):
 @pytest.mark.parametrize("hertz", [95.0, 140.0, 210.0, 330.0])
 def test_speed_keeps_pitch_and_level(hertz: float):
     clip = voice(hertz)
-    stretched = speed.TimeStretch().apply(batch_of([clip] * len(RATES)), speed.Draws(RATES))
+    stretched = time_stretch.TimeStretch().apply(batch_of([clip] * len(RATES)), time_stretch.Draws(RATES))
     for waveform, rate in zip(stretched.waveform, RATES.tolist(), strict=True):
         length = min(round(len(clip) / rate), len(clip))
         assert semitones_between(waveform[:length], hertz) == pytest.approx(0, abs=0.1)
@@ -62,7 +62,9 @@ def test_speed_keeps_the_length():
     clips = [voice(140.0, size) for size in (32000, 20000, 9000)]
     for rate in (0.9, 1.07, 1.1):
         batch = batch_of(clips)
-        stretched = speed.TimeStretch().apply(batch, speed.Draws(torch.full((3,), rate, dtype=torch.float64)))
+        stretched = time_stretch.TimeStretch().apply(
+            batch, time_stretch.Draws(torch.full((3,), rate, dtype=torch.float64))
+        )
         assert torch.equal(stretched.lengths, batch.lengths)
         assert stretched.waveform.shape == batch.waveform.shape
         for waveform, clip in zip(stretched.waveform, clips, strict=True):
@@ -91,8 +93,8 @@ def centres(waveform: torch.Tensor, around: np.ndarray) -> np.ndarray:
 def test_speed_moves_what_happens_and_pitch_does_not():
     """The whole clip is stretched evenly, not its length alone: every distance in time is right within 1 %."""
     clip, still = swells(), np.ones(len(SEMITONES))
-    stretched = speed.TimeStretch().apply(batch_of([clip] * len(RATES)), speed.Draws(RATES)).waveform
-    shifted = pitch.PitchShift().apply(batch_of([clip] * len(SEMITONES)), pitch.Draws(SEMITONES)).waveform
+    stretched = time_stretch.TimeStretch().apply(batch_of([clip] * len(RATES)), time_stretch.Draws(RATES)).waveform
+    shifted = pitch_shift.PitchShift().apply(batch_of([clip] * len(SEMITONES)), pitch_shift.Draws(SEMITONES)).waveform
     for waveform, rate in zip([*stretched, *shifted], [*RATES.numpy(), *still], strict=True):
         wanted = np.array(SWELLS) / rate
         found = centres(waveform, wanted)
@@ -103,8 +105,10 @@ def test_speed_moves_what_happens_and_pitch_does_not():
 @pytest.mark.parametrize("rate", [0.9, 1.07])
 def test_speed_is_librosas(rate: float):
     clip = swells() + 0.1 * voice(140.0, 52000)
-    ours = speed.TimeStretch().apply(batch_of([clip]), speed.Draws(torch.tensor([rate], dtype=torch.float64)))
-    theirs = librosa.effects.time_stretch(clip.numpy(), rate=rate, n_fft=vocoder.N_FFT)
+    ours = time_stretch.TimeStretch().apply(
+        batch_of([clip]), time_stretch.Draws(torch.tensor([rate], dtype=torch.float64))
+    )
+    theirs = librosa.effects.time_stretch(clip.numpy(), rate=rate, n_fft=phase_vocoder.N_FFT)
     size = min(int(ours.lengths[0]), len(theirs))
     np.testing.assert_allclose(ours.waveform[0, : size - 1024], theirs[: size - 1024], atol=2e-3)
 
@@ -113,7 +117,9 @@ def test_pitch_folds_nothing_back():
     """7 kHz up by 4 semitones is 8.8 kHz: gone, not 7.2 kHz. Down by 4 it is 5.6 kHz, at its old level."""
     time = torch.arange(16000, dtype=torch.float64) / RATE
     clip = (0.1 * torch.sin(2 * math.pi * 7000 * time)).float()
-    up, down = pitch.PitchShift().apply(batch_of([clip, clip]), pitch.Draws(torch.tensor([4.0, -4.0]))).waveform
+    up, down = (
+        pitch_shift.PitchShift().apply(batch_of([clip, clip]), pitch_shift.Draws(torch.tensor([4.0, -4.0]))).waveform
+    )
     assert decibels_between(up, clip) < -50
     assert decibels_between(down, clip) == pytest.approx(0, abs=1)
     spectrum = torch.fft.rfft(down[4000:12000] * torch.hann_window(8000)).abs()
@@ -123,19 +129,19 @@ def test_pitch_folds_nothing_back():
 @pytest.mark.parametrize("rate", [0.8, 0.9, 1.07, 1.25])
 def test_the_vocoder_is_torchaudios(rate: float):
     clip = voice(140.0)
-    spectra = vocoder.analyse(clip[None])
-    advance = torch.linspace(0, math.pi * vocoder.HOP, spectra.shape[2], dtype=torch.float64)[:, None]
+    spectra = phase_vocoder.analyse(clip[None])
+    advance = torch.linspace(0, math.pi * phase_vocoder.HOP, spectra.shape[2], dtype=torch.float64)[:, None]
     theirs = torchaudio.functional.phase_vocoder(spectra[0].T.to(torch.complex128), rate, advance).T
-    ours = vocoder.stretch(spectra, torch.tensor([rate], dtype=torch.float64), len(theirs))[0]
+    ours = phase_vocoder.stretch(spectra, torch.tensor([rate], dtype=torch.float64), len(theirs))[0]
     torch.testing.assert_close(ours.to(torch.complex128), theirs, atol=1e-3, rtol=0)
     assert theirs.abs().max() > 10
 
 
 def test_synthesis_undoes_analysis():
     clip = voice(140.0, 5001)
-    spectra = vocoder.analyse(clip[None])
-    torch.testing.assert_close(vocoder.synthesise(spectra, 5001)[0], clip, atol=1e-5, rtol=0)
-    doubled = vocoder.synthesise(spectra, 5001, oversampling=2)[0]
+    spectra = phase_vocoder.analyse(clip[None])
+    torch.testing.assert_close(phase_vocoder.synthesise(spectra, 5001)[0], clip, atol=1e-5, rtol=0)
+    doubled = phase_vocoder.synthesise(spectra, 5001, oversampling=2)[0]
     torch.testing.assert_close(doubled[::2], clip, atol=1e-4, rtol=0)
     time = torch.arange(10002, dtype=torch.float64) / (2 * RATE)
     between = 0.1 * sum(torch.sin(2 * math.pi * 140 * k * time + k * k) / k for k in range(1, 22)).float()
@@ -148,16 +154,16 @@ def test_reading_between_samples():
     cubic = 0.001 * (time - 20) ** 3 - 0.02 * (time - 7) ** 2
     wanted = torch.tensor([[3.0, 7.25, 20.5, 40.99, 48.0]], dtype=torch.float64)
     exact = 0.001 * (wanted - 20) ** 3 - 0.02 * (wanted - 7) ** 2
-    torch.testing.assert_close(vocoder.read_at(cubic[None].float(), wanted), exact.float(), atol=1e-4, rtol=1e-5)
-    assert vocoder.read_at(cubic[None].float(), torch.tensor([[53.0, 1e6]])).tolist() == [[0, 0]]
+    torch.testing.assert_close(phase_vocoder.read_at(cubic[None].float(), wanted), exact.float(), atol=1e-4, rtol=1e-5)
+    assert phase_vocoder.read_at(cubic[None].float(), torch.tensor([[53.0, 1e6]])).tolist() == [[0, 0]]
 
 
 @pytest.mark.parametrize("length", [1, 2, 100, 1023])
 def test_clips_shorter_than_a_window(length: int):
     batch = batch_of([voice(200.0, length + 50)[50:]])
-    fast = speed.TimeStretch().apply(batch, speed.Draws(torch.tensor([1.1], dtype=torch.float64)))
+    fast = time_stretch.TimeStretch().apply(batch, time_stretch.Draws(torch.tensor([1.1], dtype=torch.float64)))
     assert fast.lengths.tolist() == [length]
-    high = pitch.PitchShift().apply(batch, pitch.Draws(torch.tensor([3.0], dtype=torch.float64)))
+    high = pitch_shift.PitchShift().apply(batch, pitch_shift.Draws(torch.tensor([3.0], dtype=torch.float64)))
     for waveform in (fast.waveform, high.waveform):
         assert torch.isfinite(waveform).all()
         assert waveform.any()
@@ -166,10 +172,10 @@ def test_clips_shorter_than_a_window(length: int):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: speed.TimeStretch(rate=(1.1, 0.9)), r"aug.speed.rate=\[1.1, 0.9\]: the lower one comes first"),
-        (lambda: speed.TimeStretch(rate=(0.1, 1)), "between 0.5 and 2"),
-        (lambda: speed.TimeStretch(probability=1.5), "aug.speed.probability=1.5: expected 0 to 1"),
-        (lambda: pitch.PitchShift(semitones=(-4, 0, 4)), "aug.pitch.semitones=.*expected two numbers"),
+        (lambda: time_stretch.TimeStretch(rate=(1.1, 0.9)), r"aug.speed.rate=\[1.1, 0.9\]: the lower one comes first"),
+        (lambda: time_stretch.TimeStretch(rate=(0.1, 1)), "between 0.5 and 2"),
+        (lambda: time_stretch.TimeStretch(probability=1.5), "aug.speed.probability=1.5: expected 0 to 1"),
+        (lambda: pitch_shift.PitchShift(semitones=(-4, 0, 4)), "aug.pitch.semitones=.*expected two numbers"),
     ],
 )
 def test_wrong_settings(make, words: str):

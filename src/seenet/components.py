@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from seenet.augment.base import Augmentation
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build, check
+from seenet.data.augmentation.base import Augmentation
 from seenet.trainer import TrainerPlan
 
 NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")

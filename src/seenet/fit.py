@@ -36,10 +36,10 @@ from seenet.core.paths import whole, writing
 from seenet.core.processes import agree, has_lost_process, leave, note_children
 from seenet.core.seeds import INITIALISATION, mix
 from seenet.corpora.folds import Fold
+from seenet.data.conditions.base import Noise
 from seenet.data.dataset import Part
 from seenet.job import Job
 from seenet.module import EmotionModel
-from seenet.noise.base import Noise
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import (
     CURVES,

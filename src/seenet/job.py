@@ -22,8 +22,8 @@ from seenet.runs import Run, read_result, read_trained
 from seenet.trainer import TrainerPlan
 
 if TYPE_CHECKING:
-    from seenet.augment.base import Augmentation
-    from seenet.noise.base import Noise
+    from seenet.data.augmentation.base import Augmentation
+    from seenet.data.conditions.base import Noise
 
 
 NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "protocol", "trainer")
@@ -73,9 +73,9 @@ class Job:
         weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
         # These bring torch, for which mistakes found above need not wait.
-        from seenet.augment.chain import build_augmentation
         from seenet.components import check_components
-        from seenet.noise.base import build_conditions
+        from seenet.data.augmentation.chain import build_augmentation
+        from seenet.data.conditions.base import build_conditions
 
         plan: TrainerPlan = build(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))

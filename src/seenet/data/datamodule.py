@@ -9,9 +9,9 @@ import torch
 from seenet.core.errors import SeenetError
 from seenet.core.seeds import AUGMENTATION, mix
 from seenet.data.batch import Batch
+from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader, TrainLoader
-from seenet.data.sampler import EvaluationBatches, TrainBatches
 
 
 def _as_is(batch: Batch) -> Batch:

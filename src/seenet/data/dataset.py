@@ -12,7 +12,7 @@ from seenet.corpora.manifest import Manifest
 from seenet.corpora.split_schemes import Indices
 from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.data.sampler import Item
+from seenet.data.batch_sampler import Item
 
 GENDERS = {"female": 0, "male": 1}
 

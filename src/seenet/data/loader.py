@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from seenet.core.signals import ignore_in_worker
 from seenet.data.batch import Batch
+from seenet.data.batch_sampler import EvaluationBatches, Item, TrainBatches
 from seenet.data.dataset import Part
-from seenet.data.sampler import EvaluationBatches, Item, TrainBatches
 
 
 def _as_is(batch: Batch) -> Batch:

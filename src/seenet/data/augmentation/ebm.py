@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.augment.base import Augmentation, integers, power
 from seenet.core.errors import SeenetError
+from seenet.data.augmentation.base import Augmentation, integers, power
 from seenet.data.batch import Batch
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.augment import vocoder
-from seenet.augment.base import Augmentation, require_interval, require_share, sometimes
+from seenet.data.augmentation import phase_vocoder
+from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sometimes
 from seenet.data.batch import Batch, valid_mask
 
 
@@ -39,8 +39,8 @@ class TimeStretch(Augmentation):
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Stretch with a phase vocoder, then crop or pad."""
         rate, size = draws.rate, batch.waveform.shape[1]
-        spectra = vocoder.stretch(vocoder.analyse(batch.waveform), rate, vocoder.frames_for(size))
-        stretched = vocoder.synthesise(spectra, size).to(batch.waveform.dtype)
+        spectra = phase_vocoder.stretch(phase_vocoder.analyse(batch.waveform), rate, phase_vocoder.frames_for(size))
+        stretched = phase_vocoder.synthesise(spectra, size).to(batch.waveform.dtype)
         ends = torch.minimum((batch.lengths / rate).round().long(), batch.lengths)
         stretched = torch.where(valid_mask(ends, size), stretched, 0)
         return replace(batch, waveform=torch.where((rate != 1)[:, None], stretched, batch.waveform))

@@ -13,8 +13,8 @@ from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.noise.base import Noise
-from seenet.noise.sources import find_source
+from seenet.data.conditions.base import Noise
+from seenet.data.conditions.noise_sources import find_source
 
 
 class AdditiveNoise(Noise):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.augment.base import Augmentation, require_share, sometimes
+from seenet.data.augmentation.base import Augmentation, require_share, sometimes
 from seenet.data.batch import Batch, valid_mask
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.noise.base import Noise
+from seenet.data.conditions.base import Noise
 
 
 class Clean(Noise):

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.augment.base import Augmentation
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
+from seenet.data.augmentation.base import Augmentation
 from seenet.data.batch import Batch
 
 

@@ -11,7 +11,7 @@ from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store
 from seenet.data.batch import Batch
-from seenet.noise.sources import require_source
+from seenet.data.conditions.noise_sources import require_source
 
 
 class Noise(ABC):

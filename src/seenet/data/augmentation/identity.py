@@ -2,7 +2,7 @@
 
 import torch
 
-from seenet.augment.base import Augmentation
+from seenet.data.augmentation.base import Augmentation
 from seenet.data.batch import Batch
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.augment import vocoder
-from seenet.augment.base import Augmentation, require_interval, require_share, sometimes
+from seenet.data.augmentation import phase_vocoder
+from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sometimes
 from seenet.data.batch import Batch, valid_mask
 
 OVERSAMPLING = 2  # so that the cubic that reads between samples is true over the whole band
@@ -44,11 +44,11 @@ class PitchShift(Augmentation):
         waveform, size = batch.waveform, batch.waveform.shape[1]
         factor = 2.0 ** (draws.semitones / 12)
         longest = math.ceil(size * 2 ** (self.semitones[1] / 12))
-        spectra = vocoder.stretch(vocoder.analyse(waveform), 1 / factor, vocoder.frames_for(longest))
+        spectra = phase_vocoder.stretch(phase_vocoder.analyse(waveform), 1 / factor, phase_vocoder.frames_for(longest))
         bins = torch.arange(spectra.shape[2], device=factor.device)
         kept = bins < (spectra.shape[2] - 1) / factor.clamp(min=1)[:, None]  # (batch, bins)
-        stretched = vocoder.synthesise(spectra * kept[:, None], longest, OVERSAMPLING)
+        stretched = phase_vocoder.synthesise(spectra * kept[:, None], longest, OVERSAMPLING)
         times = torch.arange(size, device=factor.device) * factor[:, None]
-        shifted = vocoder.read_at(stretched, OVERSAMPLING * times).to(waveform.dtype)
+        shifted = phase_vocoder.read_at(stretched, OVERSAMPLING * times).to(waveform.dtype)
         changed = (draws.semitones != 0)[:, None] & valid_mask(batch.lengths, size)
         return replace(batch, waveform=torch.where(changed, shifted, waveform))
