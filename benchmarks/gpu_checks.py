@@ -27,9 +27,9 @@ from unittest import mock
 
 import torch
 
-from seenet.backbone.speech import SpeechBackbone
-from seenet.backbone.weights import Weights
 from seenet.data.batch import Batch
+from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.backbones.transformers_backbone import SpeechBackbone
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 SMALL = {
@@ -218,7 +218,7 @@ def attention(device: torch.device, figures: Figures) -> None:
 
 def masking(device: torch.device, figures: Figures) -> None:
     """SpecAugment drawn on the device masks its share of the valid frames and none of the padding."""
-    from seenet.backbone.masking import draw_spans
+    from seenet.models.backbones.spec_augment import draw_spans
 
     torch.manual_seed(0)
     lengths = torch.tensor([500, 100], device=device).repeat(200)

@@ -44,9 +44,6 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from seenet.auxiliary.see import SoftEmotionExperts
-from seenet.backbone.speech import FAMILIES, SpeechBackbone
-from seenet.backbone.weights import Weights
 from seenet.core.paths import conf_dir
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.waveform_store import prepare
@@ -55,7 +52,10 @@ from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
 from seenet.data.dataset import Part
 from seenet.data.loader import Loader
-from seenet.pooling import AttentionPooling
+from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
+from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.backbones.transformers_backbone import FAMILIES, SpeechBackbone
+from seenet.models.pooling import AttentionPooling
 
 CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus
 PREDICTED = {"cpu": 64, "cuda": 512}  # of these

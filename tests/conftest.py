@@ -220,9 +220,9 @@ main()
 """
 
 _STEPS = {
-    "EmotionModel.training_step": "seenet.module:EmotionModel.training_step",
-    "EmotionModel.validation_step": "seenet.module:EmotionModel.validation_step",
-    "EmotionModel.test_step": "seenet.module:EmotionModel.test_step",
+    "EmotionModel.training_step": "seenet.models.lightning_module:EmotionModel.training_step",
+    "EmotionModel.validation_step": "seenet.models.lightning_module:EmotionModel.validation_step",
+    "EmotionModel.test_step": "seenet.models.lightning_module:EmotionModel.test_step",
     "read_audio": "seenet.corpora.store_builder:_stretches",
 }
 

@@ -8,12 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from conftest import batch_of
-from seenet.auxiliary.gender import Gender
-from seenet.auxiliary.linear import LinearTask
-from seenet.auxiliary.speaker import Speaker
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
 from seenet.data.batch import Batch
+from seenet.models.auxiliary.gender import Gender
+from seenet.models.auxiliary.linear_task import LinearTask
+from seenet.models.auxiliary.speaker import Speaker
 
 DIM, CLASSES, WEIGHT = 6, 4, 0.3
 TRAIN = SimpleNamespace(speakers=torch.tensor([11, 4, -1, 7, 4, 11]), genders=torch.tensor([1, 0, -1, 1, 0, 0]))

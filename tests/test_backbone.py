@@ -19,11 +19,11 @@ import transformers
 from safetensors.torch import save_file
 
 from conftest import pad
-from seenet.backbone.speech import FAMILIES, SpeechBackbone
-from seenet.backbone.weights import Weights, find_weights
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.pooling import AttentionPooling, MeanPooling
+from seenet.models.backbones.pretrained_weights import Weights, find_weights
+from seenet.models.backbones.transformers_backbone import FAMILIES, SpeechBackbone
+from seenet.models.pooling import AttentionPooling, MeanPooling
 
 TINY = ["wav2vec2_tiny", "hubert_tiny", "wavlm_tiny", "data2vec_tiny"]
 SKIP = ("family", "checkpoint", "revision", "path", "recipe")
@@ -250,8 +250,8 @@ def test_weights_are_downloaded_once_and_then_cached(hub, tmp_path: Path):
     """In a process of its own, for the hub's address is read at import."""
     address, commit = hub
     code = (
-        "from seenet.backbone.weights import find_weights\n"
-        "from seenet.backbone.speech import SpeechBackbone\n"
+        "from seenet.models.backbones.pretrained_weights import find_weights\n"
+        "from seenet.models.backbones.transformers_backbone import SpeechBackbone\n"
         "from seenet.core.errors import SeenetError\n"
         "first = find_weights('wavlm', 'lab/wavlm')\n"
         "print(first.cached, first.fingerprint, SpeechBackbone('wavlm', first).dim)\n"

@@ -11,8 +11,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.auxiliary.base import AuxiliaryTask
-from seenet.backbone.weights import find_weights
 from seenet.cli.app import GROUPS, choices
 from seenet.cli.sweep import jobs
 from seenet.core.errors import SeenetError
@@ -24,6 +22,8 @@ from seenet.data.augmentation.base import Augmentation
 from seenet.data.augmentation.chain import build_augmentation
 from seenet.fit import FoldRun
 from seenet.job import Job
+from seenet.models.auxiliary.base import AuxiliaryTask
+from seenet.models.backbones.pretrained_weights import find_weights
 from seenet.trainer import TrainerPlan
 
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]

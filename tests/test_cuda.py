@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seenet.backbone.dropout import drop
+from seenet.models.backbones.fast_dropout import drop
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import SMALL, script
-from seenet.module import EmotionModel
+from seenet.models.lightning_module import EmotionModel
 
 SETTINGS = (*SMALL, "fold=0")
 MiB = 1 << 20

@@ -8,13 +8,13 @@ import torch
 import transformers
 from torch.nn import functional as F
 
-from seenet.backbone import attention
-from seenet.backbone.attention import SHARE, InShares, attend
-from seenet.backbone.convolutions import LONG, time_convolution, use_convolutions
-from seenet.backbone.dropout import LEVELS, drop
-from seenet.backbone.lengths import LengthAwareGroupNorm
-from seenet.backbone.speech import FAMILIES, SpeechBackbone
-from seenet.backbone.weights import Weights
+from seenet.models.backbones import fast_attention
+from seenet.models.backbones.fast_attention import SHARE, InShares, attend
+from seenet.models.backbones.fast_convolutions import LONG, time_convolution, use_convolutions
+from seenet.models.backbones.fast_dropout import LEVELS, drop
+from seenet.models.backbones.length_handling import LengthAwareGroupNorm
+from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.backbones.transformers_backbone import FAMILIES, SpeechBackbone
 
 ARCHITECTURE = {
     "hidden_size": 32,
@@ -91,7 +91,7 @@ def test_the_forms_are_the_same_function(family: str):
 
 def test_a_batch_in_many_shares(monkeypatch: pytest.MonkeyPatch):
     assert SHARE > 4 * 200 * 200, "the other tests see one share"
-    monkeypatch.setattr("seenet.backbone.attention.SHARE", 1)
+    monkeypatch.setattr("seenet.models.backbones.fast_attention.SHARE", 1)
     assert_alike(backbone().double(), backbone(**STOCK).double(), 1e-11, 1e-10)
 
 
@@ -108,19 +108,19 @@ def test_the_norm_over_valid_frames_in_half_precision():
 @pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile.*")
 def test_flex_attention(family: str, monkeypatch: pytest.MonkeyPatch):
     """Forward alone: torch has no way back through it on a CPU, where training takes another form."""
-    monkeypatch.setattr(attention, "_flex", mock.Mock(side_effect=attention._flex))
+    monkeypatch.setattr(attention, "_flex", mock.Mock(side_effect=fast_attention._flex))
     with torch.no_grad():
         ours, mask = backbone(family, attention="flex").eval()(waveform(), LENGTHS)
         theirs, _ = backbone(family, **STOCK).eval()(waveform(), LENGTHS)
     torch.testing.assert_close(ours[mask], theirs[mask], atol=1e-5, rtol=0)
-    assert attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
+    assert fast_attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
     assert_alike(backbone(family, attention="flex").train(), backbone(family, **STOCK).train(), 1e-5, 1e-4)
-    assert attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
+    assert fast_attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_frames_are_padded_to_a_multiple_on_a_gpu(family: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("seenet.backbone.speech.FRAMES", {"cpu": 8})
+    monkeypatch.setattr("seenet.models.backbones.transformers_backbone.FRAMES", {"cpu": 8})
     ours, seen = backbone(family).train(), []
     ours.model.encoder.register_forward_hook(lambda *call: seen.append(call[2].last_hidden_state.shape[1]))
     assert_alike(ours, backbone(family, **STOCK).train(), 1e-5, 1e-4)
@@ -273,7 +273,7 @@ def graphs() -> int:
 @pytest.mark.parametrize("frozen", [True, False])
 def test_compiled_layers_are_the_same_function_and_compile_once_for_all_lengths(frozen: bool, monkeypatch):
     """A frozen encoder takes the five clips in three shares of two lengths, in training and in tests alike."""
-    monkeypatch.setattr("seenet.backbone.convolutions.CPU_CHUNK", 2)
+    monkeypatch.setattr("seenet.models.backbones.fast_convolutions.CPU_CHUNK", 2)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     settings = {"attention": "sdpa", "freeze_feature_encoder": frozen}

@@ -61,7 +61,10 @@ def test_a_moved_module_and_a_neutral_new_setting_change_no_identity(config, mon
     resolved = OmegaConf.to_container(config("aug=[ebm,speed]"), resolve=True)
     before = training_identity(resolved, CONTENT)
     text = json.dumps(resolved)
-    for old, new in {"seenet.augment.": "seenet.data.augmentation.", "seenet.pooling.": "seenet.models.heads."}.items():
+    for old, new in {
+        "seenet.augment.": "seenet.data.augmentation.",
+        "seenet.models.pooling.": "seenet.models.heads.",
+    }.items():
         assert old in text or new in text
         text = text.replace(old, new)
     assert training_identity(json.loads(text), CONTENT) == before

@@ -6,7 +6,7 @@ import torch
 import transformers
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices
 
-from seenet.backbone.masking import draw_spans, mask_spans
+from seenet.models.backbones.spec_augment import draw_spans, mask_spans
 
 LENGTHS = torch.tensor([299, 150, 61, 25, 10, 9, 1])
 SIZE = 304

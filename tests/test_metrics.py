@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 
 from seenet.core.seeds import mix
 from seenet.evaluation.fold_metrics import FoldMetrics
-from seenet.pooling import AttentionPooling, MeanPooling
+from seenet.models.pooling import AttentionPooling, MeanPooling
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])

@@ -11,12 +11,12 @@ from scipy.stats import kstest
 from torch import nn
 
 from conftest import SMALL, batch_of, no_waiting
-from seenet.auxiliary.see import SoftEmotionExperts
-from seenet.backbone.speech import SpeechBackbone
-from seenet.backbone.weights import Weights
 from seenet.data.batch import Batch
-from seenet.module import EmotionModel
-from seenet.pooling import AttentionPooling
+from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
+from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.backbones.transformers_backbone import SpeechBackbone
+from seenet.models.lightning_module import EmotionModel
+from seenet.models.pooling import AttentionPooling
 from seenet.training import train
 
 TINY = {

@@ -5,10 +5,10 @@ import torch
 from scipy.stats import chisquare
 from torch.nn import functional as F
 
-from seenet.auxiliary.none import NoAuxiliary
-from seenet.auxiliary.see import SoftEmotionExperts
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
+from seenet.models.auxiliary.none import NoAuxiliary
+from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
 
 CLASSES, DIM = 4, 6
 NO_PART = None  # these tasks take nothing from the training part

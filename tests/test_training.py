@@ -26,7 +26,7 @@ from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic.corpus import read
 from seenet.fit import FoldRun
 from seenet.job import Job
-from seenet.module import EmotionModel
+from seenet.models.lightning_module import EmotionModel
 from seenet.training import train
 
 ROOT = Path(__file__).parents[1]

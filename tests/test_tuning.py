@@ -11,7 +11,7 @@ from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.job import Job
-from seenet.module import EmotionModel
+from seenet.models.lightning_module import EmotionModel
 from seenet.trainer import TrainerPlan
 from seenet.training import train
 from seenet.tuning import Cost, probe, with_batch_size, with_compilation
@@ -201,7 +201,9 @@ def test_a_compiled_probe_compiles_for_tests_too(small, monkeypatch: pytest.Monk
         step(self, batch, number)
 
     monkeypatch.setattr(EmotionModel, "validation_step", watched)
-    monkeypatch.setattr("seenet.backbone.speech.SpeechBackbone.compile_layers", lambda backbone: None)
+    monkeypatch.setattr(
+        "seenet.models.backbones.transformers_backbone.SpeechBackbone.compile_layers", lambda backbone: None
+    )
     probe(Job.of(small()), 3)
     assert seen == []
     probe(Job.of(small("trainer.compile=true")), 3)
@@ -209,6 +211,6 @@ def test_a_compiled_probe_compiles_for_tests_too(small, monkeypatch: pytest.Monk
 
 
 def test_a_backbone_that_cannot_be_compiled(small, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr("seenet.backbone.speech.SpeechBackbone.compile_layers")
+    monkeypatch.delattr("seenet.models.backbones.transformers_backbone.SpeechBackbone.compile_layers")
     with pytest.raises(SeenetError, match="this backbone cannot be compiled; take trainer.compile=false"):
         train(small("trainer.compile=true"))

@@ -19,7 +19,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seenet.audio.reading import RATE
-from seenet.auxiliary.base import AuxiliaryTask
 from seenet.callbacks import (
     TRAINING_STATE,
     WEIGHTS,
@@ -39,7 +38,8 @@ from seenet.corpora.folds import Fold
 from seenet.data.conditions.base import Noise
 from seenet.data.dataset import Part
 from seenet.job import Job
-from seenet.module import EmotionModel
+from seenet.models.auxiliary.base import AuxiliaryTask
+from seenet.models.lightning_module import EmotionModel
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
 from seenet.runs import (
     CURVES,

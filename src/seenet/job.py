@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.backbone.weights import Weights, find_weights
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
 from seenet.corpora.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
@@ -18,6 +17,7 @@ from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store, prepare, refuse_bad_files
 from seenet.identity import digest
+from seenet.models.backbones.pretrained_weights import Weights, find_weights
 from seenet.runs import Run, read_result, read_trained
 from seenet.trainer import TrainerPlan
 

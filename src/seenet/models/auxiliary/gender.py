@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from seenet.auxiliary.linear import LinearTask, known
 from seenet.data.batch import Batch
 from seenet.data.dataset import GENDERS, Part
+from seenet.models.auxiliary.linear_task import LinearTask, known
 
 
 class Gender(LinearTask):

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from seenet.auxiliary.linear import LinearTask, known
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
+from seenet.models.auxiliary.linear_task import LinearTask, known
 
 
 class Speaker(LinearTask):

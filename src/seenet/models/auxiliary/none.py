@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from seenet.auxiliary.base import AuxiliaryTask
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
+from seenet.models.auxiliary.base import AuxiliaryTask
 
 
 class NoAuxiliary(AuxiliaryTask):

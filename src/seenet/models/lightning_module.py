@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
-from seenet.auxiliary.base import AuxiliaryTask
 from seenet.core.errors import SeenetError
 from seenet.core.seeds import AUXILIARY, TRAINING, mix
 from seenet.data.batch import Batch
 from seenet.evaluation.fold_metrics import FoldMetrics
+from seenet.models.auxiliary.base import AuxiliaryTask
 
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
 

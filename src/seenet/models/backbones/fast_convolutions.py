@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import GELUActivation
 
-from seenet.backbone.lengths import LengthAwareGroupNorm
+from seenet.models.backbones.length_handling import LengthAwareGroupNorm
 
 CPU_CHUNK, GPU_CHUNK = 4, 16
 """Clips that go through a frozen feature encoder at once, whose first layers make much of little: few for a CPU's

@@ -14,13 +14,13 @@ import transformers
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from seenet.backbone.attention import use_attention
-from seenet.backbone.convolutions import use_convolutions
-from seenet.backbone.dropout import use_dropout
-from seenet.backbone.lengths import mind_lengths, pad_to, receptive_field, set_lengths
-from seenet.backbone.weights import Weights
 from seenet.core.errors import SeenetError, reason
 from seenet.data.batch import valid_mask
+from seenet.models.backbones.fast_attention import use_attention
+from seenet.models.backbones.fast_convolutions import use_convolutions
+from seenet.models.backbones.fast_dropout import use_dropout
+from seenet.models.backbones.length_handling import mind_lengths, pad_to, receptive_field, set_lengths
+from seenet.models.backbones.pretrained_weights import Weights
 
 FAMILIES = {
     "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),

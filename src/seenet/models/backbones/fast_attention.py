@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
-from seenet.backbone.dropout import drop
+from seenet.models.backbones.fast_dropout import drop
 
 Form = Literal["auto", "eager", "sdpa", "flex"]
 

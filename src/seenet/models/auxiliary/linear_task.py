@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seenet.auxiliary.base import AuxiliaryTask
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
+from seenet.models.auxiliary.base import AuxiliaryTask
 
 
 class LinearTask(AuxiliaryTask):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seenet.backbone.masking import mask_spans
 from seenet.data.batch import valid_mask
+from seenet.models.backbones.spec_augment import mask_spans
 
 
 class LengthAwareGroupNorm(nn.GroupNorm):

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seenet.auxiliary.base import AuxiliaryTask
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
+from seenet.models.auxiliary.base import AuxiliaryTask
 
 
 class SoftEmotionExperts(AuxiliaryTask):
