@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from seenet.runs import read_json
+from seenet.runs.results import read_json
 
 SIDES = {
     "on": (),

@@ -191,7 +191,7 @@ def test_training_is_finished_before_a_picture_is_drawn(config, tmp_path: Path, 
 
 
 def test_foreign_compile_json_is_measured_again(finished: Path):
-    from seenet.runs import read_object
+    from seenet.runs.results import read_object
 
     (run,) = finished.glob("synthetic-*")
     for content in ("", "[1]", '{"compile": true}', "\xff"):

@@ -108,7 +108,7 @@ def test_the_norm_over_valid_frames_in_half_precision():
 @pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile.*")
 def test_flex_attention(family: str, monkeypatch: pytest.MonkeyPatch):
     """Forward alone: torch has no way back through it on a CPU, where training takes another form."""
-    monkeypatch.setattr(attention, "_flex", mock.Mock(side_effect=fast_attention._flex))
+    monkeypatch.setattr(fast_attention, "_flex", mock.Mock(side_effect=fast_attention._flex))
     with torch.no_grad():
         ours, mask = backbone(family, attention="flex").eval()(waveform(), LENGTHS)
         theirs, _ = backbone(family, **STOCK).eval()(waveform(), LENGTHS)

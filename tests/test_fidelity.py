@@ -14,7 +14,7 @@ from test_conf import METHOD, arms
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.report.fidelity import SAME_IN_THE_PAPER, deviations
 from seenet.report.page import write_report
-from seenet.runs import names_of
+from seenet.runs.results import names_of
 
 FOLDS = {"iemocap": 5, "msp_improv": 6, "ravdess": 5}
 ALWAYS = {"processes", "pooling", "precision", "random seeds"}

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from seenet.core.paths import conf_dir
-from seenet.identity import (
+from seenet.runs.identity import (
     IGNORED_SETTINGS,
     RECORDED_DEFAULTS,
     TRAINER_SETTINGS,
@@ -70,7 +70,7 @@ def test_a_moved_module_and_a_neutral_new_setting_change_no_identity(config, mon
     assert training_identity(json.loads(text), CONTENT) == before
     recorded = dict(RECORDED_DEFAULTS)
     recorded["SoftEmotionExperts"] = {**recorded["SoftEmotionExperts"], "dropout": 0.0}
-    monkeypatch.setattr("seenet.identity.RECORDED_DEFAULTS", recorded)
+    monkeypatch.setattr("seenet.runs.identity.RECORDED_DEFAULTS", recorded)
     newer = OmegaConf.to_container(config("+aux_task.dropout=0.0", "aug=[ebm,speed]"), resolve=True)
     assert training_identity(newer, CONTENT) == before
     assert describe_training(resolved)["aux_task"]["dropout"] == 0.0, "reports fill in what older results do not say"

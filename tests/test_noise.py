@@ -25,7 +25,7 @@ from seenet.data.conditions.noise_sources import Babble, Pink, find_source
 from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import Part
 from seenet.job import Job
-from seenet.runs import condition_of
+from seenet.runs.results import condition_of
 from seenet.training import train
 
 CLASSES = ("happy", "neutral", "sad", "angry")

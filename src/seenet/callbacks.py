@@ -18,7 +18,7 @@ from seenet.core.console import say
 from seenet.core.errors import reason
 from seenet.core.paths import whole
 from seenet.core.processes import leave
-from seenet.runs import CURVES
+from seenet.runs.results import CURVES
 
 
 class History(Checkpoint):

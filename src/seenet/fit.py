@@ -41,7 +41,7 @@ from seenet.job import Job
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
-from seenet.runs import (
+from seenet.runs.results import (
     CURVES,
     TRAINED,
     condition_of,

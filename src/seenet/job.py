@@ -16,9 +16,9 @@ from seenet.corpora.folds import Fold, Folds, PlannedFold, Protocol, choose_fold
 from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store, prepare, refuse_bad_files
-from seenet.identity import digest
 from seenet.models.backbones.pretrained_weights import Weights, find_weights
-from seenet.runs import Run, read_result, read_trained
+from seenet.runs.results import Run, read_result, read_trained
+from seenet.runs.identity import digest
 from seenet.trainer import TrainerPlan
 
 if TYPE_CHECKING:

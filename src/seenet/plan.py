@@ -15,8 +15,8 @@ from seenet.core.console import say, terminal
 from seenet.core.errors import SeenetError
 from seenet.data.dataset import Part
 from seenet.fit import build_auxiliary
-from seenet.identity import digest
 from seenet.job import Job, problems
+from seenet.runs.identity import digest
 from seenet.tuning import Cost, probe, with_batch_size
 
 ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from seenet.core.errors import SeenetError
 from seenet.core.processes import count_started, require_devices
-from seenet.identity import TRAINER_SETTINGS
+from seenet.runs.identity import TRAINER_SETTINGS
 
 
 @dataclass

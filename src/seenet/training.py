@@ -17,10 +17,10 @@ from seenet.corpora.folds import Fold, audit
 from seenet.corpora.loading import say_notes
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.store_builder import BAD_FILES, write_bad_files
-from seenet.identity import IDENTITY_SCHEMA
 from seenet.job import Job
 from seenet.report.tables import print_conditions, print_run
-from seenet.runs import SCHEMA, git_commit, names_of, versions
+from seenet.runs.results import SCHEMA, git_commit, names_of, versions
+from seenet.runs.identity import IDENTITY_SCHEMA
 
 FOLDS_SHOWN = 20
 """How many test folds the console names."""

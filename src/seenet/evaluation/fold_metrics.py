@@ -33,7 +33,8 @@ class FoldMetrics(MulticlassConfusionMatrix):
         """The figures, on the device of the counts.
 
         Returns:
-            What `seenet.evaluation.scores.scores` gives, and `confusion`: counts, rows the true class, shape (classes, classes).
+            What `seenet.evaluation.scores.scores` gives, and `confusion`: counts, rows the true class. Shape (classes,
+            classes).
         """
         confusion = super().compute()
         figures = scores(confusion.cpu().numpy())

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from seenet.core.errors import SeenetError
-from seenet.identity import describe_training
 from seenet.report.results import Found, crossed
+from seenet.runs.identity import describe_training
 
 CHOICES = ("backbone", "pooling", "aug", "aux_task")
 UNSHOWN = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "table")

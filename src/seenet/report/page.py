@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import make_once, write_whole
-from seenet.identity import digest
 from seenet.report.arms import Study, check_baseline, studies
 from seenet.report.clips import embedding_section, mistakes_section
 from seenet.report.confidence import calibration_section
@@ -24,6 +23,7 @@ from seenet.report.results import Findings, crossed, find
 from seenet.report.robustness import noise_section
 from seenet.report.section import Section
 from seenet.report.tables import remarks
+from seenet.runs.identity import digest
 
 PAGE, MADE_OF = "index.html", "made_of.txt"
 WRITTEN = re.compile(rf"{re.escape(PAGE)}|{re.escape(MADE_OF)}|figures/[^/]+\.(png|pdf)|tables/[^/]+\.(csv|tex)")

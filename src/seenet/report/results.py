@@ -12,7 +12,7 @@ import pandas as pd
 
 from seenet.core.console import say
 from seenet.core.errors import SeenetError, reason
-from seenet.runs import READABLE, condition_of, read_object
+from seenet.runs.results import READABLE, condition_of, read_object
 
 NEEDED = {
     *("run_id", "dataset", "fold", "n_folds", "seed", "noise", "condition", "classes", "config", "selection", "n_test"),

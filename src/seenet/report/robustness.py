@@ -12,7 +12,7 @@ from seenet.report.arms import Arm, Study
 from seenet.report.measures import Measured, area
 from seenet.report.section import Section
 from seenet.report.table import Table, interval, percent
-from seenet.runs import noise_of
+from seenet.runs.results import noise_of
 
 Triple = tuple[float, float, float]
 

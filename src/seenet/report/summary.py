@@ -9,7 +9,7 @@ import numpy as np
 
 from seenet.core.console import say
 from seenet.report.figures import confusion_figure, curves_figure, selected_on
-from seenet.runs import CURVES, condition_of
+from seenet.runs.results import CURVES, condition_of
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from seenet.core.console import say, terminal
 from seenet.report.published import published
-from seenet.runs import condition_of
+from seenet.runs.results import condition_of
 
 Result = Mapping[str, Any]
 SCORES = {"ua": "UA %", "wa": "WA %", "macro_f1": "macro-F1 %"}

@@ -16,7 +16,7 @@ from typing import Any
 
 from seenet.core.paths import conf_dir, whole, write_whole
 from seenet.corpora.folds import PlannedFold
-from seenet.identity import digest, training_identity
+from seenet.runs.identity import digest, training_identity
 
 SCHEMA = 5
 """Version of result.json and predictions.csv; docs/results.md describes it."""
