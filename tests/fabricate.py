@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from seenet.runs.results import SCHEMA
 from seenet.runs.identity import IDENTITY_SCHEMA, TRAINER_SETTINGS, digest, training_identity
+from seenet.runs.results import SCHEMA
 
 FOUR = ("happy", "neutral", "sad", "angry")
 AUGMENTATIONS = {

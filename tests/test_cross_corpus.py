@@ -12,7 +12,7 @@ from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Paper, Strict, audit, make_folds
 from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.waveform_store import prepare
-from seenet.report.results import find as load_results
+from seenet.reporting.result_loader import find as load_results
 from seenet.training import train
 
 SYNTHETIC = "{name: synthetic, speakers: 6, clips: 2}"

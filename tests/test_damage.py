@@ -16,7 +16,7 @@ import seenet.fit
 from conftest import SMALL, script
 from seenet.callbacks import WholeCheckpoints
 from seenet.core.locks import Lock, locked
-from seenet.report.page import write_report
+from seenet.reporting.html_report import write_report
 from seenet.training import train
 from seenet.tuning import FOUND
 

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from test_conf import METHOD, arms
 
 from seenet.corpora.vocabulary import CLASS_SETS
-from seenet.report.fidelity import SAME_IN_THE_PAPER, deviations
-from seenet.report.page import write_report
+from seenet.reporting.html_report import write_report
+from seenet.reporting.sections.fidelity import SAME_IN_THE_PAPER, deviations
 from seenet.runs.results import names_of
 
 FOLDS = {"iemocap": 5, "msp_improv": 6, "ravdess": 5}

@@ -16,14 +16,14 @@ from sklearn.metrics import recall_score
 
 from conftest import HANG
 from seenet.core.errors import SeenetError
-from seenet.report.arms import studies
-from seenet.report.latex import to_latex
-from seenet.report.measures import clips_of
-from seenet.report.page import write_report
-from seenet.report.published import mismatches, row_of
-from seenet.report.results import find
-from seenet.report.robustness import noise_section
-from seenet.report.table import Table
+from seenet.reporting.arm_metrics import clips_of
+from seenet.reporting.formatting import Table
+from seenet.reporting.grouping import studies
+from seenet.reporting.html_report import write_report
+from seenet.reporting.latex import to_latex
+from seenet.reporting.published_results import mismatches, row_of
+from seenet.reporting.result_loader import find
+from seenet.reporting.sections.noise import noise_section
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PDFLATEX = shutil.which("pdflatex")
@@ -332,7 +332,7 @@ def test_the_old_report_stays_until_the_new_one_is_there(tmp_path: Path, monkeyp
     old = page.read_text()
     fabricate(tmp_path / "outputs", augs=("mixup",), folds=(0,))
     with monkeypatch.context() as broken, pytest.raises(SeenetError, match="cannot be written .no space"):
-        broken.setattr("seenet.report.page._page", mock.Mock(side_effect=OSError("no space")))
+        broken.setattr("seenet.reporting.html_report._page", mock.Mock(side_effect=OSError("no space")))
         write_report([tmp_path / "outputs"], tmp_path / "report", audio=False)
     assert page.read_text() == old
     assert "aug=mixup" in write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()

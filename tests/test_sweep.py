@@ -23,8 +23,8 @@ from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.core.errors import SeenetError
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.plan import in_words, make_plan
-from seenet.report.published import published
-from seenet.report.tables import mean_and_deviation, print_arms, print_run
+from seenet.reporting.console_tables import mean_and_deviation, print_arms, print_run
+from seenet.reporting.published_results import published
 
 
 def test_arms_are_named_by_what_differs():

@@ -24,7 +24,7 @@ from seenet.corpora.parsers._spellings import SPELLINGS, plain
 from seenet.corpora.parsers.table import FIELDS
 from seenet.corpora.parsers.table import read as read_table
 from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
-from seenet.report import fonts
+from seenet.reporting import fonts
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

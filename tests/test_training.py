@@ -156,8 +156,8 @@ def test_the_same_command_reuses_and_a_changed_setting_does_not(run, capsys, tmp
 
 
 def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
-    from seenet.runs.results import Run
     from seenet.runs.identity import TRAINER_SETTINGS
+    from seenet.runs.results import Run
 
     def name(*overrides: str, **learned) -> str:
         resolved = OmegaConf.to_container(config(*overrides), resolve=True)

@@ -40,7 +40,7 @@ from seenet.data.dataset import Part
 from seenet.job import Job
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
-from seenet.report.figures import confusion_figure, curves_figure, selected_on
+from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
 from seenet.runs.results import (
     CURVES,
     TRAINED,

@@ -82,7 +82,7 @@ def prepare(cfg: DictConfig) -> bool:
 
 def show(cfg: DictConfig) -> bool:
     """Print and write the data card."""
-    from seenet.report.card import describe, write_card  # brings matplotlib
+    from seenet.reporting.corpus_card import describe, write_card  # brings matplotlib
 
     manifest, classes, indices = load_corpus(cfg)
     store = make_store(manifest, cfg.max_seconds)

@@ -17,8 +17,8 @@ from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store, prepare, refuse_bad_files
 from seenet.models.backbones.pretrained_weights import Weights, find_weights
-from seenet.runs.results import Run, read_result, read_trained
 from seenet.runs.identity import digest
+from seenet.runs.results import Run, read_result, read_trained
 from seenet.trainer import TrainerPlan
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from seenet.corpora.loading import say_notes
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.store_builder import BAD_FILES, write_bad_files
 from seenet.job import Job
-from seenet.report.tables import print_conditions, print_run
-from seenet.runs.results import SCHEMA, git_commit, names_of, versions
+from seenet.reporting.console_tables import print_conditions, print_run
 from seenet.runs.identity import IDENTITY_SCHEMA
+from seenet.runs.results import SCHEMA, git_commit, names_of, versions
 
 FOLDS_SHOWN = 20
 """How many test folds the console names."""
@@ -70,7 +70,7 @@ def _train(cfg: DictConfig) -> list[Path]:
         for name, result in _test_fold(job, number, label).items():
             results[name].append(result)
     if is_main_process():
-        from seenet.report.summary import draw_confusion, draw_curves
+        from seenet.reporting.run_summary import draw_confusion, draw_curves
 
         with optional("curves.png of the run"):
             trainings = sorted({job.training_name(number) for number in job.chosen})

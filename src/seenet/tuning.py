@@ -19,8 +19,8 @@ from seenet.corpora.folds import PlannedFold
 from seenet.data.loader import Loader
 from seenet.fit import FoldRun
 from seenet.job import Job
-from seenet.runs.results import read_object, write_json
 from seenet.runs.identity import EQUIVALENT_OPTIONS
+from seenet.runs.results import read_object, write_json
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made

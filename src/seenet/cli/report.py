@@ -33,7 +33,7 @@ def main() -> None:
     given = arguments()
     output = given.output or given.folders[0] / "report"
     try:
-        from seenet.report.page import write_report  # heavy, and not needed for --help
+        from seenet.reporting.html_report import write_report  # heavy, and not needed for --help
 
         page = write_report(given.folders, output, given.baseline, audio=not given.no_audio)
     except EXPECTED as error:

@@ -128,8 +128,8 @@ class SweepCallback(Callback):
 
     def _compare(self, config: DictConfig) -> bool:
         """Print and write what the jobs found; whether any failed."""
-        from seenet.report.results import read_object
-        from seenet.report.tables import print_arms
+        from seenet.reporting.console_tables import print_arms
+        from seenet.reporting.result_loader import read_object
 
         folder = Path(config.hydra.sweep.dir)
         notes = [read_object(path, ("sweep", "number", "overrides", "results", "error")) for path in folder.rglob(NOTE)]
@@ -152,7 +152,7 @@ class SweepCallback(Callback):
         for note in failed:
             print(f"failed: {' '.join(note['overrides'])}: {note['error']}", file=sys.stderr)
         if arms and config.sweep.report:
-            from seenet.report.page import write_report
+            from seenet.reporting.html_report import write_report
 
             print(f"report: {write_report([folder], folder / 'report')}", flush=True)
         return bool(failed)

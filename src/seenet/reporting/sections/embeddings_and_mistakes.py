@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seenet.report import plots
-from seenet.report.measures import Measured
-from seenet.report.results import Found, codes
-from seenet.report.section import Section, Sound
+from seenet.reporting import report_plots
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.document import Section, Sound
+from seenet.reporting.result_loader import Found, codes
 
 SHOWN = 1000  # points of an embedding
 SOUNDS = 8
@@ -43,8 +43,12 @@ def embedding_section(best: Measured, baseline: Measured, folder: Path, prefix: 
         return Section(heading, ["No embeddings.npy beside predictions.csv, or fewer than 8 clips."])
     fold, seed = pairs[best.arm.name].part
     caption = f"t-SNE of the pooled vectors of test fold {fold}, seed {seed}: the best arm and the baseline."
-    picture = plots.keep(
-        plots.embedding(found, best.classes), folder, f"{prefix}embedding", caption, "Clips in the plane, by emotion"
+    picture = report_plots.keep(
+        report_plots.embedding(found, best.classes),
+        folder,
+        f"{prefix}embedding",
+        caption,
+        "Clips in the plane, by emotion",
     )
     return Section(heading, ["Distances between groups mean little in t-SNE."], [picture])
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from seenet.core.paths import whole
-from seenet.report.fonts import drawable_text, spelled_out
+from seenet.reporting.fonts import drawable_text, spelled_out
 
 # Okabe & Ito: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

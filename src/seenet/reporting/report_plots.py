@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from seenet.core.paths import whole
-from seenet.report.figures import COLOURS
-from seenet.report.fonts import drawable_text, spelled_out
+from seenet.reporting.fonts import drawable_text, spelled_out
+from seenet.reporting.run_plots import COLOURS
 
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", "-.", ":")

@@ -10,8 +10,8 @@ import pandas as pd
 from seenet.evaluation.clusters import Clusters, count_confusions, find_clusters
 from seenet.evaluation.scores import scores
 from seenet.evaluation.speaker_statistics import Interval, cluster_interval
-from seenet.report.arms import Arm, pooled_confusion
-from seenet.report.results import Found, codes
+from seenet.reporting.grouping import Arm, pooled_confusion
+from seenet.reporting.result_loader import Found, codes
 
 
 def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame | None:

@@ -9,14 +9,14 @@ import pandas as pd
 
 from seenet.evaluation.clusters import describe_clusters, name_clusters
 from seenet.evaluation.speaker_statistics import Interval
-from seenet.report import plots
-from seenet.report.arms import Study
-from seenet.report.comparison import Difference, differences
-from seenet.report.measures import Measured
-from seenet.report.published import FOLDS, methods_of, mismatches, row_of
-from seenet.report.section import Section
-from seenet.report.table import MINUS, NONE, Table, duration, interval, p_value, percent, points
-from seenet.report.tables import SCORES, mean_and_deviation
+from seenet.reporting import report_plots
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.baseline_comparison import Difference, differences
+from seenet.reporting.console_tables import SCORES, mean_and_deviation
+from seenet.reporting.document import Section
+from seenet.reporting.formatting import MINUS, NONE, Table, duration, interval, p_value, percent, points
+from seenet.reporting.grouping import Study
+from seenet.reporting.published_results import FOLDS, methods_of, mismatches, row_of
 
 
 def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, folder: Path, prefix: str) -> Section:
@@ -51,8 +51,8 @@ def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, fold
     ends = {arm.arm.name: (arm.ua, *((arm.interval and (arm.interval.low, arm.interval.high)) or (math.nan,) * 2))
             for arm in arms}  # fmt: skip
     apart = {d.arm: (d.found.difference, d.found.low, d.found.high) for d in found if d.found}
-    picture = plots.keep(
-        plots.forest(ends, apart, baseline.arm.name),
+    picture = report_plots.keep(
+        report_plots.forest(ends, apart, baseline.arm.name),
         folder,
         f"{prefix}leaderboard",
         f"Pooled UA of each arm with its 95 % interval over {name_clusters(arm.clusters for arm in arms)}"

@@ -14,7 +14,7 @@ from seenet.core.paths import write_whole
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store
-from seenet.report.figures import counts_figure, durations_figure, folds_figure, speakers_figure
+from seenet.reporting.run_plots import counts_figure, durations_figure, folds_figure, speakers_figure
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

@@ -7,7 +7,7 @@ from typing import Any
 
 from seenet.corpora.vocabulary import CLASS_SETS
 
-TABLE = Path(__file__).with_name("published.csv")
+TABLE = Path(__file__).with_name("published_results.csv")
 SCHEMES = ("luna5", "leave_one_session_out")
 FOLDS = 5  # of every protocol in the table
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from seenet.evaluation.clusters import Clusters, find_clusters
 from seenet.evaluation.speaker_statistics import Comparison, compare, holm
-from seenet.report.measures import Measured
+from seenet.reporting.arm_metrics import Measured
 
 PAIR = ["fold", "seed", "utterance"]
 

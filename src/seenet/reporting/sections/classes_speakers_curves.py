@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from seenet.evaluation.scores import scores
-from seenet.report import plots
-from seenet.report.arms import Study
-from seenet.report.figures import selected_on
-from seenet.report.measures import Measured
-from seenet.report.section import Section
-from seenet.report.table import Table, percent
+from seenet.reporting import report_plots
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.document import Section
+from seenet.reporting.formatting import Table, percent
+from seenet.reporting.grouping import Study
+from seenet.reporting.run_plots import selected_on
 
 MOST = 8
 """Arms that one figure tells apart."""
@@ -26,15 +26,15 @@ def classes_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Sect
     shown = arms[:MOST]
     recalls = {arm.arm.name: scores(arm.confusion)["recall"] for arm in arms}
     pictures = [
-        plots.keep(
-            plots.confusions({arm.arm.name: arm.confusion for arm in shown}, classes),
+        report_plots.keep(
+            report_plots.confusions({arm.arm.name: arm.confusion for arm in shown}, classes),
             folder,
             f"{prefix}confusion",
             "Confusion of all test clips, folds and seeds together: share of the true class, and clips.",
             "Confusion matrices of " + ", ".join(arm.arm.name for arm in shown),
         ),
-        plots.keep(
-            plots.recalls({arm.arm.name: recalls[arm.arm.name] for arm in shown}, classes),
+        report_plots.keep(
+            report_plots.recalls({arm.arm.name: recalls[arm.arm.name] for arm in shown}, classes),
             folder,
             f"{prefix}recall",
             "Recall of each class.",
@@ -62,8 +62,8 @@ def speakers_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Sec
     if not values:
         return Section("Speakers", ["The corpus does not name all speakers."])
     shown = dict(list(values.items())[:MOST])
-    picture = plots.keep(
-        plots.voices(shown),
+    picture = report_plots.keep(
+        report_plots.voices(shown),
         folder,
         f"{prefix}speakers",
         "UA of each speaker, over the classes that there are clips of.",
@@ -105,8 +105,8 @@ def learning_section(study: Study, arms: Sequence[Measured], folder: Path, prefi
         part = selected_on(study.first["selection"])
         shown = dict(list(curves.items())[:MOST])
         pictures.append(
-            plots.keep(
-                plots.learning(shown, part),
+            report_plots.keep(
+                report_plots.learning(shown, part),
                 folder,
                 f"{prefix}curves",
                 f"Learning curves on the {part}: mean over folds and seeds; the band is from lowest to highest.",

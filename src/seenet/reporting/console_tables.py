@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seenet.core.console import say, terminal
-from seenet.report.published import published
+from seenet.reporting.published_results import published
 from seenet.runs.results import condition_of
 
 Result = Mapping[str, Any]

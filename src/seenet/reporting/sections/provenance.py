@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from seenet.report.arms import Study, differing_settings, shared_settings
-from seenet.report.measures import Measured
-from seenet.report.section import Section
-from seenet.report.table import Table, duration
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.document import Section
+from seenet.reporting.formatting import Table, duration
+from seenet.reporting.grouping import Study, differing_settings, shared_settings
 
 
 def _all(values: Sequence[object]) -> str:

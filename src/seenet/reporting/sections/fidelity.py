@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from seenet.report.arms import Study
-from seenet.report.measures import Measured
-from seenet.report.published import FOLDS, row_of
-from seenet.report.results import crossed
-from seenet.report.section import Section
-from seenet.report.table import Table
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.document import Section
+from seenet.reporting.formatting import Table
+from seenet.reporting.grouping import Study
+from seenet.reporting.published_results import FOLDS, row_of
+from seenet.reporting.result_loader import crossed
 
 BATCH = 64
 """Clips a batch and process in the original."""

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
-from seenet.report import plots
-from seenet.report.arms import Study
-from seenet.report.detail import MOST
-from seenet.report.measures import Measured
-from seenet.report.results import Found, codes, probabilities
-from seenet.report.section import Section
-from seenet.report.table import NONE, Table, percent
+from seenet.reporting import report_plots
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.document import Section
+from seenet.reporting.formatting import NONE, Table, percent
+from seenet.reporting.grouping import Study
+from seenet.reporting.result_loader import Found, codes, probabilities
+from seenet.reporting.sections.classes_speakers_curves import MOST
 
 BINS = 15
 
@@ -59,8 +59,8 @@ def calibration_section(study: Study, arms: Sequence[Measured], folder: Path, pr
     )
     keys = {"ECE %": "ece", "ECE % tempered": "ece_tempered"}
     table = Table(f"{prefix}calibration", caption, pd.DataFrame(numbers), pd.DataFrame(text), keys)
-    picture = plots.keep(
-        plots.reliability_diagram(dict(list(diagrams.items())[:MOST])),
+    picture = report_plots.keep(
+        report_plots.reliability_diagram(dict(list(diagrams.items())[:MOST])),
         folder,
         f"{prefix}reliability",
         "Accuracy against confidence; on the dotted line probabilities mean what they say. Areas: clips.",

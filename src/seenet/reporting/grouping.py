@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seenet.core.errors import SeenetError
-from seenet.report.results import Found, crossed
+from seenet.reporting.result_loader import Found, crossed
 from seenet.runs.identity import describe_training
 
 CHOICES = ("backbone", "pooling", "aug", "aux_task")

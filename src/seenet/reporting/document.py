@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from seenet.report.plots import Picture
-from seenet.report.table import Table
+from seenet.reporting.formatting import Table
+from seenet.reporting.report_plots import Picture
 
 
 @dataclass(frozen=True)

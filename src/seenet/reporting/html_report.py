@@ -10,19 +10,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import make_once, write_whole
-from seenet.report.arms import Study, check_baseline, studies
-from seenet.report.clips import embedding_section, mistakes_section
-from seenet.report.confidence import calibration_section
-from seenet.report.detail import classes_section, learning_section, speakers_section
-from seenet.report.fidelity import fidelity_section
-from seenet.report.latex import write_latex
-from seenet.report.leaderboard import leaderboard, published_section
-from seenet.report.measures import Measured
-from seenet.report.provenance import provenance_section
-from seenet.report.results import Findings, crossed, find
-from seenet.report.robustness import noise_section
-from seenet.report.section import Section
-from seenet.report.tables import remarks
+from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.console_tables import remarks
+from seenet.reporting.document import Section
+from seenet.reporting.grouping import Study, check_baseline, studies
+from seenet.reporting.latex import write_latex
+from seenet.reporting.result_loader import Findings, crossed, find
+from seenet.reporting.sections.calibration import calibration_section
+from seenet.reporting.sections.classes_speakers_curves import classes_section, learning_section, speakers_section
+from seenet.reporting.sections.embeddings_and_mistakes import embedding_section, mistakes_section
+from seenet.reporting.sections.fidelity import fidelity_section
+from seenet.reporting.sections.leaderboard import leaderboard, published_section
+from seenet.reporting.sections.noise import noise_section
+from seenet.reporting.sections.provenance import provenance_section
 from seenet.runs.identity import digest
 
 PAGE, MADE_OF = "index.html", "made_of.txt"
@@ -103,7 +103,7 @@ def _require_report(folder: Path) -> None:
 def _made_of(findings: Findings, options: Sequence[object]) -> str:
     """A hash of what a report is made of: names, sizes and times of change of the files, and this program."""
     files = {file for r in findings.results for folder in (r.folder, r.folder.parent) for file in folder.rglob("*.*")}
-    program = [path for path in Path(__file__).parent.iterdir() if path.is_file()]
+    program = [path for path in Path(__file__).parent.rglob("*") if path.is_file()]
     state = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted([*files, *program])]
     return digest([state, findings.failed, findings.remarks, *options])
 
@@ -157,7 +157,10 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
 
 def _page(findings: Findings, chapters: Sequence[Chapter]) -> str:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     synthetic = all(result.facts["synthetic"] for result in findings.results)
-    return environment.get_template("page.html.j2").render(findings=findings, chapters=chapters, synthetic=synthetic)
+    return environment.get_template("report.html.j2").render(findings=findings, chapters=chapters, synthetic=synthetic)

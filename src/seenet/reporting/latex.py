@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seenet.core.paths import write_whole
-from seenet.report.table import Table
+from seenet.reporting.formatting import Table
 
 SIGNS = {
     "\\": r"\textbackslash{}",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seenet.core.console import say
-from seenet.report.figures import confusion_figure, curves_figure, selected_on
+from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
 from seenet.runs.results import CURVES, condition_of
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.evaluation.clusters import name_clusters
-from seenet.report import plots
-from seenet.report.arms import Arm, Study
-from seenet.report.measures import Measured, area
-from seenet.report.section import Section
-from seenet.report.table import Table, interval, percent
+from seenet.reporting import report_plots
+from seenet.reporting.arm_metrics import Measured, area
+from seenet.reporting.document import Section
+from seenet.reporting.formatting import Table, interval, percent
+from seenet.reporting.grouping import Arm, Study
 from seenet.runs.results import noise_of
 
 Triple = tuple[float, float, float]
@@ -44,7 +44,9 @@ def noise_section(study: Study, arms: Sequence[Arm], folder: Path, prefix: str) 
         over = name_clusters(measured.clusters for curve in curves.values() for measured in curve.values())
         caption = f"UA against the speech-to-noise ratio, noise: {source}; 95 % intervals over {over}."
         pictures.append(
-            plots.keep(plots.noise(drawn, beside), folder, name, caption, "UA by SNR; the table has the numbers")
+            report_plots.keep(
+                report_plots.noise(drawn, beside), folder, name, caption, "UA by SNR; the table has the numbers"
+            )
         )
         levels = sorted({snr for curve in curves.values() for snr in curve}, reverse=True)
         numbers, text = [], []

@@ -1,1 +1,0 @@
-"""Augmentations of a training batch, on the device."""

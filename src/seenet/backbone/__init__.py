@@ -1,1 +1,0 @@
-"""Speech backbones: (waveform, lengths) to (frames, frame mask)."""

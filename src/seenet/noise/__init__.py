@@ -1,1 +1,0 @@
-"""Test conditions: what is done to the clips of a test fold."""
