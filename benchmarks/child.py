@@ -42,8 +42,8 @@ def memory(side: str, kind: str, clips: int) -> None:
 
 def first_of_ours(folder: Path) -> None:
     """`seenet-train`, up to the end of its first step."""
-    from seenet.callbacks import History
     from seenet.cli.train import main
+    from seenet.training.callbacks import History
 
     History.on_train_batch_end = lambda *_: os._exit(0)
     sys.argv = ["seenet-train", "dataset.speakers=6", "dataset.clips=8", f"output_dir={folder / 'outputs'}"]

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from seenet.core.paths import conf_dir
 from seenet.data.batch import Batch
-from seenet.fit import FoldRun
-from seenet.job import Job
-from seenet.trainer import TrainerPlan
+from seenet.training.experiment import Job
+from seenet.training.fold_runner import FoldRun
+from seenet.training.trainer import TrainerPlan
 
 WARM_UP = 1  # epochs not counted
 

@@ -236,7 +236,7 @@ def train_tiny(folder: Path, device: torch.device, *options: str) -> Path:
     from hydra import compose, initialize_config_dir
 
     from seenet.core.paths import conf_dir
-    from seenet.training import train
+    from seenet.training.run import train
 
     kind = "gpu" if device.type == "cuda" else "cpu"
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -326,7 +326,7 @@ class Interrupted(BaseException):
 
 def resume(device: torch.device, figures: Figures) -> None:
     """A training that is interrupted in mid-epoch and resumed ends as an uninterrupted one, dropout included."""
-    from seenet.callbacks import WholeCheckpoints
+    from seenet.training.callbacks import WholeCheckpoints
 
     save, written = WholeCheckpoints.save_checkpoint, []
 

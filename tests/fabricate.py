@@ -51,7 +51,9 @@ def configuration(aug: str, aux_task: str, seed: int, **changes: Any) -> dict[st
         "noise": {"source": "white", "seed": 0, "conditions": {}},
         "protocol": {"_target_": "seenet.corpora.folds.Strict", "name": "strict", "dev_share": 0.2},
         "optim": {"name": "adamw", "lr": 1e-3},
-        "trainer": {"_target_": "seenet.trainer.TrainerPlan", "name": "auto", "max_epochs": 6, "precision": "auto"},
+        "trainer": {
+            "_target_": "seenet.training.trainer.TrainerPlan", "name": "auto", "max_epochs": 6, "precision": "auto",
+        },
         "logger": {"name": "none"},
         "data": {"batch_size": 32, "num_workers": 0},
         "seed": seed, "fold": "all", "classes": "four", "test_dataset": None, "output_dir": "outputs",

@@ -49,7 +49,7 @@ def main(target: Path) -> None:
     from hydra import compose, initialize_config_dir
 
     from seenet.core.paths import conf_dir
-    from seenet.training import train
+    from seenet.training.run import train
 
     os.chdir(target)
     write_corpora(Path())

@@ -20,11 +20,11 @@ from seenet.corpora.folds import Protocol
 from seenet.corpora.split_schemes import Scheme
 from seenet.data.augmentation.base import Augmentation
 from seenet.data.augmentation.chain import build_augmentation
-from seenet.fit import FoldRun
-from seenet.job import Job
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.backbones.pretrained_weights import find_weights
-from seenet.trainer import TrainerPlan
+from seenet.training.experiment import Job
+from seenet.training.fold_runner import FoldRun
+from seenet.training.trainer import TrainerPlan
 
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]
 

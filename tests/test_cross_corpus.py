@@ -13,7 +13,7 @@ from seenet.corpora.folds import Paper, Strict, audit, make_folds
 from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.waveform_store import prepare
 from seenet.reporting.result_loader import find as load_results
-from seenet.training import train
+from seenet.training.run import train
 
 SYNTHETIC = "{name: synthetic, speakers: 6, clips: 2}"
 

@@ -12,13 +12,13 @@ import matplotlib.figure
 import pytest
 import torch
 
-import seenet.fit
+import seenet.training.fold_runner
 from conftest import SMALL, script
-from seenet.callbacks import WholeCheckpoints
 from seenet.core.locks import Lock, locked
 from seenet.reporting.html_report import write_report
-from seenet.training import train
-from seenet.tuning import FOUND
+from seenet.training.callbacks import WholeCheckpoints
+from seenet.training.probing import FOUND
+from seenet.training.run import train
 
 SETTINGS = (*SMALL, "fold=0", "noise=[clean,snr5]")
 SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
@@ -165,7 +165,7 @@ def test_failing_pictures_and_sounds_are_warnings(seenet_train, finished: Path, 
 
     monkeypatch.setattr(matplotlib.figure.Figure, "subplots", fail)
     monkeypatch.setattr(matplotlib.figure.Figure, "add_subplot", fail)
-    monkeypatch.setattr(seenet.fit.soundfile, "write", fail)
+    monkeypatch.setattr(seenet.training.fold_runner.soundfile, "write", fail)
     done = seenet_train(*SETTINGS)
     assert (done.returncode, done.stderr) == (0, "")
     for what in ("curves.png", "confusion.png", "mistakes"):
@@ -182,7 +182,7 @@ def test_training_is_finished_before_a_picture_is_drawn(config, tmp_path: Path, 
 
     cfg = config(*SMALL, "fold=0", f"output_dir={tmp_path}")
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.fit, "curves_figure", crash)
+        patch.setattr(seenet.training.fold_runner, "curves_figure", crash)
         with pytest.raises(KeyboardInterrupt):
             train(cfg)
     (fold,) = tmp_path.glob("*/fold0")

@@ -13,7 +13,7 @@ from seenet.corpora.folds import Fold, Paper, Strict, audit, choose_folds, make_
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 from seenet.corpora.synthetic.corpus import read
-from seenet.training import train
+from seenet.training.run import train
 
 
 @pytest.fixture

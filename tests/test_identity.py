@@ -18,7 +18,7 @@ from seenet.runs.identity import (
     describe_training,
     training_identity,
 )
-from seenet.training import train
+from seenet.training.run import train
 
 RUNTIME = {"self", "dim", "num_classes", "train", "dev", "test", "augmentation", "seed", "weights"}
 """Arguments that a component gets when it is built."""

@@ -12,7 +12,7 @@ import pytest
 from conftest import SMALL
 from seenet.core import processes
 from seenet.core.errors import SeenetError
-from seenet.trainer import TrainerPlan
+from seenet.training.trainer import TrainerPlan
 
 SCRIPTS = Path(sys.executable).parent
 SETTINGS = (*SMALL, "fold=[0,1]", "trainer=cpu", "trainer.devices=2", "data.batch_size=4")

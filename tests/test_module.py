@@ -17,7 +17,7 @@ from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.transformers_backbone import SpeechBackbone
 from seenet.models.lightning_module import EmotionModel
 from seenet.models.pooling import AttentionPooling
-from seenet.training import train
+from seenet.training.run import train
 
 TINY = {
     **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},

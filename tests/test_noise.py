@@ -24,9 +24,9 @@ from seenet.data.conditions.base import build_conditions
 from seenet.data.conditions.noise_sources import Babble, Pink, find_source
 from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import Part
-from seenet.job import Job
 from seenet.runs.results import condition_of
-from seenet.training import train
+from seenet.training.experiment import Job
+from seenet.training.run import train
 
 CLASSES = ("happy", "neutral", "sad", "angry")
 

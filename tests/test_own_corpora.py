@@ -10,7 +10,7 @@ import soundfile
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.loading import load_corpus, scheme_of
-from seenet.training import train
+from seenet.training.run import train
 
 QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")
 

@@ -16,7 +16,7 @@ from seenet.corpora.folds import Paper, make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.ravdess import read
 from seenet.corpora.waveform_store import prepare, refuse_bad_files
-from seenet.training import train
+from seenet.training.run import train
 
 
 def names() -> list[tuple[int, str]]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import SMALL, script
-from seenet.callbacks import WholeCheckpoints
-from seenet.training import train
+from seenet.training.callbacks import WholeCheckpoints
+from seenet.training.run import train
 
 SETTINGS = (*SMALL, "fold=0", "trainer.max_epochs=3", "data.batch_size=2")  # epochs of many steps
 EVERY_STEP = "trainer.checkpoint_minutes=1e-9"

@@ -22,9 +22,9 @@ from conftest import HANG, SMALL
 from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.core.errors import SeenetError
 from seenet.corpora.vocabulary import CLASS_SETS
-from seenet.plan import in_words, make_plan
 from seenet.reporting.console_tables import mean_and_deviation, print_arms, print_run
 from seenet.reporting.published_results import published
+from seenet.training.sweep_plan import in_words, make_plan
 
 
 def test_arms_are_named_by_what_differs():
@@ -335,7 +335,7 @@ def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_pr
 
 def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
     """Also of jobs whose model another one's probe stands for."""
-    monkeypatch.setattr("seenet.plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
+    monkeypatch.setattr("seenet.training.sweep_plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
     common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
     cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
     monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known

@@ -21,13 +21,13 @@ from omegaconf import OmegaConf
 from sklearn.metrics import recall_score
 
 from conftest import HANG, SMALL, process, script
-from seenet.components import build_optimizer
 from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic.corpus import read
-from seenet.fit import FoldRun
-from seenet.job import Job
 from seenet.models.lightning_module import EmotionModel
-from seenet.training import train
+from seenet.training.components import build_optimizer
+from seenet.training.experiment import Job
+from seenet.training.fold_runner import FoldRun
+from seenet.training.run import train
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
@@ -229,7 +229,7 @@ def test_noise_tests_again_and_trains_nothing(run, capsys, monkeypatch: pytest.M
     checkpoint = (clean[0].parent / "best.ckpt").stat().st_mtime_ns
     capsys.readouterr()
     with monkeypatch.context() as patch:  # a later test on another machine must not sign for the training
-        patch.setattr("seenet.training.versions", lambda: {"torch": "another"})
+        patch.setattr("seenet.training.run.versions", lambda: {"torch": "another"})
         noisy = run("fold=0", "noise=snr0")
     assert json.loads((noisy[0] / "result.json").read_text())["versions"]["torch"].startswith("2.")
     printed = capsys.readouterr().out

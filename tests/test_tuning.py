@@ -10,11 +10,11 @@ from conftest import SMALL
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
-from seenet.job import Job
 from seenet.models.lightning_module import EmotionModel
-from seenet.trainer import TrainerPlan
-from seenet.training import train
-from seenet.tuning import Cost, probe, with_batch_size, with_compilation
+from seenet.training.experiment import Job
+from seenet.training.probing import Cost, probe, with_batch_size, with_compilation
+from seenet.training.run import train
+from seenet.training.trainer import TrainerPlan
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_trial_leaves_memory_for_what_it_does_not_see(small, memory, gpu, monk
     shares: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
-    monkeypatch.setattr("seenet.tuning.take_longest", lambda job: take_longest(job, shares[-1]))
+    monkeypatch.setattr("seenet.training.probing.take_longest", lambda job: take_longest(job, shares[-1]))
 
     def take_longest(job: Job, share: float) -> None:
         assert share < 1
@@ -159,7 +159,7 @@ def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, com
             raise compiled
         return Cost(compiled if job.plan.compile else plain, 0, 0, 17)
 
-    monkeypatch.setattr("seenet.tuning.probe", probe)
+    monkeypatch.setattr("seenet.training.probing.probe", probe)
     job = Job.of(small())
     assert job.plan.compile is False, "auto, on a CPU"
     assert with_compilation(job) is job
@@ -183,11 +183,11 @@ def test_probes_of_equal_steps_see_equal_batches(small, monkeypatch: pytest.Monk
         return step(self, batch, number)
 
     monkeypatch.setattr(EmotionModel, "training_step", watched)
-    monkeypatch.setattr("seenet.tuning.PROBE_SECONDS", 0.0)
+    monkeypatch.setattr("seenet.training.probing.PROBE_SECONDS", 0.0)
     job = Job.of(small())
     first = probe(job)
     assert first.steps == len(seen) >= 3
-    monkeypatch.setattr("seenet.tuning.PROBE_SECONDS", 1000.0)
+    monkeypatch.setattr("seenet.training.probing.PROBE_SECONDS", 1000.0)
     assert probe(job, first.steps).steps == first.steps
     assert seen[: first.steps] == seen[first.steps :]
 

@@ -1,1 +1,1 @@
-"""Console scripts."""
+"""Console scripts: Hydra, arguments, and errors as one line."""

@@ -12,9 +12,9 @@ USAGE = "seenet-data check | prepare | show | manifest  dataset=NAME [dataset.ro
 
 def _job(command: str) -> Callable[[DictConfig], None]:
     def job(cfg: DictConfig) -> None:
-        from seenet import inspection  # heavy, and not needed for --help
+        from seenet.cli import data_commands  # heavy, and not needed for --help
 
-        if not answer(cfg, getattr(inspection, command)):
+        if not answer(cfg, getattr(data_commands, command)):
             sys.exit(1)
 
     return job

@@ -182,7 +182,7 @@ def _forget_notes(folder: Path) -> None:
 def _plan(config: DictConfig) -> None:
     overrides = jobs(config)
     cfgs = [hydra.compose(config.hydra.job.config_name, overrides=job) for job in overrides]
-    from seenet.plan import make_plan  # heavy
+    from seenet.training.sweep_plan import make_plan  # heavy
 
     make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
 

@@ -10,11 +10,11 @@ from seenet.cli.sweep import run_job
 
 def _train(cfg: DictConfig) -> list[str]:
     if cfg.sweep.dry:  # of a sweep the callback makes the plan
-        from seenet.plan import make_plan
+        from seenet.training.sweep_plan import make_plan
 
         make_plan({"this run": cfg})
         return []
-    from seenet.training import train  # heavy, and not needed for --help
+    from seenet.training.run import train  # heavy, and not needed for --help
 
     return [str(folder) for folder in train(cfg)]
 

@@ -1,1 +1,4 @@
-"""From the waveform store to padded batches on the device."""
+"""The waveform store to batches on the device.
+
+In: a fold and its waveforms. Out: padded batches, augmented for training or changed by a test condition for tests.
+"""

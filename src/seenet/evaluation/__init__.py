@@ -1,1 +1,4 @@
-"""evaluation."""
+"""Predictions to scores.
+
+In: labels, predictions and speakers. Out: UA, WA and macro-F1, calibration, and intervals and tests over clusters.
+"""

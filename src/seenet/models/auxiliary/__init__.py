@@ -1,1 +1,4 @@
-"""auxiliary."""
+"""Auxiliary tasks.
+
+Each owns its head, its loss and its share of the prediction.
+"""

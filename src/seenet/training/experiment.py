@@ -19,7 +19,7 @@ from seenet.corpora.waveform_store import Store, prepare, refuse_bad_files
 from seenet.models.backbones.pretrained_weights import Weights, find_weights
 from seenet.runs.identity import digest
 from seenet.runs.results import Run, read_result, read_trained
-from seenet.trainer import TrainerPlan
+from seenet.training.trainer import TrainerPlan
 
 if TYPE_CHECKING:
     from seenet.data.augmentation.base import Augmentation
@@ -73,9 +73,9 @@ class Job:
         weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
         # These bring torch, for which mistakes found above need not wait.
-        from seenet.components import check_components
         from seenet.data.augmentation.chain import build_augmentation
         from seenet.data.conditions.base import build_conditions
+        from seenet.training.components import check_components
 
         plan: TrainerPlan = build(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))

@@ -19,15 +19,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seenet.audio.reading import RATE
-from seenet.callbacks import (
-    TRAINING_STATE,
-    WEIGHTS,
-    History,
-    checkpoints,
-    find_checkpoint_damage,
-    has_finished_epoch,
-)
-from seenet.components import NOT_OF_THE_NETWORK, build_data, build_optimizer
 from seenet.core.console import is_main_process, optional, say
 from seenet.core.errors import SeenetError, reason
 from seenet.core.instantiate import build
@@ -37,7 +28,6 @@ from seenet.core.seeds import INITIALISATION, mix
 from seenet.corpora.folds import Fold
 from seenet.data.conditions.base import Noise
 from seenet.data.dataset import Part
-from seenet.job import Job
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
 from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
@@ -51,6 +41,16 @@ from seenet.runs.results import (
     write_json,
     write_predictions,
 )
+from seenet.training.callbacks import (
+    TRAINING_STATE,
+    WEIGHTS,
+    History,
+    checkpoints,
+    find_checkpoint_damage,
+    has_finished_epoch,
+)
+from seenet.training.components import NOT_OF_THE_NETWORK, build_data, build_optimizer
+from seenet.training.experiment import Job
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)

@@ -17,10 +17,10 @@ from seenet.core.console import say
 from seenet.core.errors import SeenetError, reason
 from seenet.corpora.folds import PlannedFold
 from seenet.data.loader import Loader
-from seenet.fit import FoldRun
-from seenet.job import Job
 from seenet.runs.identity import EQUIVALENT_OPTIONS
 from seenet.runs.results import read_object, write_json
+from seenet.training.experiment import Job
+from seenet.training.fold_runner import FoldRun
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made

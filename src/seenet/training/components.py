@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build, check
 from seenet.data.augmentation.base import Augmentation
-from seenet.trainer import TrainerPlan
+from seenet.training.trainer import TrainerPlan
 
 NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")
 """Keys of a backbone's YAML that are not its class' own; `family` and `weights` are passed at run time."""

@@ -17,10 +17,10 @@ from seenet.corpora.folds import Fold, audit
 from seenet.corpora.loading import say_notes
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.store_builder import BAD_FILES, write_bad_files
-from seenet.job import Job
 from seenet.reporting.console_tables import print_conditions, print_run
 from seenet.runs.identity import IDENTITY_SCHEMA
 from seenet.runs.results import SCHEMA, git_commit, names_of, versions
+from seenet.training.experiment import Job
 
 FOLDS_SHOWN = 20
 """How many test folds the console names."""
@@ -49,13 +49,13 @@ def train(cfg: DictConfig) -> list[Path]:
 
 def _train(cfg: DictConfig) -> list[Path]:
     if cfg.data.batch_size == "auto":
-        from seenet.tuning import with_batch_size  # brings Lightning and transformers
+        from seenet.training.probing import with_batch_size  # brings Lightning and transformers
 
         job = with_batch_size(cfg)
     else:
         job = Job.of(cfg)
     if job.plan.compile == "auto" and job.untrained():
-        from seenet.tuning import with_compilation
+        from seenet.training.probing import with_compilation
 
         job = with_compilation(job)
     _announce_corpora(job)
@@ -106,7 +106,7 @@ def _run_fold(
     job: Job, number: int, label: str, results: dict[str, dict[str, Any] | None]
 ) -> dict[str, dict[str, Any]]:
     """Train a fold where that is still to be done, and test it under the conditions that have no result."""
-    from seenet.fit import FoldRun  # brings Lightning and transformers
+    from seenet.training.fold_runner import FoldRun  # brings Lightning and transformers
 
     if job.store.bad:
         agree(lambda: write_bad_files(job.run.folder / BAD_FILES, job.manifest, job.store.bad))

@@ -14,10 +14,10 @@ from rich.table import Table
 from seenet.core.console import say, terminal
 from seenet.core.errors import SeenetError
 from seenet.data.dataset import Part
-from seenet.fit import build_auxiliary
-from seenet.job import Job, problems
 from seenet.runs.identity import digest
-from seenet.tuning import Cost, probe, with_batch_size
+from seenet.training.experiment import Job, problems
+from seenet.training.fold_runner import build_auxiliary
+from seenet.training.probing import Cost, probe, with_batch_size
 
 ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy
 

@@ -89,7 +89,7 @@ class TrainerPlan:
         from lightning.fabric.plugins.environments import LightningEnvironment
         from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-        from seenet.callbacks import StopSignals, WholeCheckpoints
+        from seenet.training.callbacks import StopSignals, WholeCheckpoints
 
         if self.devices == 1:  # a task of srun that is a run of its own, too
             rank_zero_only.rank = 0
