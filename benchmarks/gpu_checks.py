@@ -326,7 +326,7 @@ class Interrupted(BaseException):
 
 def resume(device: torch.device, figures: Figures) -> None:
     """A training that is interrupted in mid-epoch and resumed ends as an uninterrupted one, dropout included."""
-    from seenet.training.callbacks import WholeCheckpoints
+    from seenet.training.checkpoints import WholeCheckpoints
 
     save, written = WholeCheckpoints.save_checkpoint, []
 

@@ -48,8 +48,10 @@ def main(path: Path) -> dict[str, float]:
         seconds[name] = time.perf_counter() - start
         print(f"{name:10s} after {seconds[name]:6.2f} s", flush=True)
 
-    from seenet.corpora.folds import Strict, audit, make_folds
+    from seenet.corpora.folds import make_folds
+    from seenet.corpora.leak_audit import audit
     from seenet.corpora.manifest import Manifest, read_table
+    from seenet.corpora.protocols import Strict
     from seenet.corpora.split_schemes import SpeakerFolds
 
     manifest = Manifest("big", path.parent, read_table(path))

@@ -49,7 +49,7 @@ def configuration(aug: str, aux_task: str, seed: int, **changes: Any) -> dict[st
         "aug": AUGMENTATIONS[aug] or {"none": {}},
         "aux_task": {"name": aux_task} | ({"weight": 0.01} if aux_task == "see" else {}),
         "noise": {"source": "white", "seed": 0, "conditions": {}},
-        "protocol": {"_target_": "seenet.corpora.folds.Strict", "name": "strict", "dev_share": 0.2},
+        "protocol": {"_target_": "seenet.corpora.protocols.Strict", "name": "strict", "dev_share": 0.2},
         "optim": {"name": "adamw", "lr": 1e-3},
         "trainer": {
             "_target_": "seenet.training.trainer.TrainerPlan", "name": "auto", "max_epochs": 6, "precision": "auto",

@@ -9,8 +9,11 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.canonical_names import canonical_form, canonical_names, merge_spellings
-from seenet.corpora.folds import Paper, Strict, audit, make_folds
-from seenet.corpora.manifest import OWN_PEOPLE, Manifest, Utterance, join
+from seenet.corpora.folds import make_folds
+from seenet.corpora.joining import join
+from seenet.corpora.leak_audit import audit
+from seenet.corpora.manifest import OWN_PEOPLE, Manifest, Utterance
+from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import ClipFolds, GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 
 

@@ -261,7 +261,9 @@ def test_an_ascii_terminal_shows_escapes(seenet_train_process, write_tone, tmp_p
 
 
 def test_output_takes_every_character(tmp_path: Path):
-    code = "from seenet.cli.app import make_output_encodable\nmake_output_encodable()\nprint('± × – … é 张 \\udce9')"
+    code = (
+        "from seenet.cli.hydra_app import make_output_encodable\nmake_output_encodable()\nprint('± × – … é 张 \\udce9')"
+    )
     for encoding, expected in (
         ("ascii", "+- x - ... \\xe9 \\u5f20 \\udce9"),
         ("latin-1", "± × - ... é \\u5f20 \\udce9"),

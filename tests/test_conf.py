@@ -11,12 +11,12 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.cli.app import GROUPS, choices
+from seenet.cli.hydra_app import GROUPS, choices
 from seenet.cli.sweep import jobs
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
 from seenet.core.paths import conf_dir
-from seenet.corpora.folds import Protocol
+from seenet.corpora.protocols import Protocol
 from seenet.corpora.split_schemes import Scheme
 from seenet.data.augmentation.base import Augmentation
 from seenet.data.augmentation.chain import build_augmentation
@@ -212,7 +212,7 @@ def test_experiment_follows_the_method(config, experiment: str):
         assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (epochs, 64, 4)
         assert cfg.data.partner == (PARTNERS[cfg.dataset.name] if partners == "by corpus" else partners)
         assert (cfg.data.balanced, cfg.data.bucketed, cfg.data.max_seconds) == (True, False, 6)
-        assert (cfg.protocol._target_, cfg.trainer.gradient_clip_val) == ("seenet.corpora.folds.Paper", None)
+        assert (cfg.protocol._target_, cfg.trainer.gradient_clip_val) == ("seenet.corpora.protocols.Paper", None)
         assert "backbone" in swept or cfg.backbone.name == "wavlm"
         if experiment in SEENET:
             assert (chosen(cfg, "aug"), chosen(cfg, "aux_task")) == ("ebm", "see")

@@ -9,8 +9,10 @@ import soundfile
 
 from conftest import SMALL
 from seenet.core.errors import SeenetError
-from seenet.corpora.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.folds import make_folds
+from seenet.corpora.leak_audit import audit
 from seenet.corpora.loading import load_corpus, scheme_of
+from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.waveform_store import prepare
 from seenet.reporting.result_loader import find as load_results
 from seenet.training.run import train

@@ -16,8 +16,8 @@ import seenet.training.fold_runner
 from conftest import SMALL, script
 from seenet.core.locks import Lock, locked
 from seenet.reporting.html_report import write_report
-from seenet.training.callbacks import WholeCheckpoints
-from seenet.training.probing import FOUND
+from seenet.training.auto_compile import FOUND
+from seenet.training.checkpoints import WholeCheckpoints
 from seenet.training.run import train
 
 SETTINGS = (*SMALL, "fold=0", "noise=[clean,snr5]")

@@ -11,10 +11,12 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.folds import make_folds
+from seenet.corpora.leak_audit import audit
 from seenet.corpora.loading import DATASET_SETTINGS
 from seenet.corpora.parsers._spellings import speakers_of
 from seenet.corpora.parsers.emobox import SPEAKERS, read
+from seenet.corpora.protocols import Paper, Strict
 
 Clip = tuple[str, str, str]
 """Key, path below downloads/<corpus>, emotion as the list spells it."""

@@ -14,7 +14,7 @@ from test_conf import METHOD, arms
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.reporting.html_report import write_report
 from seenet.reporting.sections.fidelity import SAME_IN_THE_PAPER, deviations
-from seenet.runs.results import names_of
+from seenet.runs.directory import names_of
 
 FOLDS = {"iemocap": 5, "msp_improv": 6, "ravdess": 5}
 ALWAYS = {"processes", "pooling", "precision", "random seeds"}

@@ -10,11 +10,12 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
+from seenet.corpora.bad_files import refuse_bad_files
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers import folder
 from seenet.corpora.parsers._files import NOT_UTF8, files_below
 from seenet.corpora.parsers.ravdess import read as read_ravdess
-from seenet.corpora.waveform_store import prepare, refuse_bad_files
+from seenet.corpora.waveform_store import prepare
 from seenet.data.conditions.noise_sources import find_source
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from conftest import SMALL
 from seenet.core.errors import SeenetError
-from seenet.corpora.folds import Fold, Paper, Strict, audit, choose_folds, make_folds
+from seenet.corpora.folds import Fold, choose_folds, make_folds
+from seenet.corpora.leak_audit import audit
 from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 from seenet.corpora.synthetic.corpus import read
 from seenet.training.run import train
@@ -287,7 +289,7 @@ def test_folds_are_a_sequence(manifest):
 
 
 def test_a_job_makes_only_the_folds_that_it_trains(config, counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr("seenet.corpora.folds.Strict", counted)
+    monkeypatch.setattr("seenet.corpora.protocols.Strict", counted)
     overrides = (*SMALL, "trainer.max_epochs=1", "dataset.folds=leave_one_speaker_out", f"output_dir={tmp_path}")
     (folder,) = train(config(*overrides, "fold=4"))
     assert counted.dealt == 1

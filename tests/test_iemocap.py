@@ -7,10 +7,11 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Paper, make_folds
+from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
-from seenet.corpora.manifest import soft_labels
 from seenet.corpora.parsers.iemocap import read
+from seenet.corpora.protocols import Paper
+from seenet.corpora.votes import soft_labels
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 # The speaker wears the markers in the first turn; in the second the other one speaks.

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from seenet.core.errors import SeenetError, reason
-from seenet.corpora.manifest import Manifest, Utterance, read_table, soft_labels, table_of, write_manifest
+from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
 from seenet.corpora.vocabulary import resolve_classes
+from seenet.corpora.votes import soft_labels
 
 
 def test_class_order_is_seenets():

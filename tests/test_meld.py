@@ -7,9 +7,11 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Strict, audit, make_folds
+from seenet.corpora.folds import make_folds
+from seenet.corpora.leak_audit import audit
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.meld import read
+from seenet.corpora.protocols import Strict
 from seenet.corpora.waveform_store import prepare
 
 HEADER = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"

@@ -8,9 +8,10 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Paper, make_folds
+from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.msp_improv import read
+from seenet.corpora.protocols import Paper
 
 # Intended angry and judged so; intended angry and judged happy, with a rater there twice and no means.
 BLOCKS = """\

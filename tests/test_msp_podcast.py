@@ -8,9 +8,10 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Strict, make_folds
+from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.msp_podcast import read
+from seenet.corpora.protocols import Strict
 
 HEADER = "FileName,EmoClass,EmoAct,EmoVal,EmoDom,SpkrID,Gender,Split_Set\n"
 ROWS = """\

@@ -11,10 +11,12 @@ import pytest
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Paper, Strict, audit, make_folds
+from seenet.corpora.folds import make_folds
+from seenet.corpora.leak_audit import audit
 from seenet.corpora.loading import DATASET_SETTINGS
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers import crema_d, emodb, esd, savee, tess
+from seenet.corpora.protocols import Paper, Strict
 
 EMODB_TEXTS = ("a01", "a02", "a04", "a05", "a07", "b01", "b02", "b03", "b09", "b10")
 EMODB_SPEAKERS = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")

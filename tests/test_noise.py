@@ -13,8 +13,10 @@ from omegaconf import OmegaConf
 
 from conftest import SMALL
 from seenet.core.errors import SeenetError
-from seenet.corpora.folds import Fold, Paper, Strict, make_folds
-from seenet.corpora.manifest import Manifest, Utterance, join
+from seenet.corpora.folds import Fold, make_folds
+from seenet.corpora.joining import join
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds
 from seenet.corpora.synthetic.corpus import read
 from seenet.corpora.waveform_store import Store, prepare

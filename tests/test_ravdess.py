@@ -12,10 +12,12 @@ import soundfile
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Paper, make_folds
+from seenet.corpora.bad_files import refuse_bad_files
+from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.ravdess import read
-from seenet.corpora.waveform_store import prepare, refuse_bad_files
+from seenet.corpora.protocols import Paper
+from seenet.corpora.waveform_store import prepare
 from seenet.training.run import train
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import recall_score
 from conftest import HANG
 from seenet.core.errors import SeenetError
 from seenet.reporting.arm_metrics import clips_of
-from seenet.reporting.formatting import Table
+from seenet.reporting.document import Table
 from seenet.reporting.grouping import studies
 from seenet.reporting.html_report import write_report
 from seenet.reporting.latex import to_latex

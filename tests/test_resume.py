@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import SMALL, script
-from seenet.training.callbacks import WholeCheckpoints
+from seenet.training.checkpoints import WholeCheckpoints
 from seenet.training.run import train
 
 SETTINGS = (*SMALL, "fold=0", "trainer.max_epochs=3", "data.batch_size=2")  # epochs of many steps

@@ -17,7 +17,8 @@ import seenet.corpora.store_builder
 from conftest import HANG
 from seenet.audio.reading import BadAudio, read_audio
 from seenet.core.errors import SeenetError
-from seenet.corpora.manifest import Manifest, Utterance, join
+from seenet.corpora.joining import join
+from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.waveform_store import prepare
 
 

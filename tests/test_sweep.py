@@ -127,7 +127,7 @@ def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
 
 def test_what_a_killed_worker_raises_is_one_line(seenet_train, monkeypatch: pytest.MonkeyPatch):
     killed = mock.Mock(side_effect=TerminatedWorkerError("a page of advice"))
-    monkeypatch.setattr("seenet.cli.app.hydra.main", lambda **about: lambda job: killed)
+    monkeypatch.setattr("seenet.cli.hydra_app.hydra.main", lambda **about: lambda job: killed)
     run = seenet_train("-m", "seed=0,1")
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1

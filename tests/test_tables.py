@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Paper, Strict, make_folds
+from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import DATASET_SETTINGS, load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers import folder
 from seenet.corpora.parsers._spellings import SPELLINGS, plain
 from seenet.corpora.parsers.table import FIELDS
 from seenet.corpora.parsers.table import read as read_table
+from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
 from seenet.reporting import fonts
 

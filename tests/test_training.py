@@ -24,9 +24,9 @@ from conftest import HANG, SMALL, process, script
 from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic.corpus import read
 from seenet.models.lightning_module import EmotionModel
-from seenet.training.components import build_optimizer
 from seenet.training.experiment import Job
 from seenet.training.fold_runner import FoldRun
+from seenet.training.optimizers import build_optimizer
 from seenet.training.run import train
 
 ROOT = Path(__file__).parents[1]
@@ -156,8 +156,8 @@ def test_the_same_command_reuses_and_a_changed_setting_does_not(run, capsys, tmp
 
 
 def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
+    from seenet.runs.directory import Run
     from seenet.runs.identity import TRAINER_SETTINGS
-    from seenet.runs.results import Run
 
     def name(*overrides: str, **learned) -> str:
         resolved = OmegaConf.to_container(config(*overrides), resolve=True)

@@ -11,8 +11,10 @@ from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
 from seenet.data.dataset import Part
 from seenet.models.lightning_module import EmotionModel
+from seenet.training.auto_batch_size import with_batch_size
+from seenet.training.auto_compile import with_compilation
 from seenet.training.experiment import Job
-from seenet.training.probing import Cost, probe, with_batch_size, with_compilation
+from seenet.training.probing import Cost, probe
 from seenet.training.run import train
 from seenet.training.trainer import TrainerPlan
 
@@ -84,7 +86,7 @@ def test_a_trial_leaves_memory_for_what_it_does_not_see(small, memory, gpu, monk
     shares: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
-    monkeypatch.setattr("seenet.training.probing.take_longest", lambda job: take_longest(job, shares[-1]))
+    monkeypatch.setattr("seenet.training.auto_batch_size.take_longest", lambda job: take_longest(job, shares[-1]))
 
     def take_longest(job: Job, share: float) -> None:
         assert share < 1

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from omegaconf import DictConfig
 
-from seenet.cli.app import answer, make_output_encodable, run_app
+from seenet.cli.hydra_app import answer, make_output_encodable, run_app
 
 USAGE = "seenet-data check | prepare | show | manifest  dataset=NAME [dataset.root=FOLDER …]; --help says more"
 

@@ -9,16 +9,17 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from seenet.core.atomic import whole
 from seenet.core.console import printable, say, terminal
 from seenet.core.errors import SeenetError
-from seenet.core.paths import whole
+from seenet.corpora.bad_files import refuse_bad_files
 from seenet.corpora.checks import Finding
 from seenet.corpora.checks import check as find
-from seenet.corpora.folds import Paper, make_folds
+from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus, parse_corpus, say_notes, scheme_of
 from seenet.corpora.manifest import Manifest, write_manifest
+from seenet.corpora.protocols import Paper
 from seenet.corpora.waveform_store import prepare as make_store
-from seenet.corpora.waveform_store import refuse_bad_files
 
 SHOWN = 20  # findings of a kind that the console shows
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, make_output_encodable
+from seenet.cli.hydra_app import EXPECTED, WANTS_TRACEBACK, make_output_encodable
 from seenet.core.errors import reason
 
 

@@ -18,9 +18,9 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seenet.cli.app import EXPECTED, WANTS_TRACEBACK, answer, fail, make_output_encodable, one_line
+from seenet.cli.hydra_app import EXPECTED, WANTS_TRACEBACK, answer, fail, make_output_encodable, one_line
+from seenet.core.atomic import write_whole
 from seenet.core.errors import SeenetError
-from seenet.core.paths import write_whole
 
 NOTE = "arm.json"
 APART = ("fold", "seed", "noise")

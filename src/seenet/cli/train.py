@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from seenet.cli.app import run_app
+from seenet.cli.hydra_app import run_app
 from seenet.cli.sweep import run_job
 
 

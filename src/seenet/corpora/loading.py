@@ -13,7 +13,8 @@ from seenet.core.console import say
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
 from seenet.core.paths import conf_dir
-from seenet.corpora.manifest import OWN_PEOPLE, Manifest, join
+from seenet.corpora.joining import join
+from seenet.corpora.manifest import OWN_PEOPLE, Manifest
 from seenet.corpora.split_schemes import GivenSplit, Scheme
 from seenet.corpora.vocabulary import EMOTIONS, resolve_classes
 

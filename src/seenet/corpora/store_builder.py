@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -25,16 +25,15 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from seenet.audio.reading import RATE, BadAudio, Remark, read_audio
+from seenet.core.atomic import write_whole, writing
 from seenet.core.console import progress, say
 from seenet.core.errors import SeenetError, reason
 from seenet.core.locks import locked
-from seenet.core.paths import whole, write_whole, writing
+from seenet.corpora.bad_files import BAD_FILES, read_bad_files, write_bad_files
 from seenet.corpora.manifest import Manifest
 
 FORMAT = 3
 FULL_SCALE = 32768
-BAD_FILES = "bad_files.csv"
-"""The list, in a store's folder, of the files that could not be used: row of the manifest, file, why."""
 REMARKS = "remarks.json"
 """What is worth knowing of usable files, in a store's folder: by row of the manifest, kinds of findings and lines."""
 _VERIFIED = 8  # clips whose samples are compared with their hashes when a store is opened
@@ -199,15 +198,6 @@ def _clips(manifest: Manifest) -> Iterator[str]:
     return (f"{name}\x1f{start}\x1f{end}" for name, start, end in zip(*columns, strict=True))
 
 
-def write_bad_files(path: Path, manifest: Manifest, bad: Mapping[int, str]) -> None:
-    """Write the list of files that could not be used: row of the manifest, file, why."""
-    paths = manifest.column("path")
-    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["row", "file", "why"])
-        writer.writerows([row, paths[row], why] for row, why in bad.items())
-
-
 def _signature(manifest: Manifest, max_seconds: float) -> str:
     """A hash of the files' names, sizes and times of change: what tells without reading that nothing moved."""
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds, str(manifest.root)]).encode(), digest_size=8)
@@ -219,12 +209,6 @@ def _signature(manifest: Manifest, max_seconds: float) -> str:
             moved = str(error.strerror)
         state.update(f"{clip}\x1f{path}\x1f{moved}\x1e".encode())
     return state.hexdigest()
-
-
-def read_bad_files(folder: Path) -> dict[int, str]:
-    """The rows of a finished store whose files could not be used, and why."""
-    with (folder / BAD_FILES).open(newline="", encoding="utf-8") as file:
-        return {int(line["row"]): line["why"] for line in csv.DictReader(file)}
 
 
 def read_remarks(folder: Path) -> dict[int, list[Remark]]:

@@ -1,7 +1,6 @@
 """The waveform store: a corpus decoded and resampled once (`decoding.py`), then memory mapped."""
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seenet.audio.reading import Remark
-from seenet.core.console import printable, say
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
+from seenet.corpora.bad_files import read_bad_files
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.store_builder import BAD_FILES, FULL_SCALE, finished, read_bad_files, read_remarks, write_bad_files
+from seenet.corpora.store_builder import FULL_SCALE, finished, read_remarks
 
 
 class _MappedFile(NamedTuple):
@@ -144,39 +143,3 @@ def _joined(stores: Sequence[Store]) -> Store:
     key = hashlib.blake2b("-".join(store.key for store in stores).encode(), digest_size=8).hexdigest()
     audio = tuple(part for store in stores for part in store.audio)
     return Store(key, stores[0].folder.parent, audio, np.concatenate(index), bad, remarks)
-
-
-def refuse_bad_files(manifest: Manifest, store: Store, policy: str) -> None:
-    """Stop where audio files cannot be used and the user has not said to go on without them.
-
-    Args:
-        manifest: the corpus.
-        store: its waveforms.
-        policy: `stop`, or `quarantine` to go on.
-
-    Raises:
-        SeenetError: bad files under `stop`, all of them in the list that it names; or another policy.
-    """
-    if policy not in ("stop", "quarantine"):
-        raise SeenetError(f"dataset.on_bad_file={policy}: expected stop or quarantine")
-    paths = manifest.column("path")
-    if store.remarks:
-        row, about = next(iter(store.remarks.items()))
-        example = f"'{printable(paths[row])}': {about[0][1]}"
-        say(
-            f"! remarks on {len(store.remarks)} clip(s) of {manifest.name}, e.g. {example}; seenet-data check lists all"
-        )
-    if not store.bad:
-        return
-    files = [
-        f"{printable(manifest.column('path')[row])} ({why})" for row, why in itertools.islice(store.bad.items(), 5)
-    ]
-    shown = "; ".join(files) + (f"; and {len(store.bad) - len(files)} more" if len(store.bad) > len(files) else "")
-    bad = f"{len(store.bad)} of {len(manifest)} audio files of {manifest.name} cannot be used: {shown}"
-    if policy == "stop":
-        listed = cache_dir() / "stores" / f"{manifest.name}-{store.key}-{BAD_FILES}"
-        write_bad_files(listed, manifest, store.bad)
-        raise SeenetError(
-            f"{bad}; all are listed in '{listed}': mend them, or go on without them by dataset.on_bad_file=quarantine"
-        )
-    say(f"! {bad}; left out")

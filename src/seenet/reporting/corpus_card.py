@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seenet.audio.reading import RATE
-from seenet.core.paths import write_whole
+from seenet.core.atomic import write_whole
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import Store

@@ -1,9 +1,13 @@
 """What the page is made of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from seenet.reporting.formatting import Table
+import pandas as pd
+
+from seenet.core.atomic import whole
+from seenet.reporting.formatting import _missing
 from seenet.reporting.report_plots import Picture
 
 
@@ -18,6 +22,46 @@ class Sound:
 
     caption: str
     uri: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in its two forms, row by row the same.
+
+    Attributes:
+        name: of its files.
+        caption: says what it shows, and how.
+        numbers: for the CSV file.
+        text: for people; its columns' names are the head.
+        keys: by column of `text` the column of `numbers` that sorts it.
+        folded: whether the page shows it only when asked to.
+        prose: whether its cells are sentences, which are wrapped.
+    """
+
+    name: str
+    caption: str
+    numbers: pd.DataFrame
+    text: pd.DataFrame
+    keys: Mapping[str, str] = field(default_factory=dict)
+    folded: bool = False
+    prose: bool = False
+
+    def cells(self) -> list[list[tuple[str, object]]]:
+        """Every row's cells: the text, and what sorts it."""
+        keys = pd.DataFrame({head: self.numbers[self.keys.get(head, head)] for head in self.keys})
+        rows = []
+        for number, texts in enumerate(self.text.itertuples(index=False)):
+            row = []
+            for head, text in zip(self.text.columns, texts, strict=True):
+                key = keys[head].iloc[number] if head in self.keys else text
+                row.append((text, "" if _missing(key) else key))
+            rows.append(row)
+        return rows
+
+    def write_csv(self, folder: Path) -> None:
+        """Write `<name>.csv` with the numbers as they are, shares between 0 and 1."""
+        with whole(folder / f"{self.name}.csv") as path:
+            self.numbers.to_csv(path, index=False, lineterminator="\n")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ A study is one corpus, its classes, folds and protocol. In it an arm is everythi
 same way; folds, seeds and test conditions apart.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from seenet.core.errors import SeenetError
+from seenet.reporting.arm_names import _names
+from seenet.reporting.arm_settings import (
+    _choices,
+    _corpus,
+    _key,
+    _settings,
+    _shown,
+    _trained_on,
+)
 from seenet.reporting.result_loader import Found, crossed
-from seenet.runs.identity import describe_training
-
-CHOICES = ("backbone", "pooling", "aug", "aux_task")
-UNSHOWN = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "table")
-"""Settings of a dataset that do not tell one study from another."""
 
 
 @dataclass(frozen=True)
@@ -80,63 +83,6 @@ class Study:
         return named[0] if named else max(arms, key=lambda arm: list(arm.choices.values()).count("none"))
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level: `optim.lr`. Lists stay whole, and an empty group is itself."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        nested = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return found
-
-
-def _key(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
-    described = describe_training(facts["config"])
-    arm = {name: value for name, value in described.items() if name not in ("seed", "protocol", "scheme")}
-    backbone = facts["config"]["backbone"]
-    named = {f"backbone.{name}": backbone.get(name) for name in ("checkpoint", "revision")}
-    # Results that do not say by which schema they are identified come from versions that learned differently.
-    schema = facts.get("learned", {}).get("schema") or f"seenet {facts['versions']['seenet']}"
-    made = {"precision": facts["precision"], "identity schema": schema}
-    made["aug"] = facts["aug"]  # the order too, which the settings of its steps do not tell
-    return flat(arm) | named | made | _content(facts)
-
-
-def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the settings by themselves do not tell: the scheme of a name, the corpora, the weights."""
-    learned = facts.get("learned")
-    made = {} if crossed(facts) else {"scheme": describe_training(facts["config"])["scheme"]}
-    if learned is None:  # schema 3
-        return made
-    trained, *tests = learned["corpora"]
-    if crossed(facts):  # what else was tested does not matter
-        tests = [name for name in tests if facts["test_part"] == f"test_{name}"]
-    corpora = {name: learned["corpora"][name] for name in (trained, *tests)}
-    return made | flat({"weights": learned["weights"], "devices": learned["devices"], "corpus": corpora})
-
-
-def _choices(facts: Mapping[str, Any]) -> dict[str, str]:
-    return {group: facts[group] for group in CHOICES} | {"optim": facts["config"]["optim"].get("name", "")}
-
-
-def _corpus(facts: Mapping[str, Any]) -> dict[str, Any]:
-    dataset = facts["config"]["dataset"]
-    # A new setting of a corpus is neutral where it is null or false: it parts no study from older ones.
-    shown = {
-        name: value
-        for name, value in flat(dataset).items()
-        if name.partition(".")[0] not in UNSHOWN and value is not None and value is not False
-    }
-    return shown | {"name": _trained_on(facts), "protocol": describe_training(facts["config"])["protocol"]}
-
-
-def _trained_on(facts: Mapping[str, Any]) -> str:
-    return facts["dataset"].partition("_to_")[0] if crossed(facts) else facts["dataset"]
-
-
 def _study_key(facts: Mapping[str, Any]) -> str:
     tested = facts["test_part"] if crossed(facts) else facts["n_folds"]
     return _key([_corpus(facts), facts["classes"], facts["protocol"], tested])
@@ -167,10 +113,6 @@ def studies(results: Sequence[Found]) -> list[Study]:
         conditions = list(dict.fromkeys(r.condition for r in group))
         made.append(Study(title, _arms(group), "clean" if "clean" in conditions else conditions[0]))
     return sorted(made, key=lambda study: study.title)
-
-
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _arms(results: Sequence[Found]) -> list[Arm]:
@@ -208,41 +150,6 @@ def _runs_apart(group: list[Found]) -> list[tuple[list[Found], str]]:
     return [(run, f"run={name}") for name, run in runs.items()]
 
 
-def _names(facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What sets each arm apart: choices of groups first, then settings that differ among arms of equal choices.
-
-    Settings that follow from a choice, such as a backbone's learning rate, differ between choices only and stay away;
-    so do hashes of the content where a setting tells the arms apart.
-    """
-    choices = [_choices(f) for f in facts]
-    settings = [_settings(f) for f in facts]
-    differing = [group for group in choices[0] if len({c[group] for c in choices}) > 1]
-    if not differing and len(facts) == 1:
-        differing = ["backbone", "aug", "aux_task"]
-    names = []
-    for mine, setting, content in zip(choices, settings, map(_content, facts), strict=True):
-        rivals = [s for c, s in zip(choices, settings, strict=True) if c == mine]
-        keys = [name for name in setting if name not in content and len({_key(s.get(name)) for s in rivals}) > 1]
-        alike = [s for s in rivals if all(_key(s.get(name)) == _key(setting[name]) for name in keys)]
-        keys += [name for name in content if len({_key(s.get(name)) for s in alike}) > 1]
-        words = [f"{group}={mine[group]}" for group in differing]
-        names.append(" ".join(words + [f"{name}={_shown(setting[name])}" for name in keys]))
-    return names
-
-
-def differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:
-    """The settings in which arms differ, and each arm's value; `–` where an arm has no such setting."""
-    names = dict.fromkeys(name for arm in arms for name in arm.settings)
-    values = {name: [_shown(arm.settings[name]) if name in arm.settings else "–" for arm in arms] for name in names}
-    return {name: shown for name, shown in values.items() if len(set(shown)) > 1}
-
-
-def shared_settings(arms: Sequence[Arm]) -> dict[str, str]:
-    """The settings that all arms share."""
-    differing = differing_settings(arms)
-    return {name: _shown(value) for name, value in arms[0].settings.items() if name not in differing}
-
-
 def check_baseline(found: Sequence[Study], name: str | None) -> None:
     """Refuse a baseline that no study has.
 
@@ -257,3 +164,16 @@ def check_baseline(found: Sequence[Study], name: str | None) -> None:
 def pooled_confusion(results: Sequence[Found]) -> np.ndarray:
     """Counts of all test clips, rows the true class. Shape (classes, classes)."""
     return np.sum([r.facts["metrics"]["confusion"] for r in results], axis=0)
+
+
+def differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:
+    """The settings in which arms differ, and each arm's value; `–` where an arm has no such setting."""
+    names = dict.fromkeys(name for arm in arms for name in arm.settings)
+    values = {name: [_shown(arm.settings[name]) if name in arm.settings else "–" for arm in arms] for name in names}
+    return {name: shown for name, shown in values.items() if len(set(shown)) > 1}
+
+
+def shared_settings(arms: Sequence[Arm]) -> dict[str, str]:
+    """The settings that all arms share."""
+    differing = differing_settings(arms)
+    return {name: _shown(value) for name, value in arms[0].settings.items() if name not in differing}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from seenet.core.atomic import make_once, write_whole
 from seenet.core.errors import SeenetError
-from seenet.core.paths import make_once, write_whole
 from seenet.reporting.arm_metrics import Measured
 from seenet.reporting.console_tables import remarks
 from seenet.reporting.document import Section
@@ -20,9 +20,10 @@ from seenet.reporting.sections.calibration import calibration_section
 from seenet.reporting.sections.classes_speakers_curves import classes_section, learning_section, speakers_section
 from seenet.reporting.sections.embeddings_and_mistakes import embedding_section, mistakes_section
 from seenet.reporting.sections.fidelity import fidelity_section
-from seenet.reporting.sections.leaderboard import leaderboard, published_section
+from seenet.reporting.sections.leaderboard import leaderboard
 from seenet.reporting.sections.noise import noise_section
 from seenet.reporting.sections.provenance import provenance_section
+from seenet.reporting.sections.published import published_section
 from seenet.runs.identity import digest
 
 PAGE, MADE_OF = "index.html", "made_of.txt"

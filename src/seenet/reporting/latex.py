@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from seenet.core.paths import write_whole
-from seenet.reporting.formatting import Table
+from seenet.core.atomic import write_whole
+from seenet.reporting.document import Table
 
 SIGNS = {
     "\\": r"\textbackslash{}",

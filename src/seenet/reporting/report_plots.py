@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seenet.core.paths import whole
+from seenet.core.atomic import whole
 from seenet.reporting.fonts import drawable_text, spelled_out
 from seenet.reporting.run_plots import COLOURS
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seenet.core.paths import whole
+from seenet.core.atomic import whole
 from seenet.reporting.fonts import drawable_text, spelled_out
 
 # Okabe & Ito: told apart by colour-blind readers too

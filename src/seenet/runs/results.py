@@ -5,18 +5,13 @@
 """
 
 import csv
-import importlib.metadata
 import json
-import re
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seenet.core.paths import conf_dir, whole, write_whole
-from seenet.corpora.folds import PlannedFold
-from seenet.runs.identity import digest, training_identity
+from seenet.core.atomic import whole, write_whole
+from seenet.runs.identity import digest
 
 SCHEMA = 5
 """Version of result.json and predictions.csv; docs/results.md describes it."""
@@ -32,104 +27,6 @@ TRAINED = "trained.json"
 
 CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
 """The columns of curves.csv after `epoch`; `seconds` follows."""
-
-RECORDED = (
-    *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
-    *("hydra-core", "omegaconf", "numpy", "scikit-learn", "soxr", "soundfile"),
-)
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that matter to a result."""
-    return {name: importlib.metadata.version(name) for name in RECORDED}
-
-
-def git_commit() -> str | None:
-    """The checkout's commit, with `-dirty` where files differ from it; None for an installed wheel."""
-    root = conf_dir().parent
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit yet: there is none to name
-        return None
-
-
-def names_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """What a run is called after: the choice of each group; augmentations are joined by `+`."""
-    groups = ("backbone", "pooling", "aux_task", "protocol")
-    return {"aug": "+".join(config["aug"]), **{group: config[group]["name"] for group in groups}}
-
-
-@dataclass(frozen=True)
-class Run:
-    """All folds of one configuration and seed.
-
-    Attributes:
-        folder: of the run.
-        base: the identity, without the fold.
-        selection: the part that selects the epoch: `dev` or `test`.
-    """
-
-    folder: Path
-    base: Mapping[str, Any]
-    selection: str
-
-    @classmethod
-    def of(
-        cls, output_dir: Path, corpus: str, config: Mapping[str, Any], content: Mapping[str, Any], selection: str
-    ) -> "Run":
-        """Describe the run of a resolved configuration.
-
-        Args:
-            output_dir: holds the folders of all runs.
-            corpus: the name of what is trained on.
-            config: the resolved configuration.
-            content: as of `training_identity`.
-            selection: the part that selects the epoch.
-        """
-        base = training_identity(config, content)
-        names = names_of(config)
-        chosen = [names[group] for group in ("backbone", "aug", "aux_task", "protocol")]
-        return cls(output_dir / "-".join([corpus, *chosen, f"seed{config['seed']}", digest(base)]), base, selection)
-
-    def training_name(self, fold: PlannedFold, test_hash: str) -> str:
-        """Name the training of a fold, and its folder in the run; folds with the same training have the same name.
-
-        Folds that share training and development part are known by their test part, not by their number, which moves
-        where another test part is added.
-
-        Args:
-            fold: the fold.
-            test_hash: of its test clips, which select the epoch where `selection` is `test`.
-        """
-        if not fold.shared:
-            return f"fold{fold.number}"
-        return "fold0" if self.selection == "dev" else f"fold-{folder_name(fold.name)}-{test_hash[:6]}"
-
-    def run_id(self, training: str) -> str:
-        """Return the hash that identifies a training of the run, by its name."""
-        return digest({**self.base, "training": training})
-
-    def test_folder(self, fold: PlannedFold, training: str, condition: str, settings: Mapping[str, object]) -> Path:
-        """Return the folder of a fold's result under one test condition.
-
-        Args:
-            fold: the fold.
-            training: the name of its training.
-            condition: the name of the condition.
-            settings: tell the condition from others of that name.
-        """
-        name = condition + (f"-{digest(settings)}" if settings else "")
-        is_one_of_several = fold.shared and self.selection == "dev"
-        return self.folder / training / (f"{name}-{folder_name(fold.name)}" if is_one_of_several else name)
-
-
-def folder_name(text: str) -> str:
-    """Return a text as a folder's name of letters, digits and `_.+-`, with a hash where others were replaced."""
-    kept = re.sub(r"[^\w.+-]", "_", text)[:80]
-    return kept if kept == text else f"{kept}-{digest(text)[:6]}"
 
 
 def noise_of(condition: Mapping[str, Any]) -> list[str]:

@@ -1,22 +1,14 @@
 """What happens at the end of each epoch, and now and then within: the history, the console's line, checkpoints."""
 
-import pickle
 import time
-import zipfile
-from collections.abc import Collection
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from seenet.core import signals
 from seenet.core.console import say
-from seenet.core.errors import reason
-from seenet.core.paths import whole
 from seenet.core.processes import leave
 from seenet.runs.results import CURVES
 
@@ -62,80 +54,6 @@ class History(Checkpoint):
         self.rows, self._before = state_dict["rows"], state_dict["seconds"]
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the checkpoint and renames: a kill at any moment leaves the old one or the new one.
-
-    Lightning's own goes by way of the system's temporary folder, from which a move may be a copy.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Save a checkpoint to a local path.
-
-        Raises:
-            SeenetError: the file cannot be written.
-        """
-        with whole(Path(path)) as building, building.open("wb") as file:
-            try:
-                torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch names a position in the file, and Python the full disk
-                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
-
-
-WEIGHTS = ("state_dict", "epoch", "classes")
-"""Parts of every checkpoint."""
-
-TRAINING_STATE = (*WEIGHTS, "loops", "callbacks", "optimizer_states", "running")
-"""Parts of a checkpoint that training resumes from."""
-
-
-def find_checkpoint_damage(path: Path, model: torch.nn.Module, parts: Collection[str]) -> str:
-    """Say why a checkpoint cannot be loaded into a model; empty where it can.
-
-    Args:
-        path: the checkpoint, read to its end.
-        model: whose tensors it must hold.
-        parts: what else it must hold.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():
-                return "its checksum differs"
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        tensors = {name: tensor.shape for name, tensor in checkpoint["state_dict"].items()}
-        if any(part not in checkpoint for part in parts):
-            return "a part of it is missing"
-    except FileNotFoundError:
-        return "it is missing"
-    except (zipfile.BadZipFile, EOFError):
-        return "it is cut off, or no checkpoint"
-    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        return reason(error)[:200]
-    fits = tensors == {name: tensor.shape for name, tensor in model.state_dict().items()}
-    return "" if fits else "it is of another model"
-
-
-class MovableCheckpoint(ModelCheckpoint):
-    """Remembers its best epoch's score also where the folder was moved; Lightning's own then forgets it."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's memory, whose paths are put below the present folder."""
-        here = Path(self.dirpath)
-
-        def moved(path: str) -> str:
-            return str(here / Path(path).name) if path else path
-
-        state_dict = {**state_dict, "dirpath": self.dirpath}
-        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
-            state_dict[name] = moved(state_dict[name])
-        state_dict["best_k_models"] = {moved(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict(state_dict)
-
-
-def has_finished_epoch(path: Path) -> bool:
-    """Whether a sound `last.ckpt` was written after the end of an epoch, which may be the selected one."""
-    return bool(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"]["History"]["rows"])
-
-
 class StopSignals(Callback):
     """Lets stop signals wait for a checkpoint in training, and end a test at once (`seenet.core.signals`).
 
@@ -179,52 +97,3 @@ def _stop(trainer: Trainer, signum: int) -> None:
     if not trainer.is_global_zero:
         leave(128 + signum)
     raise signals.Stopped(signum)
-
-
-class MidEpochCheckpoint(MovableCheckpoint):
-    """Is written in mid-epoch when its time has come or a stop signal came, after whole optimiser steps only.
-
-    After a stop signal, training ends. Gradients that still add up are in no checkpoint. After the last step Lightning
-    would take the epoch for done, validation and all; the end of the epoch has its own checkpoint.
-    """
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock anew, for the epoch before has left a checkpoint."""
-        self.on_train_start(trainer, pl_module)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Write where it is time and nothing would be lost."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch:
-            if signum := _stop_signal(trainer):
-                trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
-                _stop(trainer, signum)
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End training after the epoch's own checkpoint where a stop signal waits."""
-        if signum := _stop_signal(trainer):
-            _stop(trainer, signum)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: it has one file to overwrite, and its time may be set anew at a resume."""
-        return {}
-
-
-def checkpoints(folder: Path, minutes: float) -> list[ModelCheckpoint]:
-    """What writes the two checkpoints, at the end of an epoch.
-
-    `best.ckpt` holds the weights of the epoch with the highest development UA (the first of equals), and
-    `last.ckpt` all that an interrupted fold needs to go on; the best comes first, for the last remembers it.
-
-    Args:
-        folder: where they lie.
-        minutes: after which `last.ckpt` is also written in the middle of an epoch.
-    """
-    common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
-    return [
-        MovableCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
-        MovableCheckpoint(filename="last", **common),
-        MidEpochCheckpoint(filename="last", train_time_interval=timedelta(minutes=minutes), **common),
-    ]

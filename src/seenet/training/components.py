@@ -1,14 +1,12 @@
 """Components of a model and its data, from their nodes in the configuration."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
-from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build, check
 from seenet.data.augmentation.base import Augmentation
+from seenet.training.optimizers import build_optimizer
 from seenet.training.trainer import TrainerPlan
 
 NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")
@@ -16,28 +14,6 @@ NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")
 
 ANY_DIM = 8
 """Width of pooled vectors where a component is built for its checks alone."""
-
-
-def build_optimizer(
-    node: DictConfig, plan: TrainerPlan
-) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
-    """Return the function that makes the optimiser, tried on one parameter so that a wrong setting is found early.
-
-    Raises:
-        SeenetError: a setting that the optimiser refuses, or gradient clipping that it cannot do.
-    """
-    if node.get("fused") and plan.precision != "32-true" and plan.gradient_clip_val is not None:
-        raise SeenetError(
-            f"trainer.gradient_clip_val={plan.gradient_clip_val}: Lightning clips no gradients of a fused optimiser in "
-            f"trainer.precision={plan.precision}; take optim.fused=false"
-        )
-    make = build(node, "optim")
-    try:
-        make([torch.nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        settings = ", ".join(f"optim.{k}={v}" for k, v in node.items() if k not in ("_target_", "_partial_", "name"))
-        raise SeenetError(f"{settings}: {error}") from error
-    return make
 
 
 def build_data(cfg: DictConfig, augmentation: Augmentation, **parts: Any) -> Any:

@@ -12,13 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import build
-from seenet.corpora.folds import Fold, Folds, PlannedFold, Protocol, choose_folds, make_folds
+from seenet.corpora.bad_files import refuse_bad_files
+from seenet.corpora.folds import Fold, Folds, PlannedFold, choose_folds, make_folds
 from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.waveform_store import Store, prepare, refuse_bad_files
+from seenet.corpora.protocols import Protocol
+from seenet.corpora.waveform_store import Store, prepare
 from seenet.models.backbones.pretrained_weights import Weights, find_weights
+from seenet.runs.directory import Run
 from seenet.runs.identity import digest
-from seenet.runs.results import Run, read_result, read_trained
+from seenet.runs.results import read_result, read_trained
 from seenet.training.trainer import TrainerPlan
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seenet.audio.reading import RATE
+from seenet.core.atomic import whole, writing
 from seenet.core.console import is_main_process, optional, say
 from seenet.core.errors import SeenetError, reason
 from seenet.core.instantiate import build
-from seenet.core.paths import whole, writing
 from seenet.core.processes import agree, has_lost_process, leave, note_children
 from seenet.core.seeds import INITIALISATION, mix
 from seenet.corpora.folds import Fold
@@ -31,26 +31,21 @@ from seenet.data.dataset import Part
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
 from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
+from seenet.runs.directory import names_of
 from seenet.runs.results import (
     CURVES,
     TRAINED,
     condition_of,
     holds_predictions,
-    names_of,
     read_trained,
     write_json,
     write_predictions,
 )
-from seenet.training.callbacks import (
-    TRAINING_STATE,
-    WEIGHTS,
-    History,
-    checkpoints,
-    find_checkpoint_damage,
-    has_finished_epoch,
-)
-from seenet.training.components import NOT_OF_THE_NETWORK, build_data, build_optimizer
+from seenet.training.callbacks import History
+from seenet.training.checkpoints import TRAINING_STATE, WEIGHTS, checkpoints, find_checkpoint_damage, has_finished_epoch
+from seenet.training.components import NOT_OF_THE_NETWORK, build_data
 from seenet.training.experiment import Job
+from seenet.training.optimizers import build_optimizer
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
     logging.getLogger(_logger).setLevel(logging.WARNING)

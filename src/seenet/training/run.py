@@ -8,18 +8,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from seenet.core.atomic import writing
 from seenet.core.console import is_main_process, optional, say
 from seenet.core.locks import POLL_SECONDS, Lock
-from seenet.core.paths import writing
 from seenet.core.processes import adopt_srun, agree, connect, end_children
 from seenet.core.signals import stop_signals
-from seenet.corpora.folds import Fold, audit
+from seenet.corpora.bad_files import BAD_FILES, write_bad_files
+from seenet.corpora.folds import Fold
+from seenet.corpora.leak_audit import audit
 from seenet.corpora.loading import say_notes
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.store_builder import BAD_FILES, write_bad_files
 from seenet.reporting.console_tables import print_conditions, print_run
+from seenet.runs.directory import names_of
+from seenet.runs.environment import git_commit, versions
 from seenet.runs.identity import IDENTITY_SCHEMA
-from seenet.runs.results import SCHEMA, git_commit, names_of, versions
+from seenet.runs.results import SCHEMA
 from seenet.training.experiment import Job
 
 FOLDS_SHOWN = 20
@@ -49,13 +52,13 @@ def train(cfg: DictConfig) -> list[Path]:
 
 def _train(cfg: DictConfig) -> list[Path]:
     if cfg.data.batch_size == "auto":
-        from seenet.training.probing import with_batch_size  # brings Lightning and transformers
+        from seenet.training.auto_batch_size import with_batch_size  # brings Lightning and transformers
 
         job = with_batch_size(cfg)
     else:
         job = Job.of(cfg)
     if job.plan.compile == "auto" and job.untrained():
-        from seenet.training.probing import with_compilation
+        from seenet.training.auto_compile import with_compilation
 
         job = with_compilation(job)
     _announce_corpora(job)

@@ -15,9 +15,10 @@ from seenet.core.console import say, terminal
 from seenet.core.errors import SeenetError
 from seenet.data.dataset import Part
 from seenet.runs.identity import digest
+from seenet.training.auto_batch_size import with_batch_size
 from seenet.training.experiment import Job, problems
 from seenet.training.fold_runner import build_auxiliary
-from seenet.training.probing import Cost, probe, with_batch_size
+from seenet.training.probing import Cost, probe
 
 ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy
 

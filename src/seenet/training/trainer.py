@@ -89,7 +89,8 @@ class TrainerPlan:
         from lightning.fabric.plugins.environments import LightningEnvironment
         from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-        from seenet.training.callbacks import StopSignals, WholeCheckpoints
+        from seenet.training.callbacks import StopSignals
+        from seenet.training.checkpoints import WholeCheckpoints
 
         if self.devices == 1:  # a task of srun that is a run of its own, too
             rank_zero_only.rank = 0
@@ -117,14 +118,3 @@ class TrainerPlan:
             "log_every_n_steps": 1,
         }
         return lightning.Trainer(**{**usual, **options})
-
-
-def no_logger(save_dir: str) -> Any:
-    """A Lightning logger that logs nothing (curves.csv is written without one).
-
-    Args:
-        save_dir: what every logger gets.
-    """
-    from lightning.pytorch.loggers.logger import DummyLogger
-
-    return DummyLogger()

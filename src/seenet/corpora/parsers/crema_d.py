@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.core.errors import SeenetError, reason
-from seenet.core.paths import corpus_root
+from seenet.corpora.locate import corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.core.paths import corpus_root
+from seenet.corpora.locate import corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import AUDIO, files_below, suffix_rank
 from seenet.corpora.parsers._label_files import emotion_of, read_text

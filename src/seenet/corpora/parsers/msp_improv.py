@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.core.paths import corpus_root
+from seenet.corpora.locate import corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import files_below
 from seenet.corpora.parsers._label_files import emotion_of, find_near, read_text, votes_of

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seenet.core.errors import SeenetError, reason
-from seenet.core.paths import corpus_root
+from seenet.corpora.locate import corpus_root
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers._label_files import emotion_of, find_near, votes_of
 from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT

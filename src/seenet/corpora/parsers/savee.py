@@ -2,7 +2,7 @@
 
 import re
 
-from seenet.core.paths import corpus_root
+from seenet.corpora.locate import corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from seenet.core.atomic import make_once
 from seenet.core.console import progress, say
 from seenet.core.errors import SeenetError
-from seenet.core.paths import cache_dir, make_once
+from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
 from seenet.corpora.synthetic.synthesizer import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, speak
 from seenet.corpora.vocabulary import EMOTIONS, resolve_classes

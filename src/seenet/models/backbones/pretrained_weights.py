@@ -13,8 +13,9 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 
+from seenet.core.atomic import write_whole
 from seenet.core.errors import SeenetError, reason
-from seenet.core.paths import cache_dir, write_whole
+from seenet.core.paths import cache_dir
 from seenet.corpora.store_builder import file_digest
 
 WEIGHT_FILES = (

@@ -9,8 +9,8 @@ import pandas as pd
 from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
 from seenet.reporting import report_plots
 from seenet.reporting.arm_metrics import Measured
-from seenet.reporting.document import Section
-from seenet.reporting.formatting import NONE, Table, percent
+from seenet.reporting.document import Section, Table
+from seenet.reporting.formatting import NONE, percent
 from seenet.reporting.grouping import Study
 from seenet.reporting.result_loader import Found, codes, probabilities
 from seenet.reporting.sections.classes_speakers_curves import MOST

@@ -9,8 +9,8 @@ import pandas as pd
 from seenet.evaluation.scores import scores
 from seenet.reporting import report_plots
 from seenet.reporting.arm_metrics import Measured
-from seenet.reporting.document import Section
-from seenet.reporting.formatting import Table, percent
+from seenet.reporting.document import Section, Table
+from seenet.reporting.formatting import percent
 from seenet.reporting.grouping import Study
 from seenet.reporting.run_plots import selected_on
 

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from seenet.reporting.arm_metrics import Measured
-from seenet.reporting.document import Section
-from seenet.reporting.formatting import Table
+from seenet.reporting.document import Section, Table
 from seenet.reporting.grouping import Study
 from seenet.reporting.published_results import FOLDS, row_of
 from seenet.reporting.result_loader import crossed

@@ -9,8 +9,8 @@ import pandas as pd
 from seenet.evaluation.clusters import name_clusters
 from seenet.reporting import report_plots
 from seenet.reporting.arm_metrics import Measured, area
-from seenet.reporting.document import Section
-from seenet.reporting.formatting import Table, interval, percent
+from seenet.reporting.document import Section, Table
+from seenet.reporting.formatting import interval, percent
 from seenet.reporting.grouping import Arm, Study
 from seenet.runs.results import noise_of
 

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from seenet.reporting.arm_metrics import Measured
-from seenet.reporting.document import Section
-from seenet.reporting.formatting import Table, duration
+from seenet.reporting.document import Section, Table
+from seenet.reporting.formatting import duration
 from seenet.reporting.grouping import Study, differing_settings, shared_settings
 
 

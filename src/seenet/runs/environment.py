@@ -1,0 +1,28 @@
+"""The environment of a result: package versions and the commit."""
+
+import importlib.metadata
+import subprocess
+
+from seenet.core.paths import conf_dir
+
+RECORDED = (
+    *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
+    *("hydra-core", "omegaconf", "numpy", "scikit-learn", "soxr", "soundfile"),
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that matter to a result."""
+    return {name: importlib.metadata.version(name) for name in RECORDED}
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with `-dirty` where files differ from it; None for an installed wheel."""
+    root = conf_dir().parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit yet: there is none to name
+        return None

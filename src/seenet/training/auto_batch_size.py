@@ -1,0 +1,102 @@
+"""`data.batch_size=auto`: the largest batch that fits the GPU."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from seenet.core.console import say
+from seenet.core.errors import SeenetError
+from seenet.data.loader import Loader
+from seenet.training.experiment import Job
+from seenet.training.fold_runner import FoldRun
+
+TRIED = 0.92  # of a GPU's memory, which a trial of a batch may take
+
+
+def with_batch_size(cfg: DictConfig) -> Job:
+    """The job of a configuration, `data.batch_size=auto` settled.
+
+    It becomes the backbone's own (`backbone.recipe.batch_size`) where that fits the GPU, else the first of its half,
+    quarter, ... that does, and `trainer.accumulate_grad_batches` makes up for it; a run that was begun goes on in as
+    many parts as it has. On a CPU, whose memory gives no warning, it is the backbone's own.
+
+    Args:
+        cfg: the composed configuration (conf/train.yaml).
+
+    Raises:
+        SeenetError: the backbone has no batch size of its own, several GPUs, or not even one clip fits; and whatever
+            `Job.of` finds.
+    """
+    if cfg.data.batch_size != "auto":
+        return Job.of(cfg)
+    whole = OmegaConf.select(cfg, "backbone.recipe.batch_size")
+    if not isinstance(whole, int):
+        raise SeenetError("data.batch_size=auto: this backbone has no backbone.recipe.batch_size; give a number")
+    cfg = cfg.copy()
+    cfg.data.batch_size = whole
+    job = Job.of(cfg)
+    if job.plan.devices > 1:
+        raise SeenetError(f"data.batch_size=auto is for one GPU, and trainer.devices={job.plan.devices}; give a number")
+    if job.plan.accelerator == "cpu":
+        return job
+    ways = [job.in_parts(2**k) for k in range((whole - 1).bit_length() + 1)]  # down to a single clip
+    chosen = next((way for way in ways if way.begun()), None) or fitting(ways)
+    say(
+        f"data.batch_size=auto: data.batch_size={chosen.cfg.data.batch_size} "
+        f"trainer.accumulate_grad_batches={chosen.plan.accumulate_grad_batches}"
+    )
+    return chosen
+
+
+def fitting(ways: Sequence[Job]) -> Job:
+    """The first of some jobs, in the order of their need of memory, that leaves memory large enough.
+
+    Raises:
+        SeenetError: not even the last fits.
+    """
+    for way in ways[:-1]:
+        try:
+            with _less_memory():
+                take_longest(way)
+        except SeenetError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+        else:
+            return way
+        torch.cuda.empty_cache()  # once the error and its frames are gone, with all that they held
+    take_longest(ways[-1])
+    return ways[-1]
+
+
+@contextmanager
+def _less_memory() -> Iterator[None]:
+    """Keep a trial from some of the GPU's memory, which batches of many lengths fill less neatly than one."""
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(TRIED)
+    try:
+        yield
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def take_longest(job: Job) -> None:
+    """Take two optimiser steps over the longest clips; the second has the optimiser's state beside it.
+
+    Raises:
+        SeenetError: from a torch.OutOfMemoryError where memory is too small.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = FoldRun(job, job.fold(job.untrained()[0].number), Path(folder))
+        part = run.data.parts["train"]
+        longest = np.argsort(-part.lengths, kind="stable")[: run.data.batch_size].tolist()
+        batch = [(clip, clip if run.data.partner else -1) for clip in longest]
+        steps = 2 * job.plan.accumulate_grad_batches
+        run.data.train_dataloader = lambda: Loader(part, [batch] * steps, torch.device(run.model.device))
+        limits = {"max_epochs": 1, "limit_val_batches": 0, "enable_progress_bar": False}
+        run.run(job.plan.make(Path(folder), False, [], enable_checkpointing=False, **limits).fit)
