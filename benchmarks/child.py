@@ -43,9 +43,9 @@ def memory(side: str, kind: str, clips: int) -> None:
 def first_of_ours(folder: Path) -> None:
     """`seenet-train`, up to the end of its first step."""
     from seenet.cli.train import main
-    from seenet.training.callbacks import History
+    from seenet.training.callbacks import EpochHistory
 
-    History.on_train_batch_end = lambda *_: os._exit(0)
+    EpochHistory.on_train_batch_end = lambda *_: os._exit(0)
     sys.argv = ["seenet-train", "dataset.speakers=6", "dataset.clips=8", f"output_dir={folder / 'outputs'}"]
     main()
 

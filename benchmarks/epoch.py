@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from seenet.core.paths import conf_dir
 from seenet.data.batch import Batch
-from seenet.training.experiment import Job
-from seenet.training.fold_runner import FoldRun
-from seenet.training.trainer import TrainerPlan
+from seenet.training.experiment import Experiment
+from seenet.training.fold_runner import FoldRunner
+from seenet.training.trainer import TrainerConfig
 
 WARM_UP = 1  # epochs not counted
 
@@ -42,7 +42,7 @@ class EpochClock(Checkpoint):
         self.seconds.append(time.perf_counter() - self._start)
 
 
-class TimedPlan(TrainerPlan):
+class TimedPlan(TrainerConfig):
     """The plan that seenet-train uses, with the clock behind its callbacks."""
 
     def make(self, folder, logger, callbacks, **options):
@@ -50,7 +50,7 @@ class TimedPlan(TrainerPlan):
         return super().make(folder, logger, [*callbacks, self.clock], **options)
 
 
-def bare_epoch(fold_run: FoldRun, optimizer: torch.optim.Optimizer, train: list[Batch], dev: list[Batch]) -> float:
+def bare_epoch(fold_run: FoldRunner, optimizer: torch.optim.Optimizer, train: list[Batch], dev: list[Batch]) -> float:
     model, generator = fold_run.model, torch.Generator().manual_seed(0)
     start = time.perf_counter()
     model.train()
@@ -72,14 +72,14 @@ def main(epochs: int) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", overrides=["trainer=cpu", f"trainer.max_epochs={epochs + WARM_UP}"])
     cfg.trainer._target_ = f"{__name__}.TimedPlan"
-    job = Job.of(cfg)
+    job = Experiment.of(cfg)
     trainer_times, bare_times = [], []
     for _ in range(2):  # in turn: trainer, bare, trainer, bare
         with tempfile.TemporaryDirectory() as folder:
-            fold_run = FoldRun(job, job.folds[0], Path(folder))
+            fold_run = FoldRunner(job, job.folds[0], Path(folder))
             fold_run.train("trainer", {})
             trainer_times += job.plan.clock.seconds[WARM_UP:]
-            bare = FoldRun(job, job.folds[0], Path(folder))
+            bare = FoldRunner(job, job.folds[0], Path(folder))
             train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())
             optimizer = bare.model.configure_optimizers()
             times = [bare_epoch(bare, optimizer, train, dev) for _ in range(epochs + WARM_UP)]

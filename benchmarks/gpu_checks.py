@@ -134,13 +134,13 @@ def loader(device: torch.device, figures: Figures) -> None:
     import numpy as np
 
     from seenet.corpora.synthetic.corpus import read
-    from seenet.corpora.waveform_store import prepare
+    from seenet.corpora.waveform_store import open_store
     from seenet.data.batch_sampler import TrainBatches
-    from seenet.data.dataset import Part
+    from seenet.data.dataset import FoldPart
     from seenet.data.loader import Loader
 
     manifest = read(speakers=4, clips=4, emotions="four")
-    part = Part(manifest, prepare(manifest, 6.0), np.arange(len(manifest)), ("happy", "neutral", "sad", "angry"))
+    part = FoldPart(manifest, open_store(manifest, 6.0), np.arange(len(manifest)), ("happy", "neutral", "sad", "angry"))
     passes = []
     for place in (device, torch.device("cpu")):
         batches = TrainBatches(part.labels, part.lengths, 8, True, "uniform", 0)
@@ -167,7 +167,7 @@ def augmentation(device: torch.device, figures: Figures) -> None:
     scale = (power[0] / power[1]).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
     at_once = ebm._mixed_at_once(batch, draws, scale)
     host = batch.to(torch.device("cpu"))
-    drawn = ebm.Draws(**{name: value.cpu() for name, value in vars(draws).items()})
+    drawn = ebm.EbmDraws(**{name: value.cpu() for name, value in vars(draws).items()})
     one_by_one = ebm._mixed_one_by_one(host, drawn, scale.cpu())
     figures.within("ebm_forms", relative_error(at_once, one_by_one), 1e-6)
     mixed = mix.apply(batch, draws).waveform
@@ -236,13 +236,13 @@ def train_tiny(folder: Path, device: torch.device, *options: str) -> Path:
     from hydra import compose, initialize_config_dir
 
     from seenet.core.paths import conf_dir
-    from seenet.training.run import train
+    from seenet.training.run import run_experiment
 
     kind = "gpu" if device.type == "cuda" else "cpu"
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         options = (*TRAIN, f"trainer={kind}", "trainer.compile=false", *options, f"output_dir={folder}")
         cfg = compose("train", overrides=list(options))
-    (result,) = train(cfg)
+    (result,) = run_experiment(cfg)
     return result.parent
 
 
@@ -326,9 +326,9 @@ class Interrupted(BaseException):
 
 def resume(device: torch.device, figures: Figures) -> None:
     """A training that is interrupted in mid-epoch and resumed ends as an uninterrupted one, dropout included."""
-    from seenet.training.checkpoints import WholeCheckpoints
+    from seenet.training.checkpoints import AtomicCheckpointIO
 
-    save, written = WholeCheckpoints.save_checkpoint, []
+    save, written = AtomicCheckpointIO.save_checkpoint, []
 
     def interrupt(self: Any, *arguments: Any, **options: Any) -> None:
         save(self, *arguments, **options)
@@ -338,7 +338,7 @@ def resume(device: torch.device, figures: Figures) -> None:
 
     with tempfile.TemporaryDirectory() as name:
         each_step = "trainer.checkpoint_minutes=1e-9"
-        with mock.patch.object(WholeCheckpoints, "save_checkpoint", interrupt):
+        with mock.patch.object(AtomicCheckpointIO, "save_checkpoint", interrupt):
             try:
                 train_tiny(Path(name, "interrupted"), device, each_step)
             except Interrupted:

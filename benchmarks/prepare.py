@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 
 SECONDS, RATE, ROUNDS = 4, 48000, 3
 
@@ -40,7 +40,7 @@ def main(clips: int) -> None:
             times["bare"].append(time.perf_counter() - start)
             os.environ["SEENET_CACHE"] = str(Path(folder) / f"cache{number}")
             start = time.perf_counter()
-            store = prepare(manifest, 6.0)
+            store = open_store(manifest, 6.0)
             times["store"].append(time.perf_counter() - start)
         size = sum(path.stat().st_size for path in store.folder.iterdir())
     cores = os.cpu_count() or 1

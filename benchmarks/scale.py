@@ -49,7 +49,7 @@ def main(path: Path) -> dict[str, float]:
         print(f"{name:10s} after {seconds[name]:6.2f} s", flush=True)
 
     from seenet.corpora.folds import make_folds
-    from seenet.corpora.leak_audit import audit
+    from seenet.corpora.leak_audit import audit_leaks
     from seenet.corpora.manifest import Manifest, read_table
     from seenet.corpora.protocols import Strict
     from seenet.corpora.split_schemes import SpeakerFolds
@@ -63,12 +63,12 @@ def main(path: Path) -> dict[str, float]:
     folds = make_folds(manifest, indices, SpeakerFolds(FOLDS), protocol)
     lap("folded")
     for fold in folds:
-        audit(manifest, np.arange(len(manifest)), fold, protocol)
+        audit_leaks(manifest, np.arange(len(manifest)), fold, protocol)
     lap("audited")
     from seenet.data.batch_sampler import TrainBatches
-    from seenet.data.dataset import Part
+    from seenet.data.dataset import FoldPart
 
-    part = Part(manifest, None, folds[0].train, classes)
+    part = FoldPart(manifest, None, folds[0].train, classes)
     lengths = np.arange(len(part)) % 96000
     drawn = sum(len(batch) for batch in TrainBatches(part.labels, lengths, BATCH, True, "uniform", 0))
     lap("sampled")

@@ -46,11 +46,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seenet.core.paths import conf_dir
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 from seenet.data.augmentation.ebm import EnergyBasedMixup
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 from seenet.data.loader import Loader
 from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
 from seenet.models.backbones.pretrained_weights import Weights
@@ -75,7 +75,7 @@ CHILD = Path(__file__).with_name("child.py")
 class OurBatches:
     """Epochs of seenet's batches: bucketed, from the store, mixed on the device."""
 
-    def __init__(self, part: Part, batch_size: int, device: torch.device):
+    def __init__(self, part: FoldPart, batch_size: int, device: torch.device):
         self.sampler = TrainBatches(part.labels, part.lengths, batch_size, False, "uniform", 0)
         self.loader, self.generator = Loader(part, self.sampler, device), torch.Generator(device).manual_seed(0)
 
@@ -161,7 +161,7 @@ class Corpus:
             rows.append(Utterance(str(k), f"{k}.wav", CLASSES[k % 4], speaker=f"s{k % 10}"))
         manifest = Manifest(f"bench{rate}", folder, rows)
         self.paths = [folder / row.path for row in rows]
-        self.part = Part(manifest, prepare(manifest, SECONDS), np.arange(clips), CLASSES)
+        self.part = FoldPart(manifest, open_store(manifest, SECONDS), np.arange(clips), CLASSES)
 
 
 def sides(family: str, architecture: dict, frozen: bool, device: torch.device) -> Sides:

@@ -52,7 +52,7 @@ def configuration(aug: str, aux_task: str, seed: int, **changes: Any) -> dict[st
         "protocol": {"_target_": "seenet.corpora.protocols.Strict", "name": "strict", "dev_share": 0.2},
         "optim": {"name": "adamw", "lr": 1e-3},
         "trainer": {
-            "_target_": "seenet.training.trainer.TrainerPlan", "name": "auto", "max_epochs": 6, "precision": "auto",
+            "_target_": "seenet.training.trainer.TrainerConfig", "name": "auto", "max_epochs": 6, "precision": "auto",
         },
         "logger": {"name": "none"},
         "data": {"batch_size": 32, "num_workers": 0},

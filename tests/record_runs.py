@@ -49,13 +49,13 @@ def main(target: Path) -> None:
     from hydra import compose, initialize_config_dir
 
     from seenet.core.paths import conf_dir
-    from seenet.training.run import train
+    from seenet.training.run import run_experiment
 
     os.chdir(target)
     write_corpora(Path())
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for name, overrides in COMMANDS.items():
-            train(compose("train", [*overrides, f"output_dir={name}"]))
+            run_experiment(compose("train", [*overrides, f"output_dir={name}"]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from conftest import batch_of
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.data.batch import Batch
 from seenet.models.auxiliary.gender import Gender
 from seenet.models.auxiliary.linear_task import LinearTask
@@ -99,7 +99,7 @@ def test_a_corpus_that_names_fewer_than_two(config, choice: str, values: list[in
     count = len(set(values) - {-1})
     words = f"aux_task={choice} needs .* at least two {choice}s, .* names {count}; take aux_task=see or aux_task=none"
     with pytest.raises(SeenetError, match=words):
-        build(node, "aux_task", dim=DIM, num_classes=CLASSES, train=train)
+        instantiate_checked(node, "aux_task", dim=DIM, num_classes=CLASSES, train=train)
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])

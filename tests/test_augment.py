@@ -17,7 +17,7 @@ from seenet.data.augmentation import ebm, gaussian_noise, mixup, pitch_shift, ti
 from seenet.data.augmentation.base import integers
 from seenet.data.augmentation.chain import Chain, build_augmentation
 from seenet.data.augmentation.identity import Identity
-from seenet.data.batch import Batch, valid_mask
+from seenet.data.batch import Batch, length_mask
 
 
 def make_batch(lengths: list[int], partner_lengths: list[int], seed: int = 0, noise: float = 0.1) -> Batch:
@@ -31,7 +31,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def ebm_loop(batch: Batch, draws: ebm.Draws) -> np.ndarray:
+def ebm_loop(batch: Batch, draws: ebm.EbmDraws) -> np.ndarray:
     """EBM of Li et al. 2025, one clip at a time, from the formula, in float64."""
     out = batch.waveform.double().numpy().copy()
     for i in range(len(batch)):
@@ -96,7 +96,7 @@ def test_ebm_realises_the_ratio(ratio: int):
     clip = 0.2 * torch.sin(2 * torch.pi * 300 * time)
     partner = 0.05 * torch.sin(2 * torch.pi * 500 * time)
     batch = replace(make_batch([length], [length]), waveform=clip[None], partner=partner[None])
-    draws = ebm.Draws(*(torch.tensor([v]) for v in (ratio, 6400, 1234, 3200)))
+    draws = ebm.EbmDraws(*(torch.tensor([v]) for v in (ratio, 6400, 1234, 3200)))
     piece = (ebm.EnergyBasedMixup().apply(batch, draws).waveform - clip)[0, 1234 : 1234 + 6400]
     realised = 10 * math.log10(float(clip.square().mean() / piece.square().mean()))
     assert realised == pytest.approx(ratio, abs=0.01)
@@ -228,7 +228,7 @@ def test_the_contract(augmentation):
     assert first.partner is None
     assert first.labels is batch.labels
     assert torch.isfinite(first.waveform).all()
-    assert not first.waveform[~valid_mask(first.lengths, first.waveform.shape[1])].any()
+    assert not first.waveform[~length_mask(first.lengths, first.waveform.shape[1])].any()
     same = first.waveform.shape == batch.waveform.shape and torch.equal(first.waveform, batch.waveform)
     assert same == isinstance(augmentation, Identity)
     assert torch.equal(batch.waveform, make_batch(LENGTHS, PARTNERS).waveform), "the batch given is not changed"
@@ -318,7 +318,7 @@ class Halve(Identity):
 
     def apply(self, batch: Batch, draws: None) -> Batch:
         lengths = batch.lengths // 2
-        waveform = torch.where(valid_mask(lengths, batch.waveform.shape[1]), batch.waveform, 0)
+        waveform = torch.where(length_mask(lengths, batch.waveform.shape[1]), batch.waveform, 0)
         return replace(batch, waveform=waveform, lengths=lengths)
 
 
@@ -330,7 +330,7 @@ def test_a_chain_applies_its_steps_in_order():
     assert chain.needs_partner
     assert not Chain([first, pitch_shift.PitchShift()]).needs_partner
     random = generator()
-    expected = second(first.change(batch, random), random)
+    expected = second(first.draw_and_apply(batch, random), random)
     done = chain(batch, generator())
     assert torch.equal(done.waveform, expected.waveform)
     assert done.lengths.tolist() == [2000] * 50

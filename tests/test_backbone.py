@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 
 from conftest import pad
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
-from seenet.models.backbones.pretrained_weights import Weights, find_weights
+from seenet.core.instantiate import instantiate_checked
+from seenet.models.backbones.pretrained_weights import Weights, resolve_weights
 from seenet.models.backbones.transformers_backbone import FAMILIES, SpeechBackbone
 from seenet.models.pooling import AttentionPooling, MeanPooling
 
@@ -41,7 +41,9 @@ def tiny(config):
             overrides.append(f"backbone.architecture.feat_extract_norm={norm}")
         cfg = config(*overrides).backbone
         weights = settings.pop("weights", Weights(None))
-        return build(cfg, "backbone", skip=(*SKIP, *settings), family=cfg.family, weights=weights, **settings)
+        return instantiate_checked(
+            cfg, "backbone", skip=(*SKIP, *settings), family=cfg.family, weights=weights, **settings
+        )
 
     return make
 
@@ -165,7 +167,7 @@ def test_a_saved_folder_loads_into_its_own_class(tiny, family: str, tmp_path: Pa
     config_class, model_class = FAMILIES[family]
     saved = model_class(config_class(**SMALL))
     saved.save_pretrained(tmp_path)
-    weights = find_weights(family, "microsoft/wavlm-large", path=str(tmp_path))
+    weights = resolve_weights(family, "microsoft/wavlm-large", path=str(tmp_path))
     choice = {"data2vec-audio": "data2vec"}.get(family, family)
     backbone = tiny(f"{choice}_base", weights=weights)
     assert type(backbone.model) is model_class
@@ -175,13 +177,13 @@ def test_a_saved_folder_loads_into_its_own_class(tiny, family: str, tmp_path: Pa
     with torch.no_grad():
         next(saved.parameters()).add_(1)
     saved.save_pretrained(tmp_path)
-    assert find_weights(family, path=str(tmp_path)).fingerprint != before, "other weights are another run"
+    assert resolve_weights(family, path=str(tmp_path)).fingerprint != before, "other weights are another run"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_weights_are_trained_in_full(tiny, dtype: torch.dtype, tmp_path: Path):
     transformers.WavLMModel(transformers.WavLMConfig(**SMALL)).to(dtype).save_pretrained(tmp_path)
-    backbone = tiny("wavlm_base", weights=find_weights("wavlm", path=str(tmp_path)))
+    backbone = tiny("wavlm_base", weights=resolve_weights("wavlm", path=str(tmp_path)))
     assert {p.dtype for p in backbone.parameters()} == {torch.float32}
     assert torch.isfinite(backbone(torch.ones(1, 9000), torch.tensor([9000]))[0]).all()
 
@@ -191,22 +193,22 @@ def test_the_older_weight_file_loads_too(tiny, tmp_path: Path):
     saved = transformers.WavLMModel(transformers.WavLMConfig(**SMALL))
     saved.config.save_pretrained(tmp_path)
     torch.save(saved.state_dict(), tmp_path / "pytorch_model.bin")
-    backbone = tiny("wavlm_base", weights=find_weights("wavlm", path=str(tmp_path)))
+    backbone = tiny("wavlm_base", weights=resolve_weights("wavlm", path=str(tmp_path)))
     for name, value in saved.state_dict().items():
         torch.testing.assert_close(backbone.model.state_dict()[name], value)
 
 
 def test_wrong_folders(tmp_path: Path):
     with pytest.raises(SeenetError, match="save_pretrained"):
-        find_weights("wavlm", path=str(tmp_path))
+        resolve_weights("wavlm", path=str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "hubert"}))
     with pytest.raises(SeenetError, match="holds a hubert model, not wavlm"):
-        find_weights("wavlm", path=str(tmp_path))
+        resolve_weights("wavlm", path=str(tmp_path))
     with pytest.raises(SeenetError, match="no weights"):
-        find_weights("hubert", path=str(tmp_path))
+        resolve_weights("hubert", path=str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(SeenetError, match="cannot be loaded"):
-        SpeechBackbone("hubert", find_weights("hubert", path=str(tmp_path)))
+        SpeechBackbone("hubert", resolve_weights("hubert", path=str(tmp_path)))
 
 
 @pytest.fixture
@@ -250,14 +252,14 @@ def test_weights_are_downloaded_once_and_then_cached(hub, tmp_path: Path):
     """In a process of its own, for the hub's address is read at import."""
     address, commit = hub
     code = (
-        "from seenet.models.backbones.pretrained_weights import find_weights\n"
+        "from seenet.models.backbones.pretrained_weights import resolve_weights\n"
         "from seenet.models.backbones.transformers_backbone import SpeechBackbone\n"
         "from seenet.core.errors import SeenetError\n"
-        "first = find_weights('wavlm', 'lab/wavlm')\n"
+        "first = resolve_weights('wavlm', 'lab/wavlm')\n"
         "print(first.cached, first.fingerprint, SpeechBackbone('wavlm', first).dim)\n"
-        "second = find_weights('wavlm', 'lab/wavlm', revision=first.revision)\n"
+        "second = resolve_weights('wavlm', 'lab/wavlm', revision=first.revision)\n"
         "print(second.cached, second.fingerprint, SpeechBackbone('wavlm', second).dim)\n"
-        "try:\n    find_weights('wavlm', 'lab/none')\nexcept SeenetError as error:\n    print(error)\n"
+        "try:\n    resolve_weights('wavlm', 'lab/none')\nexcept SeenetError as error:\n    print(error)\n"
     )
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
@@ -281,7 +283,7 @@ def test_the_hubs_cache_is_used_without_a_network(tiny, tmp_path: Path, monkeypa
     monkeypatch.setattr(socket.socket, "connect", refused)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
-    weights = find_weights("wavlm", "microsoft/wavlm-base")
+    weights = resolve_weights("wavlm", "microsoft/wavlm-base")
     assert weights == Weights("microsoft/wavlm-base", cached=True, fingerprint=commit)
     assert tiny("wavlm_base", weights=weights).dim == 32
 
@@ -327,7 +329,7 @@ def save_checkpoint(
 
 
 def load(family: str, folder: Path, **settings) -> SpeechBackbone:
-    return SpeechBackbone(family, find_weights(family, path=str(folder)), **settings)
+    return SpeechBackbone(family, resolve_weights(family, path=str(folder)), **settings)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -589,29 +591,29 @@ def test_folder_with_weights_of_another_library_says_how_to_convert_them(tmp_pat
     save_checkpoint(tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "tf_model.h5")
     with pytest.raises(SeenetError, match=r"holds no weights; .* convert tf_model\.h5 with"):
-        find_weights("wavlm", path=str(tmp_path))
+        resolve_weights("wavlm", path=str(tmp_path))
 
 
 def test_checkpoint_of_a_run_is_no_backbone(tmp_path: Path):
     torch.save({"state_dict": {}}, tmp_path / "best.ckpt")
     with pytest.raises(SeenetError, match=r"is a file; .* best\.ckpt of seenet"):
-        find_weights("wavlm", path=str(tmp_path / "best.ckpt"))
+        resolve_weights("wavlm", path=str(tmp_path / "best.ckpt"))
 
 
 def test_files_that_are_not_loaded_are_neither_refused_nor_hashed(tmp_path: Path):
     save_checkpoint(tmp_path)
-    before = find_weights("wavlm", path=str(tmp_path))
+    before = resolve_weights("wavlm", path=str(tmp_path))
     described = before.describe()
     (tmp_path / "pytorch_model.bin").write_bytes(POINTER)
     (tmp_path / "training_args.bin").write_bytes(b"")
-    assert find_weights("wavlm", path=str(tmp_path)) == before
+    assert resolve_weights("wavlm", path=str(tmp_path)) == before
     assert before.describe() == described
     assert load("wavlm", tmp_path).loaded_tensors
 
 
 def test_weights_description_names_the_checkpoint_and_its_hash(tmp_path: Path):
     save_checkpoint(tmp_path)
-    described = find_weights("wavlm", path=str(tmp_path)).describe()
+    described = resolve_weights("wavlm", path=str(tmp_path)).describe()
     digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
     assert described == {"checkpoint": str(tmp_path), "revision": None, "hash": digest[:32]}
-    assert set(find_weights("wavlm").describe().values()) == {None}
+    assert set(resolve_weights("wavlm").describe().values()) == {None}

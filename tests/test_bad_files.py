@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 
 RNG = np.random.default_rng(0)
 
@@ -101,7 +101,7 @@ def test_there_are_thirty_kinds():
 
 def test_every_bad_file_is_named_and_no_other(planted):
     manifest, rows = planted
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     assert {k: rows.get(k) for k in store.bad} == rows
     for k, kind in rows.items():
         assert KINDS[kind][1] in store.bad[k], f"{kind}: {store.bad[k]}"

@@ -11,7 +11,7 @@ from seenet.core.errors import SeenetError
 from seenet.corpora.canonical_names import canonical_form, canonical_names, merge_spellings
 from seenet.corpora.folds import make_folds
 from seenet.corpora.joining import join
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.manifest import OWN_PEOPLE, Manifest, Utterance
 from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import ClipFolds, GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
@@ -144,13 +144,13 @@ def test_audit_finds_a_person_of_two_spellings():
         manifest = Manifest("toy", Path("/toy"), rows)
         (fold,) = make_folds(manifest, np.arange(3), GivenSplit(), Paper())
         with pytest.raises(SeenetError, match=r"1 speaker\(s\) in both train and test"):
-            audit(manifest, [1, 2, 3], fold, Paper())
+            audit_leaks(manifest, [1, 2, 3], fold, Paper())
 
 
 def test_audit_calls_placeholders_unknown_and_never_shared():
     manifest = corpus(["Unknown", "unknown", "NA", "n/a", "Anna", "Bob"])
     fold = make_folds(manifest, np.arange(6), ClipFolds(2), Paper())[0]
-    assert audit(manifest, range(1, 7), fold, Paper())["verdict"] == "speakers unknown"
+    assert audit_leaks(manifest, range(1, 7), fold, Paper())["verdict"] == "speakers unknown"
 
 
 def test_manifest_files_are_what_paths_lead_to(tmp_path: Path):
@@ -174,7 +174,7 @@ def test_join_takes_speakers_of_own_tables_for_the_same_people():
     assert joined.column("utterance").tolist() == ["a/u0", "a/u1", "b/u0", "b/u1"]
     (fold,) = make_folds(joined, np.arange(4), GivenSplit(), Paper())
     with pytest.raises(SeenetError, match=r"speaker 'a\+b/02'; .*other_people: true"):
-        audit(joined, [1, 2, 3, 4], fold, Paper())
+        audit_leaks(joined, [1, 2, 3, 4], fold, Paper())
 
 
 def test_join_keeps_corpora_of_different_people_apart():
@@ -184,7 +184,7 @@ def test_join_keeps_corpora_of_different_people_apart():
     joined = join("all", {"train": published, "test1": own, "test2": others})
     assert joined.column("speaker").tolist() == [f"{n}/{k}" for n in ("ravdess", "mine", "theirs") for k in (1, 2)]
     for fold in make_folds(joined, np.arange(6), GivenSplit(), Paper()):
-        assert audit(joined, range(1, 7), fold, Paper())["verdict"] == "clean"
+        assert audit_leaks(joined, range(1, 7), fold, Paper())["verdict"] == "clean"
 
 
 def test_join_tells_names_that_own_and_published_corpora_have_in_common():
@@ -223,6 +223,6 @@ def test_join_finds_files_and_waveforms_that_corpora_share(tmp_path: Path):
     joined = join("both", {"train": train, "test": test})
     (fold,) = make_folds(joined, np.arange(4), GivenSplit(), Paper())
     with pytest.raises(SeenetError, match=r"2 file\(s\) in both train and test"):
-        audit(joined, [1, 2, 3, 4], fold, Paper())
+        audit_leaks(joined, [1, 2, 3, 4], fold, Paper())
     with pytest.raises(SeenetError, match=r"1 waveform\(s\) in both train and test"):
-        audit(joined, [1, 2, 3, 1], fold, Paper(allow_leaks=["file"]))
+        audit_leaks(joined, [1, 2, 3, 1], fold, Paper(allow_leaks=["file"]))

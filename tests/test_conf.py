@@ -14,17 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from seenet.cli.hydra_app import GROUPS, choices
 from seenet.cli.sweep import jobs
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.core.paths import conf_dir
 from seenet.corpora.protocols import Protocol
 from seenet.corpora.split_schemes import Scheme
 from seenet.data.augmentation.base import Augmentation
 from seenet.data.augmentation.chain import build_augmentation
 from seenet.models.auxiliary.base import AuxiliaryTask
-from seenet.models.backbones.pretrained_weights import find_weights
-from seenet.training.experiment import Job
-from seenet.training.fold_runner import FoldRun
-from seenet.training.trainer import TrainerPlan
+from seenet.models.backbones.pretrained_weights import resolve_weights
+from seenet.training.experiment import Experiment
+from seenet.training.fold_runner import FoldRunner
+from seenet.training.trainer import TrainerConfig
 
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]
 
@@ -50,12 +50,12 @@ def test_every_folder_is_a_group():
 
 @pytest.mark.parametrize(
     ("group", "kind"),
-    [("protocol", Protocol), ("trainer", TrainerPlan)],
+    [("protocol", Protocol), ("trainer", TrainerConfig)],
 )
 def test_simple_groups_build(config, group: str, kind: type):
     for choice in of(group):
         if choice != "gpu":  # asks for hardware
-            assert isinstance(build(config(f"{group}={choice}")[group], group), kind)
+            assert isinstance(instantiate_checked(config(f"{group}={choice}")[group], group), kind)
 
 
 @pytest.mark.parametrize("choice", of("aug"))
@@ -67,29 +67,31 @@ def test_gpu_without_one_is_an_error(config):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(SeenetError, match="trainer=cpu"):
-        build(config("trainer=gpu").trainer, "trainer")
+        instantiate_checked(config("trainer=gpu").trainer, "trainer")
 
 
 def test_auxiliary_tasks_and_poolings_build(config):
     train = SimpleNamespace(speakers=torch.tensor([3, 5]), genders=torch.tensor([0, 1]))
     for choice in of("aux_task"):
-        task = build(config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        task = instantiate_checked(config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4, train=train)
         assert isinstance(task, AuxiliaryTask)
     for choice in of("pooling"):
-        assert build(config(f"pooling={choice}").pooling, "pooling", dim=8) is not None
+        assert instantiate_checked(config(f"pooling={choice}").pooling, "pooling", dim=8) is not None
 
 
 @pytest.mark.parametrize("choice", of("optim"))
 def test_optimisers_build(config, choice: str):
     cfg = config(f"optim={choice}", "backbone=wavlm")
-    optimizer = build(cfg.optim, "optim")([torch.nn.Parameter(torch.zeros(1))])
+    optimizer = instantiate_checked(cfg.optim, "optim")([torch.nn.Parameter(torch.zeros(1))])
     assert optimizer.defaults["lr"] == pytest.approx(1e-4)
     assert optimizer.defaults["weight_decay"] == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize("choice", ["none", "csv"])
 def test_loggers_build(config, choice: str, tmp_path: Path):
-    build(config(f"logger={choice}").logger, "logger", save_dir=str(tmp_path)).log_metrics({"a": 1.0}, step=0)
+    instantiate_checked(config(f"logger={choice}").logger, "logger", save_dir=str(tmp_path)).log_metrics(
+        {"a": 1.0}, step=0
+    )
 
 
 @pytest.mark.parametrize("choice", of("dataset"))
@@ -97,7 +99,7 @@ def test_schemes_build(config, choice: str):
     dataset = config(f"dataset={choice}").dataset
     assert dataset.folds in dataset.schemes
     for name, node in dataset.schemes.items():
-        assert isinstance(build(node, name), Scheme)
+        assert isinstance(instantiate_checked(node, name), Scheme)
 
 
 @pytest.mark.parametrize("choice", of("backbone"))
@@ -105,7 +107,7 @@ def test_backbones_follow_the_paper(config, choice: str):
     backbone = config(f"backbone={choice}").backbone
     if choice.endswith("_tiny"):
         assert backbone.checkpoint is None
-        assert find_weights(backbone.family).source is None
+        assert resolve_weights(backbone.family).source is None
         return
     lr = 1e-5 if choice.startswith("data2vec") else 1e-4
     assert backbone.recipe == {"lr": lr, "batch_size": 64, "accumulate_grad_batches": 4, "max_epochs": 15}
@@ -135,7 +137,7 @@ def test_wrong_values_are_named(config, override: str, words: str):
     node = config(override)[group]
     runtime = {"dim": 8, "num_classes": 4, "train": None} if group == "aux_task" else {}
     with pytest.raises(SeenetError, match=words.replace("[", r"\[")):
-        build_augmentation(node) if group == "aug" else build(node, group, **runtime)
+        build_augmentation(node) if group == "aug" else instantiate_checked(node, group, **runtime)
 
 
 def test_help_has_no_stale_group():
@@ -168,17 +170,17 @@ def test_every_arm_of_an_experiment_builds(config, experiment: str):
         assert cfg.protocol.name == "paper"
         assert "large" in cfg.backbone.checkpoint
         build_augmentation(cfg.aug)
-        build(cfg.aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        instantiate_checked(cfg.aux_task, "aux_task", dim=8, num_classes=4, train=train)
         assert cfg.dataset.folds in cfg.dataset.schemes
     folders = set()
     for cfg in twins:
         for corpus in (cfg.dataset, *(cfg.test_dataset or [])):
             corpus.speakers, corpus.clips = 6, 2
-        job = Job.of(cfg)
-        FoldRun(job, job.folds[0])
+        job = Experiment.of(cfg)
+        FoldRunner(job, job.folds[0])
         folders |= {folder for _, _, folder in job.tests()}
         assert len(job.conditions) == (6 if experiment == "noise" else 1)
-    assert len(folders) == sum(len(list(Job.of(cfg).tests())) for cfg in twins), "no two arms are the same"
+    assert len(folders) == sum(len(list(Experiment.of(cfg).tests())) for cfg in twins), "no two arms are the same"
 
 
 METHOD = {

@@ -10,12 +10,12 @@ import soundfile
 from conftest import SMALL
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import make_folds
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.protocols import Paper, Strict
-from seenet.corpora.waveform_store import prepare
-from seenet.reporting.result_loader import find as load_results
-from seenet.training.run import train
+from seenet.corpora.waveform_store import open_store
+from seenet.reporting.result_loader import load_results as load_results
+from seenet.training.run import run_experiment
 
 SYNTHETIC = "{name: synthetic, speakers: 6, clips: 2}"
 
@@ -50,7 +50,7 @@ def savee(tmp_path: Path) -> Path:
 
 def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: Path, capsys):
     test = f"test_dataset={{name: ravdess, root: {ravdess}, merge: {{calm: neutral}}}}"
-    folders = train(config(*SMALL, test, f"output_dir={tmp_path}"))
+    folders = run_experiment(config(*SMALL, test, f"output_dir={tmp_path}"))
     result = json.loads((folders[0] / "result.json").read_text())
     assert len(folders) == 1
     assert result["dataset"] == "synthetic_to_ravdess"
@@ -75,7 +75,7 @@ def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: P
 
 def test_several_test_corpora_are_trained_for_once(config, ravdess: Path, savee: Path, tmp_path: Path, capsys):
     tests = f"test_dataset=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}}]"
-    folders = train(config(*SMALL, tests, f"output_dir={tmp_path}"))
+    folders = run_experiment(config(*SMALL, tests, f"output_dir={tmp_path}"))
     printed = capsys.readouterr().out
     assert printed.count("epoch 1/") == 1
     results = [json.loads((folder / "result.json").read_text()) for folder in folders]
@@ -84,7 +84,7 @@ def test_several_test_corpora_are_trained_for_once(config, ravdess: Path, savee:
     assert [r["n_test"] for r in results] == [24, 18]
     assert {r["trained_fold"] for r in results} == {0}
     assert (folders[0].parents[1] / "curves.png").is_file()
-    train(config(*SMALL, tests, f"output_dir={tmp_path}", "fold=1"))
+    run_experiment(config(*SMALL, tests, f"output_dir={tmp_path}", "fold=1"))
     assert "epoch 1/" not in capsys.readouterr().out
 
 
@@ -96,7 +96,7 @@ def test_adding_a_test_corpus_trains_and_tests_only_what_is_new(
     first, second = f"{{name: ravdess, root: {ravdess}}}", f"{{name: savee, root: {savee}}}"
 
     def run(*corpora: str) -> dict[str, Path]:
-        folders = train(config(*SMALL, *three, f"test_dataset=[{','.join(corpora)}]"))
+        folders = run_experiment(config(*SMALL, *three, f"test_dataset=[{','.join(corpora)}]"))
         return {json.loads((f / "result.json").read_text())["test_part"]: f for f in folders}
 
     [alone] = run(first).values()
@@ -113,10 +113,10 @@ def test_adding_a_test_corpus_trains_and_tests_only_what_is_new(
 
 def test_a_changed_test_corpus_is_tested_again_without_training(config, ravdess: Path, tmp_path: Path, capsys):
     command = (*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}", f"output_dir={tmp_path}")
-    [before] = train(config(*command))
+    [before] = run_experiment(config(*command))
     capsys.readouterr()
     next(iter(sorted(ravdess.rglob("*.wav")))).unlink()
-    [after] = train(config(*command))
+    [after] = run_experiment(config(*command))
     assert after == before
     assert "epoch 1/" not in capsys.readouterr().out
     assert json.loads((after / "result.json").read_text())["corpora"]["ravdess"]["clips"] == 63
@@ -137,8 +137,8 @@ def test_training_part_does_not_depend_on_the_test_corpora(config, ravdess: Path
 def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
     """Nothing is decoded again for a joined corpus, and no clip gets another's samples."""
     manifest, _, indices = load_corpus(config(*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}"))
-    store = prepare(manifest, 6.0)
-    apart = [prepare(part, 6.0) for part in manifest.parts]
+    store = open_store(manifest, 6.0)
+    apart = [open_store(part, 6.0) for part in manifest.parts]
     clips = [part.waveform(k) for part in apart for k in range(len(part.lengths))]
     assert len(clips) == len(manifest)
     for k in (0, 47, 48, 111):
@@ -147,7 +147,7 @@ def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
     assert [int(np.flatnonzero(row)[-1]) + 1 for row in mixed] == [len(clips[k]) for k in (111, 0, 48)]
     for protocol in (Strict(), Paper()):
         fold = make_folds(manifest, indices, scheme_of(config("test_dataset=ravdess")), protocol)[0]
-        assert audit(manifest, store.digests, fold, protocol)["verdict"] == "clean"
+        assert audit_leaks(manifest, store.digests, fold, protocol)["verdict"] == "clean"
         assert {manifest[i].speaker.split("/")[0] for i in fold.test} == {"ravdess"}
         if protocol.selection == "dev":
             assert {manifest[i].speaker.split("/")[0] for i in np.concatenate([fold.train, fold.dev])} == {"synthetic"}
@@ -223,10 +223,10 @@ def test_where_a_test_corpus_lies_does_not_train_again(config, tmp_path: Path, c
     (tmp_path / "a").rename(tmp_path / "b")
     second = tmp_path / "b" / "other.csv"
     output = f"output_dir={tmp_path / 'out'}"
-    train(config(*SMALL, f"test_dataset={{name: csv, table: {second}}}", output))
+    run_experiment(config(*SMALL, f"test_dataset={{name: csv, table: {second}}}", output))
     capsys.readouterr()
     (tmp_path / "b").rename(tmp_path / "a")
-    train(config(*SMALL, f"test_dataset=[{{name: csv, table: {first}, root: {first.parent}}}]", output))
+    run_experiment(config(*SMALL, f"test_dataset=[{{name: csv, table: {first}, root: {first.parent}}}]", output))
     assert "epoch 1/" not in capsys.readouterr().out
 
 
@@ -241,10 +241,10 @@ def test_a_test_table_with_the_training_speakers_is_a_leak_unless_declared(confi
     manifest, _, indices = load_corpus(cfg)
     fold = make_folds(manifest, indices, scheme_of(cfg), Strict())[0]
     if declared:
-        assert audit(manifest, prepare(manifest, 6.0).digests, fold, Strict())["verdict"] == "clean"
+        assert audit_leaks(manifest, open_store(manifest, 6.0).digests, fold, Strict())["verdict"] == "clean"
     else:
         with pytest.raises(SeenetError, match=r"speaker\(s\) in both train and test.*'t\+other/s0'"):
-            audit(manifest, prepare(manifest, 6.0).digests, fold, Strict())
+            audit_leaks(manifest, open_store(manifest, 6.0).digests, fold, Strict())
 
 
 def test_a_test_table_of_the_same_name_is_no_training_corpus(config, tmp_path: Path):

@@ -16,9 +16,9 @@ import seenet.training.fold_runner
 from conftest import SMALL, script
 from seenet.core.locks import Lock, locked
 from seenet.reporting.html_report import write_report
-from seenet.training.auto_compile import FOUND
-from seenet.training.checkpoints import WholeCheckpoints
-from seenet.training.run import train
+from seenet.training.auto_compile import COMPILE_DECISION_FILE
+from seenet.training.checkpoints import AtomicCheckpointIO
+from seenet.training.run import run_experiment
 
 SETTINGS = (*SMALL, "fold=0", "noise=[clean,snr5]")
 SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
@@ -125,7 +125,7 @@ def test_report_reads_a_run_with_a_lost_file(finished: Path, tmp_path: Path, nam
 
 
 def stop_after(patch: pytest.MonkeyPatch, number: int) -> None:
-    save, written = WholeCheckpoints.save_checkpoint, []
+    save, written = AtomicCheckpointIO.save_checkpoint, []
 
     def stopping(self, checkpoint, path, storage_options=None):
         save(self, checkpoint, path, storage_options)
@@ -133,7 +133,7 @@ def stop_after(patch: pytest.MonkeyPatch, number: int) -> None:
         if written.count("last.ckpt") == number:
             raise KeyboardInterrupt
 
-    patch.setattr(WholeCheckpoints, "save_checkpoint", stopping)
+    patch.setattr(AtomicCheckpointIO, "save_checkpoint", stopping)
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
@@ -146,11 +146,11 @@ def test_damaged_checkpoint_starts_training_again(
         with monkeypatch.context() as patch:
             stop_after(patch, 1)
             with pytest.raises(KeyboardInterrupt):
-                train(cfg)
+                run_experiment(cfg)
         (fold,) = tmp_path.glob("*/fold0")
         DAMAGE[kind](fold / name)
         capsys.readouterr()
-        train(cfg)
+        run_experiment(cfg)
         printed = capsys.readouterr().out
         assert f"{name} is damaged (" in printed, kind
         assert "training starts again" in printed, kind
@@ -184,7 +184,7 @@ def test_training_is_finished_before_a_picture_is_drawn(config, tmp_path: Path, 
     with monkeypatch.context() as patch:
         patch.setattr(seenet.training.fold_runner, "curves_figure", crash)
         with pytest.raises(KeyboardInterrupt):
-            train(cfg)
+            run_experiment(cfg)
     (fold,) = tmp_path.glob("*/fold0")
     assert (fold / "trained.json").is_file()
     assert not (fold / "last.ckpt").exists()
@@ -195,9 +195,9 @@ def test_foreign_compile_json_is_measured_again(finished: Path):
 
     (run,) = finished.glob("synthetic-*")
     for content in ("", "[1]", '{"compile": true}', "\xff"):
-        (run / FOUND).write_text(content, encoding="latin-1")
-        assert read_object(run / FOUND, ("compile", "measured_on")) is None
-    (run / FOUND).unlink()
+        (run / COMPILE_DECISION_FILE).write_text(content, encoding="latin-1")
+        assert read_object(run / COMPILE_DECISION_FILE, ("compile", "measured_on")) is None
+    (run / COMPILE_DECISION_FILE).unlink()
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from scipy.stats import chisquare
 
 from seenet.corpora.synthetic.corpus import read
 from seenet.corpora.vocabulary import CLASS_SETS
-from seenet.corpora.waveform_store import prepare
-from seenet.data.batch import Batch, valid_mask
+from seenet.corpora.waveform_store import open_store
+from seenet.data.batch import Batch, length_mask
 from seenet.data.batch_sampler import draw_clips, draw_partners
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 
 LABELS = np.array([0] * 50 + [1] * 10 + [2] * 30 + [3] * 1)
 
@@ -52,15 +52,15 @@ def test_a_part_of_one_clip_is_its_own_partner():
 
 
 def test_masks():
-    assert valid_mask(torch.tensor([3, 5]), 5).sum(1).tolist() == [3, 5]
-    assert valid_mask(torch.tensor([0, 2]), 3).tolist() == [[False] * 3, [True, True, False]]
+    assert length_mask(torch.tensor([3, 5]), 5).sum(1).tolist() == [3, 5]
+    assert length_mask(torch.tensor([0, 2]), 3).tolist() == [[False] * 3, [True, True, False]]
 
 
 def test_a_part_gives_whole_batches():
     manifest = read(speakers=3, clips=2)
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     indices = np.array([i for i, row in enumerate(manifest) if row.speaker != "speaker02"])
-    part = Part(manifest, store, indices, CLASS_SETS["four"])
+    part = FoldPart(manifest, store, indices, CLASS_SETS["four"])
     batch = part.__getitems__([(5, 0), (0, 3), (7, 7)])
     assert len(batch) == 3
     assert batch.indices.tolist() == indices[[5, 0, 7]].tolist()

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.loading import DATASET_SETTINGS
 from seenet.corpora.parsers._spellings import speakers_of
 from seenet.corpora.parsers.emobox import SPEAKERS, read
@@ -84,13 +84,13 @@ def data(tmp_path: Path) -> Path:
 
 
 def folds_of(manifest, config, protocol) -> list:
-    scheme = build(config("dataset=emobox").dataset.schemes.given, "scheme")
+    scheme = instantiate_checked(config("dataset=emobox").dataset.schemes.given, "scheme")
     return make_folds(manifest, np.arange(len(manifest)), scheme, protocol)
 
 
 def test_emodb_as_the_yaml_reads_it(config, data: Path):
     cfg = config("dataset=emobox", "dataset.corpus=emodb", f"dataset.lists={data}")
-    manifest = build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
+    manifest = instantiate_checked(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
     assert manifest.counts() == {"happy": 8, "neutral": 8, "sad": 8, "angry": 8, "bored": 8}
     row = next(row for row in manifest if row.utterance == "emodb-08b02La")
     assert (row.path, row.emotion, row.speaker, row.language, row.split) == (
@@ -112,8 +112,8 @@ def test_the_audit_finds_the_speakers_that_lists_share(config, data: Path, corpu
         with pytest.raises(
             SeenetError, match=rf"{shared} speaker\(s\) in both train and test.*allow_leaks=\[speaker\]"
         ):
-            audit(manifest, range(len(manifest)), fold, Paper())
-        found = audit(manifest, range(len(manifest)), fold, Paper(allow_leaks=["speaker"]))
+            audit_leaks(manifest, range(len(manifest)), fold, Paper())
+        found = audit_leaks(manifest, range(len(manifest)), fold, Paper(allow_leaks=["speaker"]))
         assert (found["verdict"], found["speaker"]) == ("leaks allowed", shared)
 
 
@@ -126,7 +126,7 @@ def test_one_fold_with_a_development_part(config, data: Path):
     assert Counter(manifest.column("split")) == {"train": 2, "dev": 1, "test": 3}
     (fold,) = folds_of(manifest, config, Strict())
     assert (len(fold.train), len(fold.dev), len(fold.test)) == (2, 1, 3)
-    assert audit(manifest, range(6), fold, Strict())["verdict"] == "speakers unknown"
+    assert audit_leaks(manifest, range(6), fold, Strict())["verdict"] == "speakers unknown"
 
 
 def test_mer2023_has_its_first_test_list_twice(config, data: Path):
@@ -254,7 +254,7 @@ def test_a_corpus_that_is_none(data: Path, config):
     with pytest.raises(SeenetError, match="dataset.corpus=track2: expected one of cremad, emodb$"):
         read("track2", str(data))
     with pytest.raises(SeenetError, match="dataset=emobox needs dataset.lists=FOLDER"):
-        build(config("dataset=emobox").dataset, "dataset", skip=DATASET_SETTINGS)
+        instantiate_checked(config("dataset=emobox").dataset, "dataset", skip=DATASET_SETTINGS)
     with pytest.raises(SeenetError, match="data of EmoBox, not '.*nowhere'"):
         read("emodb", str(data / "nowhere"))
     with pytest.raises(SeenetError, match="expected one of none: .* holds no lists"):
@@ -369,7 +369,7 @@ def test_the_audit_finds_speakers_of_the_stm_file_that_lists_share(config, data:
     write_speakers(data, corpus, {f"{who}{part}": f"hash{who}" for who in (11, 12) for part in ("train", "test")})
     (fold,) = folds_of(read(corpus, str(data)), config, Paper())
     with pytest.raises(SeenetError, match=r"2 speaker\(s\) in both train and test"):
-        audit(read(corpus, str(data)), range(4), fold, Paper())
+        audit_leaks(read(corpus, str(data)), range(4), fold, Paper())
 
 
 def test_aesdd_writes_the_number_of_a_speaker_in_two_ways(data: Path):

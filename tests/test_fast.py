@@ -9,7 +9,7 @@ import transformers
 from torch.nn import functional as F
 
 from seenet.models.backbones import fast_attention
-from seenet.models.backbones.fast_attention import SHARE, InShares, attend
+from seenet.models.backbones.fast_attention import SHARE, ChunkedAttention, masked_attention
 from seenet.models.backbones.fast_convolutions import LONG, time_convolution, use_convolutions
 from seenet.models.backbones.fast_dropout import LEVELS, drop
 from seenet.models.backbones.length_handling import LengthAwareGroupNorm
@@ -209,7 +209,7 @@ def test_dropped_attention_weights_by_their_statistics():
     size, share = 64, 0.25
     query = torch.zeros(8, 2, size, 16)
     value = torch.eye(size).expand(8, 2, size, size)
-    weights = InShares.apply(
+    weights = ChunkedAttention.apply(
         query, query, value, torch.zeros(8, 2, size, 1), torch.zeros(2, 1, 1), torch.zeros(8, 1, 1, size), 0.25, share
     )
     count = weights.numel()
@@ -227,7 +227,7 @@ def test_the_way_back_drops_the_same_weights():
 
     def attention(*inputs: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(5)
-        return InShares.apply(*inputs, padding, 0.5, 0.3)
+        return ChunkedAttention.apply(*inputs, padding, 0.5, 0.3)
 
     assert torch.autograd.gradcheck(attention, tensors)
 
@@ -236,7 +236,7 @@ def test_attention_without_a_mask_hears_every_frame():
     query, key, value = (torch.randn(2, 2, 7, 4, generator=torch.Generator().manual_seed(k)) for k in range(3))
     for form in ("eager", "sdpa"):
         expected = F.scaled_dot_product_attention(query, key, value)
-        torch.testing.assert_close(attend(form, query, key, value, None, 0.0), expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(masked_attention(form, query, key, value, None, 0.0), expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(10, 5), (3, 2), (2, 2), (8, 3), (5, 1), (2, 3)])

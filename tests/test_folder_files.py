@@ -15,7 +15,7 @@ from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers import folder
 from seenet.corpora.parsers._files import NOT_UTF8, files_below
 from seenet.corpora.parsers.ravdess import read as read_ravdess
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 from seenet.data.conditions.noise_sources import find_source
 
 
@@ -57,7 +57,7 @@ def test_names_that_are_no_utf_8_or_several_lines_are_named_in_one_line(tmp_path
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     manifest = folder.read(str(tmp_path / "d"))
     assert manifest.passed_over == (("sad/caf\\xe9.wav", NOT_UTF8),)
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     assert [manifest.column("path")[row] for row in store.bad] == ["sad/two\nlines.wav"]
     with pytest.raises(SeenetError) as error:
         refuse_bad_files(manifest, store, "stop")
@@ -90,7 +90,7 @@ def test_noise_folder_takes_every_format_and_names_the_rest(tmp_path: Path, caps
         soundfile.write(tmp_path / name, noise, 16000, **options)
     (tmp_path / "README.md").write_text("about")
     manifest = Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")])
-    source = find_source(str(tmp_path), manifest, prepare(manifest, 6.0))
+    source = find_source(str(tmp_path), manifest, open_store(manifest, 6.0))
     assert len(source.rows) == 4
     assert "1 file(s) in" in (told := capsys.readouterr().out)
     assert "'README.md': not audio" in told

@@ -10,12 +10,12 @@ import pytest
 from conftest import SMALL
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold, choose_folds, make_folds
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 from seenet.corpora.synthetic.corpus import read
-from seenet.training.run import train
+from seenet.training.run import run_experiment
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_parts_are_speaker_disjoint_and_whole(manifest, scheme, protocol):
             assert not speakers(fold.dev) & speakers(fold.test)
             assert len(fold.train) + len(fold.dev) + len(fold.test) == len(manifest)
             assert {manifest[i].emotion for i in fold.dev} == {"happy", "neutral", "sad", "angry"}
-        assert audit(manifest, digests(manifest), fold, protocol)["verdict"] == "clean"
+        assert audit_leaks(manifest, digests(manifest), fold, protocol)["verdict"] == "clean"
 
 
 def test_the_dealing_is_reproducible(manifest):
@@ -86,15 +86,15 @@ def test_strict_holds_out_whole_sessions(manifest):
     sessions = Manifest("toy", Path("/toy"), rows)
     thirds = SpeakerLists([[1, 2], range(3, 9), range(9, 13)])
     fold = make_folds(sessions, everything(sessions), thirds, Strict())[0]
-    assert audit(sessions, digests(sessions), fold, Strict())["session"] == 0
+    assert audit_leaks(sessions, digests(sessions), fold, Strict())["session"] == 0
 
 
 def test_a_planted_speaker_leak(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     leaking = Fold(0, np.append(fold.train, fold.test[0]), fold.dev, fold.test[1:])
     with pytest.raises(SeenetError, match=r"1 speaker.*train and test.*allow_leaks=\[speaker\]"):
-        audit(manifest, digests(manifest), leaking, Strict())
-    verdict = audit(manifest, digests(manifest), leaking, Strict(allow_leaks=["speaker"]))
+        audit_leaks(manifest, digests(manifest), leaking, Strict())
+    verdict = audit_leaks(manifest, digests(manifest), leaking, Strict(allow_leaks=["speaker"]))
     assert verdict["verdict"] == "leaks allowed"
     assert verdict["speaker"] == 1
 
@@ -104,7 +104,7 @@ def test_a_planted_duplicate_waveform(manifest):
     planted = digests(manifest)
     planted[fold.dev[3]] = planted[fold.train[5]]
     with pytest.raises(SeenetError, match=f"1 waveform.*train and dev.*'{manifest[fold.dev[3]].utterance}'"):
-        audit(manifest, planted, fold, Strict())
+        audit_leaks(manifest, planted, fold, Strict())
 
 
 @pytest.mark.parametrize("kind", ["session", "file"])
@@ -115,13 +115,13 @@ def test_a_planted_session_or_file(manifest, kind):
     field = "path" if kind == "file" else "session"
     rows[target] = replace(rows[target], **{field: getattr(rows[source], field)})
     with pytest.raises(SeenetError, match=f"{kind}.*train and test"):
-        audit(Manifest("toy", Path("/toy"), rows), digests(manifest), fold, Strict())
+        audit_leaks(Manifest("toy", Path("/toy"), rows), digests(manifest), fold, Strict())
 
 
 def test_a_planted_dev_equal_to_test(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     with pytest.raises(SeenetError, match="dev and test"):
-        audit(manifest, digests(manifest), replace(fold, dev=fold.test), Strict())
+        audit_leaks(manifest, digests(manifest), replace(fold, dev=fold.test), Strict())
 
 
 def test_one_unknown_speaker_hides_no_leak(manifest):
@@ -129,16 +129,16 @@ def test_one_unknown_speaker_hides_no_leak(manifest):
     rows = list(manifest)
     rows[fold.dev[0]] = replace(rows[fold.dev[0]], speaker="")
     partly = Manifest("toy", Path("/toy"), rows)
-    verdict = audit(partly, digests(partly), fold, Strict())
+    verdict = audit_leaks(partly, digests(partly), fold, Strict())
     assert (verdict["speaker"], verdict["verdict"]) == ("unknown", "speakers unknown")
     leaking = Fold(0, np.append(fold.train, fold.test[0]), fold.dev, fold.test[1:])
     with pytest.raises(SeenetError, match="1 speaker.*train and test"):
-        audit(partly, digests(partly), leaking, Strict())
+        audit_leaks(partly, digests(partly), leaking, Strict())
 
 
 def test_unknown_sessions_are_said_to_be_unknown(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
-    assert audit(manifest, digests(manifest), fold, Strict())["session"] == "unknown"
+    assert audit_leaks(manifest, digests(manifest), fold, Strict())["session"] == "unknown"
 
 
 def test_a_corpus_without_speakers(manifest):
@@ -179,16 +179,16 @@ def test_choosing_folds():
 @pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker")])
 def test_planted_leaks_are_found_in_each_protocol(manifest, scheme, protocol):
     fold = make_folds(manifest, everything(manifest), scheme, protocol())[0]
-    assert audit(manifest, digests(manifest), fold, protocol())["verdict"] == "clean"
+    assert audit_leaks(manifest, digests(manifest), fold, protocol())["verdict"] == "clean"
     moved = replace(fold, train=np.append(fold.train, fold.test[0]), test=fold.test[1:])
     if protocol.selection == "test":
         moved = replace(moved, dev=moved.test)
     with pytest.raises(SeenetError, match="1 speaker.*in both train and test"):
-        audit(manifest, digests(manifest), moved, protocol())
+        audit_leaks(manifest, digests(manifest), moved, protocol())
     planted = digests(manifest)
     planted[fold.test[0]] = planted[fold.train[0]]  # the same samples under another name
     with pytest.raises(SeenetError, match="1 waveform.*in both train and test"):
-        audit(manifest, planted, fold, protocol())
+        audit_leaks(manifest, planted, fold, protocol())
 
 
 def test_speakers_that_share_sessions_are_never_parted(manifest):
@@ -201,7 +201,7 @@ def test_speakers_that_share_sessions_are_never_parted(manifest):
     parts = [{mixed[i].speaker for i in part} for part in (fold.train, fold.dev)]
     for pair in ({"1", "2"}, {"3", "4"}):
         assert sum(bool(part & pair) for part in parts) == 1
-    assert audit(mixed, digests(mixed), fold, Strict())["verdict"] == "clean"
+    assert audit_leaks(mixed, digests(mixed), fold, Strict())["verdict"] == "clean"
 
 
 def test_given_splits():
@@ -237,8 +237,8 @@ def test_silent_clips_are_no_leak(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     numbers = np.arange(1, len(manifest) + 1)
     numbers[[fold.train[0], fold.test[0]]] = 0
-    assert audit(manifest, numbers, fold, Strict())["verdict"] == "clean"
-    assert audit(manifest, numbers, fold, Strict())["waveform"] == 0
+    assert audit_leaks(manifest, numbers, fold, Strict())["verdict"] == "clean"
+    assert audit_leaks(manifest, numbers, fold, Strict())["waveform"] == 0
 
 
 def test_too_few_clips_for_balanced_parts():
@@ -291,7 +291,7 @@ def test_folds_are_a_sequence(manifest):
 def test_a_job_makes_only_the_folds_that_it_trains(config, counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("seenet.corpora.protocols.Strict", counted)
     overrides = (*SMALL, "trainer.max_epochs=1", "dataset.folds=leave_one_speaker_out", f"output_dir={tmp_path}")
-    (folder,) = train(config(*overrides, "fold=4"))
+    (folder,) = run_experiment(config(*overrides, "fold=4"))
     assert counted.dealt == 1
     result = json.loads((folder / "result.json").read_text())
     assert (result["fold"], result["n_folds"], result["trained_fold"]) == (4, 6, 4)

@@ -18,7 +18,7 @@ from seenet.runs.identity import (
     describe_training,
     training_identity,
 )
-from seenet.training.run import train
+from seenet.training.run import run_experiment
 
 RUNTIME = {"self", "dim", "num_classes", "train", "dev", "test", "augmentation", "seed", "weights"}
 """Arguments that a component gets when it is built."""
@@ -94,10 +94,10 @@ def test_a_recorded_run_is_reused(name: str, config, tmp_path: Path, capsys, mon
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in Path("outputs").rglob("result.json")}
     assert before
-    folders = train(config(*COMMANDS[name], "output_dir=outputs"))
+    folders = run_experiment(config(*COMMANDS[name], "output_dir=outputs"))
     assert "epoch 1/" not in capsys.readouterr().out
     assert {folder / "result.json" for folder in folders} == set(before)
     assert {path: path.read_bytes() for path in before} == before
-    again = train(config(*COMMANDS[name], "output_dir=outputs", "noise=snr5"))
+    again = run_experiment(config(*COMMANDS[name], "output_dir=outputs", "noise=snr5"))
     assert "epoch 1/" not in capsys.readouterr().out, "its checkpoint is tested under another condition"
     assert len(again) == len(folders)

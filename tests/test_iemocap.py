@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.iemocap import read
 from seenet.corpora.protocols import Paper
-from seenet.corpora.votes import soft_labels
+from seenet.corpora.votes import vote_distribution
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 # The speaker wears the markers in the first turn; in the second the other one speaks.
@@ -97,7 +97,7 @@ def test_a_turn_carries_all_that_the_corpus_gives(corpus: Path):
     assert second.votes == "disgust:1 fearful:1 surprised:1 excited:1 frustrated:1 other:1"
     assert (third.utterance, third.emotion, third.text) == ("Ses01F_impro01_FXX1", "excited", "")
     assert third.votes == "happy:1 sad:1 excited:2"
-    assert soft_labels(third.votes, ["happy", "sad", "excited"]) == [0.25, 0.25, 0.5]
+    assert vote_distribution(third.votes, ["happy", "sad", "excited"]) == [0.25, 0.25, 0.5]
 
 
 def test_who_speaks_is_in_the_last_part_of_the_name(corpus: Path):
@@ -131,7 +131,7 @@ def test_excited_is_merged_into_happy_and_the_rest_is_dropped(corpus: Path, conf
 def test_folds(corpus: Path, config, scheme: str, sizes: list[int]):
     manifest = read(str(corpus))
     node = config("dataset=iemocap").dataset.schemes[scheme]
-    folds = make_folds(manifest, np.arange(len(manifest)), build(node, scheme), Paper())
+    folds = make_folds(manifest, np.arange(len(manifest)), instantiate_checked(node, scheme), Paper())
     assert [len(fold.test) for fold in folds] == sizes
 
 

@@ -13,7 +13,7 @@ import soundfile
 from conftest import SMALL
 from seenet.corpora.checks import KINDS, check
 from seenet.corpora.manifest import Manifest, Utterance, read_table
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 
 CORPUS = SMALL[:2]
 
@@ -52,7 +52,7 @@ def test_every_kind_of_problem_is_found(tmp_path: Path):
     rows = [Utterance(n, f"{n}.wav", "angry" if n == "d" else "sad", "s1") for n in "abcdefghijklm"]
     rows.append(Utterance("m2", "m.wav", "sad", "s1", start=0.0, end=0.1))  # of the same file, which is listed once
     manifest = Manifest("x", tmp_path, rows, unlabelled=["z.wav"], passed_over=[("README", "not audio")])
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     known = {"clips": 15, "speakers": 1, "emotions": {"sad": 13, "angry": 2}}
     found: dict[tuple[str, bool], list[str]] = {}
     for finding in check(manifest, store, known):

@@ -12,7 +12,7 @@ import pytest
 from conftest import SMALL
 from seenet.core import processes
 from seenet.core.errors import SeenetError
-from seenet.training.trainer import TrainerPlan
+from seenet.training.trainer import TrainerConfig
 
 SCRIPTS = Path(sys.executable).parent
 SETTINGS = (*SMALL, "fold=[0,1]", "trainer=cpu", "trainer.devices=2", "data.batch_size=4")
@@ -94,8 +94,8 @@ def test_srun_tasks_with_one_device_each_are_runs_that_wait_for_each_other(start
     assert printed.count("finished before, reused") == 1
 
 
-def plan(**settings) -> TrainerPlan:
-    return TrainerPlan(max_epochs=1, accelerator="cpu", **settings)
+def plan(**settings) -> TrainerConfig:
+    return TrainerConfig(max_epochs=1, accelerator="cpu", **settings)
 
 
 def set_environment(patch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:

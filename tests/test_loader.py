@@ -13,11 +13,11 @@ import torch
 from conftest import HANG
 from seenet.corpora.synthetic.corpus import read
 from seenet.corpora.vocabulary import CLASS_SETS
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
-from seenet.data.dataset import Part
-from seenet.data.loader import Loader, TrainLoader, ahead
+from seenet.data.dataset import FoldPart
+from seenet.data.loader import Loader, TrainLoader, prefetch_to_device
 
 CPU = torch.device("cpu")
 
@@ -30,8 +30,8 @@ def numbered(count: int, taken: list[int]) -> Iterator[Batch]:
 
 
 def test_batches_made_ahead_keep_their_order():
-    assert [int(batch.indices) for batch in ahead(numbered(50, []), CPU)] == list(range(50))
-    assert list(ahead(numbered(0, []), CPU)) == []
+    assert [int(batch.indices) for batch in prefetch_to_device(numbered(50, []), CPU)] == list(range(50))
+    assert list(prefetch_to_device(numbered(0, []), CPU)) == []
 
 
 def test_one_batch_is_made_ahead_and_no_more():
@@ -42,7 +42,7 @@ def test_one_batch_is_made_ahead_and_no_more():
             made[number].set()
             yield batch
 
-    loop = ahead(batches(), CPU)
+    loop = prefetch_to_device(batches(), CPU)
     for number in range(4):
         assert int(next(loop).indices) == number
         assert made[number + 1].wait(HANG), "made while the one before is in use"
@@ -57,8 +57,8 @@ def test_what_goes_wrong_in_the_thread_reaches_the_loop():
 
     seen = []
     with pytest.raises(OSError, match="the disk is gone"):
-        seen.extend(int(batch.indices) for batch in ahead(batches(), CPU))
-    loop = ahead(batches(), CPU)
+        seen.extend(int(batch.indices) for batch in prefetch_to_device(batches(), CPU))
+    loop = prefetch_to_device(batches(), CPU)
     assert [int(next(loop).indices), int(next(loop).indices)] == [0, 1]
     with pytest.raises(OSError, match="the disk is gone"):
         next(loop)
@@ -67,7 +67,7 @@ def test_what_goes_wrong_in_the_thread_reaches_the_loop():
 def test_leaving_early_ends_the_thread():
     before = set(threading.enumerate())
     taken: list[int] = []
-    loop = ahead(numbered(50, taken), CPU)
+    loop = prefetch_to_device(numbered(50, taken), CPU)
     next(loop)
     assert set(threading.enumerate()) - before
     loop.close()
@@ -79,9 +79,9 @@ def test_a_program_that_stops_in_the_loop_ends():
     program = """
 import torch
 from seenet.data.batch import Batch
-from seenet.data.loader import ahead
+from seenet.data.loader import prefetch_to_device
 batches = (Batch(*(torch.full((1,), n) for _ in range(6))) for n in range(9))
-loop = ahead(batches, torch.device("cpu"))
+loop = prefetch_to_device(batches, torch.device("cpu"))
 print(int(next(loop).indices), flush=True)
 raise SystemExit(3)
 """
@@ -90,12 +90,12 @@ raise SystemExit(3)
 
 
 @pytest.fixture(scope="module")
-def part() -> Part:
+def part() -> FoldPart:
     manifest = read(speakers=6, clips=2)
-    return Part(manifest, prepare(manifest, 6.0), np.arange(len(manifest)), CLASS_SETS["four"])
+    return FoldPart(manifest, open_store(manifest, 6.0), np.arange(len(manifest)), CLASS_SETS["four"])
 
 
-def train_loader(part: Part, workers: int = 0) -> TrainLoader:
+def train_loader(part: FoldPart, workers: int = 0) -> TrainLoader:
     batches = TrainBatches(part.labels, part.lengths, 4, True, "uniform", 0)
     return TrainLoader(part, batches, CPU, workers)
 
@@ -125,7 +125,7 @@ def test_a_loader_goes_on_where_another_was(part, workers: int):
 
 def test_a_part_is_the_same_made_ahead(part):
     plain = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU))
-    loaded = list(ahead(iter(Loader(part, EvaluationBatches(part.lengths, 8), CPU)), CPU))
+    loaded = list(prefetch_to_device(iter(Loader(part, EvaluationBatches(part.lengths, 8), CPU)), CPU))
     assert len(plain) == len(loaded) == 6
     for one, other in zip(plain, loaded, strict=True):
         assert torch.equal(one.waveform, other.waveform)

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
 from seenet.corpora.vocabulary import resolve_classes
-from seenet.corpora.votes import soft_labels
+from seenet.corpora.votes import vote_distribution
 
 
 def test_class_order_is_seenets():
@@ -68,14 +68,14 @@ def test_merge_and_digest(tmp_path: Path):
 
 
 def test_a_reason_is_one_line_and_never_empty():
-    assert reason(OSError("no route\n  to host")) == "no route to host"
-    assert reason(TimeoutError()) == "TimeoutError"
+    assert one_line(OSError("no route\n  to host")) == "no route to host"
+    assert one_line(TimeoutError()) == "TimeoutError"
 
 
 def test_votes_are_shares_of_the_classes():
-    assert soft_labels("angry:2 sad:1 other:1", ["sad", "angry", "happy"]) == [1 / 3, 2 / 3, 0]
-    assert soft_labels("other:3", ["sad", "angry"]) == [0, 0]
-    assert soft_labels("", ["sad"]) == [0]
+    assert vote_distribution("angry:2 sad:1 other:1", ["sad", "angry", "happy"]) == [1 / 3, 2 / 3, 0]
+    assert vote_distribution("other:3", ["sad", "angry"]) == [0, 0]
+    assert vote_distribution("", ["sad"]) == [0]
 
 
 def test_unknown_values_have_no_number():

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.meld import read
 from seenet.corpora.protocols import Strict
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 
 HEADER = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 TIMES = b'8,21,"00:16:16,059","00:16:21,731"\r\n'
@@ -103,17 +103,17 @@ def test_the_official_split(corpus: Path, config):
     cfg = config("dataset=meld", f"dataset.root={corpus}")
     manifest, classes, indices = load_corpus(cfg)
     assert len(classes) == 7
-    folds = make_folds(manifest, indices, build(cfg.dataset.schemes.official, "official"), Strict())
+    folds = make_folds(manifest, indices, instantiate_checked(cfg.dataset.schemes.official, "official"), Strict())
     assert [(list(f.train), list(f.dev), list(f.test)) for f in folds] == [([0, 1, 2], [3], [4, 5, 6])]
 
 
 def test_roles_in_several_parts_are_a_leak_that_must_be_allowed(corpus: Path, config):
     manifest = read(str(corpus))
-    scheme = build(config("dataset=meld").dataset.schemes.official, "official")
+    scheme = instantiate_checked(config("dataset=meld").dataset.schemes.official, "official")
     fold = make_folds(manifest, np.arange(7), scheme, Strict())[0]
     with pytest.raises(SeenetError, match=r"speaker 'Chandler'; .*protocol.allow_leaks=\[speaker\]"):
-        audit(manifest, range(7), fold, Strict())
-    found = audit(manifest, range(7), fold, Strict(allow_leaks=["speaker"]))
+        audit_leaks(manifest, range(7), fold, Strict())
+    found = audit_leaks(manifest, range(7), fold, Strict(allow_leaks=["speaker"]))
     assert (found["verdict"], found["speaker"]) == ("leaks allowed", 1)
 
 
@@ -132,9 +132,9 @@ def test_tables_and_clips_may_lie_in_folders_below(tmp_path: Path, write_tone):
     manifest = read(str(tmp_path))
     assert manifest[0].path == "MELD.Raw/train/train_splits/dia0_utt0.wav"
     assert manifest[4].path == "MELD.Raw/output_repeated_splits_test/dia0_utt1.wav", "missing, among its like"
-    assert prepare(manifest, 6.0).bad == {4: "No such file or directory"}
+    assert open_store(manifest, 6.0).bad == {4: "No such file or directory"}
     write_tone(tmp_path / manifest[4].path)
-    assert list(prepare(manifest, 6.0).lengths) == [3200] * 4 + [16000, 3200]
+    assert list(open_store(manifest, 6.0).lengths) == [3200] * 4 + [16000, 3200]
 
 
 def test_of_two_copies_of_a_table_the_nearer_counts(corpus: Path):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from seenet.core.seeds import mix
-from seenet.evaluation.fold_metrics import FoldMetrics
+from seenet.core.seeds import derive_seed
+from seenet.evaluation.fold_metrics import ConfusionMetric
 from seenet.models.pooling import AttentionPooling, MeanPooling
 
 
@@ -14,7 +14,7 @@ from seenet.models.pooling import AttentionPooling, MeanPooling
 def test_metrics_of_a_fold_do_not_depend_on_batches(size: int):
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(0, 4, 100), rng.integers(0, 4, 100)
-    metrics = FoldMetrics(4)
+    metrics = ConfusionMetric(4)
     for start in range(0, 100, size):
         scores = torch.eye(4)[predicted[start : start + size]]
         metrics.update(scores, torch.tensor(labels[start : start + size]))
@@ -27,7 +27,7 @@ def test_metrics_of_a_fold_do_not_depend_on_batches(size: int):
 
 
 def test_ua_is_over_the_classes_that_occur():
-    metrics = FoldMetrics(4)
+    metrics = ConfusionMetric(4)
     metrics.update(torch.eye(4)[[0, 1, 3, 1]], torch.tensor([0, 0, 1, 1]))
     values = metrics.compute()
     assert values["ua"].item() == pytest.approx(0.5)
@@ -46,7 +46,7 @@ def test_pooling_over_valid_frames():
 
 
 def test_streams_of_a_seed_differ():
-    seeds = {mix(seed, purpose, epoch) for seed in range(3) for purpose in range(4) for epoch in range(20)}
+    seeds = {derive_seed(seed, purpose, epoch) for seed in range(3) for purpose in range(4) for epoch in range(20)}
     assert len(seeds) == 3 * 4 * 20
-    assert mix(1, 2, 3) == mix(1, 2, 3)
+    assert derive_seed(1, 2, 3) == derive_seed(1, 2, 3)
     assert all(0 <= s < 2**63 for s in seeds)

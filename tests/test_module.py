@@ -17,7 +17,7 @@ from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.transformers_backbone import SpeechBackbone
 from seenet.models.lightning_module import EmotionModel
 from seenet.models.pooling import AttentionPooling
-from seenet.training.run import train
+from seenet.training.run import run_experiment
 
 TINY = {
     **{"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},
@@ -70,7 +70,9 @@ def test_losses_of_an_epoch_are_means_over_clips(config, tmp_path: Path, monkeyp
         return loss
 
     monkeypatch.setattr(EmotionModel, "training_step", watched)
-    (folder,) = train(config(*SMALL, f"output_dir={tmp_path}", "fold=0", "trainer.max_epochs=1", "data.batch_size=5"))
+    (folder,) = run_experiment(
+        config(*SMALL, f"output_dir={tmp_path}", "fold=0", "trainer.max_epochs=1", "data.batch_size=5")
+    )
     with (folder.parent / "curves.csv").open(newline="") as file:
         (curves,) = csv.DictReader(file)
     with (folder.parent / "dev_predictions.csv").open(newline="") as file:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.msp_improv import read
@@ -98,7 +98,7 @@ def test_counts_and_files(corpus: Path):
 def test_folds(corpus: Path, config, scheme: str, sizes: list[int]):
     manifest = read(str(corpus))
     node = config("dataset=msp_improv").dataset.schemes[scheme]
-    folds = make_folds(manifest, np.arange(9), build(node, scheme), Paper())
+    folds = make_folds(manifest, np.arange(9), instantiate_checked(node, scheme), Paper())
     assert [len(fold.test) for fold in folds] == sizes
 
 

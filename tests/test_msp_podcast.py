@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.msp_podcast import read
@@ -93,7 +93,7 @@ def test_official_folds(corpus: Path, config):
     cfg = config("dataset=msp_podcast", f"dataset.root={corpus}")
     manifest, classes, indices = load_corpus(cfg)
     assert classes == ("happy", "neutral", "sad", "angry")
-    folds = make_folds(manifest, indices, build(cfg.dataset.schemes.official, "official"), Strict())
+    folds = make_folds(manifest, indices, instantiate_checked(cfg.dataset.schemes.official, "official"), Strict())
     assert [(list(f.train), list(f.dev), list(f.test)) for f in folds] == [([1, 3], [10], [0]), ([1, 3], [10], [4])]
 
 

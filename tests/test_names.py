@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.loading import DATASET_SETTINGS
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers import crema_d, emodb, esd, savee, tess
@@ -84,17 +84,17 @@ def esd_names(split: Callable[[int], str] = lambda number: "") -> list[str]:
 def read_as(config, choice: str, root: Path, *overrides: str) -> Manifest:
     """The corpus as its YAML reads it."""
     cfg = config(f"dataset={choice}", f"dataset.root={root}", *overrides)
-    return build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
+    return instantiate_checked(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
 
 
 def sizes(config, manifest: Manifest, choice: str, scheme: str | None = None) -> list[int]:
     """The test folds of a YAML's scheme, each clip tested once."""
     dataset = config(f"dataset={choice}").dataset
-    scheme = build(dataset.schemes[scheme or dataset.folds], "scheme")
+    scheme = instantiate_checked(dataset.schemes[scheme or dataset.folds], "scheme")
     folds = make_folds(manifest, np.arange(len(manifest)), scheme, Paper())
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(manifest)))
     for fold in folds:
-        assert audit(manifest, range(len(manifest)), fold, Paper())["verdict"] == "clean"
+        assert audit_leaks(manifest, range(len(manifest)), fold, Paper())["verdict"] == "clean"
     return [len(fold.test) for fold in folds]
 
 
@@ -119,7 +119,7 @@ def test_they_are_found_below_seenet_data(config, tmp_path: Path, monkeypatch, c
     names = ("03a01Wa.wav", "1001_DFA_ANG_XX.wav", "DC_sa01.wav", "OAF_lid_fear.wav", "0001/Angry/0001_000351.wav")
     touch(tmp_path / folder, names)
     monkeypatch.setenv("SEENET_DATA", str(tmp_path))
-    assert len(build(config(f"dataset={choice}").dataset, "dataset", skip=DATASET_SETTINGS)) == 1
+    assert len(instantiate_checked(config(f"dataset={choice}").dataset, "dataset", skip=DATASET_SETTINGS)) == 1
 
 
 @pytest.mark.parametrize("module", [emodb, crema_d, savee, tess, esd])
@@ -259,7 +259,7 @@ def test_tess(config, tmp_path: Path):
 
 def test_tess_has_no_speaker_to_spare_for_protocol_strict(config, tmp_path: Path):
     manifest = tess.read(str(touch(tmp_path, tess_names()[:2800:7])))
-    scheme = build(config("dataset=tess").dataset.schemes.leave_one_speaker_out, "scheme")
+    scheme = instantiate_checked(config("dataset=tess").dataset.schemes.leave_one_speaker_out, "scheme")
     with pytest.raises(SeenetError, match="choose protocol=paper"):
         make_folds(manifest, np.arange(len(manifest)), scheme, Strict()).outline(0)
 
@@ -294,12 +294,12 @@ def test_esd_with_its_own_parts(config, tmp_path: Path):
     parts = {1: "train/", 2: "train/", 3: "evaluation/", 4: "test/"}
     manifest = read_as(config, "esd", touch(tmp_path / "ESD", esd_names(parts.__getitem__)))
     assert Counter(manifest.column("split")) == {"train": 200, "dev": 100, "test": 100}
-    scheme = build(config("dataset=esd").dataset.schemes.given, "scheme")
+    scheme = instantiate_checked(config("dataset=esd").dataset.schemes.given, "scheme")
     (fold,) = make_folds(manifest, np.arange(400), scheme, Strict())
     assert (len(fold.train), len(fold.dev), len(fold.test)) == (200, 100, 100)
     with pytest.raises(SeenetError, match="20 speaker.* in both train and dev"):
-        audit(manifest, range(400), fold, Strict())
-    assert audit(manifest, range(400), fold, Strict(allow_leaks=["speaker"]))["verdict"] == "leaks allowed"
+        audit_leaks(manifest, range(400), fold, Strict())
+    assert audit_leaks(manifest, range(400), fold, Strict(allow_leaks=["speaker"]))["verdict"] == "leaks allowed"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gb18030"])

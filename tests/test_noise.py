@@ -19,25 +19,25 @@ from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds
 from seenet.corpora.synthetic.corpus import read
-from seenet.corpora.waveform_store import Store, prepare
+from seenet.corpora.waveform_store import WaveformStore, open_store
 from seenet.data.augmentation.identity import Identity
 from seenet.data.conditions.additive_noise import AdditiveNoise
 from seenet.data.conditions.base import build_conditions
 from seenet.data.conditions.noise_sources import Babble, Pink, find_source
 from seenet.data.datamodule import EmotionData
-from seenet.data.dataset import Part
-from seenet.runs.results import condition_of
-from seenet.training.experiment import Job
-from seenet.training.run import train
+from seenet.data.dataset import FoldPart
+from seenet.runs.results import condition_label
+from seenet.training.experiment import Experiment
+from seenet.training.run import run_experiment
 
 CLASSES = ("happy", "neutral", "sad", "angry")
 
 
 @pytest.fixture(scope="module")
-def corpus() -> tuple[Manifest, Store]:
+def corpus() -> tuple[Manifest, WaveformStore]:
     """200 clips of 10 speakers."""
     manifest = read(speakers=10, clips=5)
-    return manifest, prepare(manifest, 6.0)
+    return manifest, open_store(manifest, 6.0)
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +64,17 @@ def fold_testing(manifest: Manifest, speakers: list[int]) -> Fold:
     return Fold(0, np.flatnonzero(~tested), np.array([], dtype=np.int64), np.flatnonzero(tested))
 
 
-def noise_of_fold(corpus: tuple[Manifest, Store], *args, **options) -> AdditiveNoise:
+def noise_of_fold(corpus: tuple[Manifest, WaveformStore], *args, **options) -> AdditiveNoise:
     """Noise for a fold that tests the first three speakers."""
     return AdditiveNoise(*corpus, *args, **options).for_fold(fold_testing(corpus[0], [0, 1, 2]))
 
 
-def mixed(corpus: tuple[Manifest, Store], noise: AdditiveNoise, batch_size: int, workers: int = 0) -> list[tuple]:
+def mixed(
+    corpus: tuple[Manifest, WaveformStore], noise: AdditiveNoise, batch_size: int, workers: int = 0
+) -> list[tuple]:
     """Every clip with its noise, cut to its length: (noisy, clean)."""
     manifest, store = corpus
-    part = Part(manifest, store, np.arange(len(manifest)), CLASSES)
+    part = FoldPart(manifest, store, np.arange(len(manifest)), CLASSES)
     data = EmotionData(part, part, part, Identity(), seed=0, batch_size=batch_size, num_workers=workers)
     clips = {}
     for batch in data.test_dataloader():
@@ -111,7 +113,7 @@ def test_noise_follows_the_utterance_into_joined_corpora(corpus):
     other = read(speakers=4, clips=2, seed=1)
     other.name = "other"
     both = join("both", {"train": other, "test": manifest})
-    joined = prepare(both, 6.0)
+    joined = open_store(both, 6.0)
     alone = AdditiveNoise(manifest, store, 10, "white").noise(7, store.waveform(7))
     row = len(both.parts[0]) + 7
     assert np.array_equal(AdditiveNoise(both, joined, 10, "white").noise(row, joined.waveform(row)), alone)
@@ -124,13 +126,13 @@ def test_pink_noise_falls_by_3_db_an_octave():
     assert steps.mean() == pytest.approx(-3.01, abs=0.1)
 
 
-def of_tones(manifest: Manifest, store: Store) -> tuple[Store, np.ndarray]:
+def of_tones(manifest: Manifest, store: WaveformStore) -> tuple[WaveformStore, np.ndarray]:
     """A store in which each of ten speakers is one tone, and the tones in Hz."""
     tones = np.array(store.index)
     tones["offset"], tones["length"] = 16000 * np.maximum(manifest.codes("speaker"), 0), 16000
     hertz = 500 + 100 * np.arange(10)
     audio = np.sin(2 * np.pi * hertz[:, None] * np.arange(16000) / 16000) * 20000
-    return Store(store.key, store.folder, (audio.astype(np.int16).ravel(),), tones, {}), hertz
+    return WaveformStore(store.key, store.folder, (audio.astype(np.int16).ravel(),), tones, {}), hertz
 
 
 @pytest.mark.parametrize("protocol", [Strict(), Paper()])
@@ -168,7 +170,7 @@ def test_babble_of_a_test_corpus_is_made_of_the_training_corpus(corpus):
     other.name = "other"
     both = join("both", {"train": other, "test": manifest})
     (fold,) = make_folds(both, np.arange(len(both)), GivenSplit(), Paper())
-    babble = Babble(both, prepare(both, 6.0)).for_fold(fold)
+    babble = Babble(both, open_store(both, 6.0)).for_fold(fold)
     assert set(babble.pool) <= set(range(len(other)))
     assert babble.draw(len(other), 800, np.random.default_rng(0)).any()
 
@@ -194,13 +196,15 @@ def test_results_say_that_babble_may_hold_test_speakers(config, tmp_path: Path):
     (tmp_path / "t.csv").write_text("\n".join(lines))
     overrides = ("dataset=csv", f"dataset.table={tmp_path / 't.csv'}", "dataset.folds=given", f"output_dir={tmp_path}")
     noise = ("noise=snr5", "noise.source=babble")
-    (folder,) = train(config(*overrides, *noise, "trainer.max_epochs=1", "data.batch_size=8"))
+    (folder,) = run_experiment(config(*overrides, *noise, "trainer.max_epochs=1", "data.batch_size=8"))
     result = json.loads((folder / "result.json").read_text())
     assert result["remark"] == "babble may hold speakers of the test part: of 1 test clips the speaker is unknown"
     assert result["condition"]["source"] == "babble"
-    assert condition_of(result) == "snr5-babble"
+    assert condition_label(result) == "snr5-babble"
     with pytest.raises(SeenetError, match=r"fold 0: noise.source=babble finds no clip of a known speaker"):
-        Job.of(config(*overrides, *noise, "dataset.columns.speaker=null", "dataset.folds=clips5", "protocol=paper"))
+        Experiment.of(
+            config(*overrides, *noise, "dataset.columns.speaker=null", "dataset.folds=clips5", "protocol=paper")
+        )
 
 
 def test_short_and_silent_clips(corpus, folder: Path):
@@ -231,7 +235,7 @@ def test_wrong_sources_are_named(corpus, tmp_path: Path):
     with pytest.raises(SeenetError, match="every recording is silent"):
         find_source(str(tmp_path), *corpus)
     nameless = Manifest("x", tmp_path, [Utterance("quiet", "quiet.wav", "sad")])
-    lonely = find_source("babble", nameless, prepare(nameless, 6.0))
+    lonely = find_source("babble", nameless, open_store(nameless, 6.0))
     with pytest.raises(SeenetError, match="no clip of a known speaker"):
         lonely.for_fold(fold_testing(nameless, [-1]))
     with pytest.raises(SeenetError, match="-100 to 100"):

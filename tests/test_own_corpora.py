@@ -10,7 +10,7 @@ import soundfile
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.loading import load_corpus, scheme_of
-from seenet.training.run import train
+from seenet.training.run import run_experiment
 
 QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")
 
@@ -90,8 +90,8 @@ def test_emobox_lists_train_once_their_leak_is_accepted(config, tmp_path: Path, 
     arguments = ("dataset=emobox", "dataset.corpus=emodb", f"dataset.lists={tmp_path / 'data'}", *QUICK)
     arguments += (f"output_dir={tmp_path / 'outputs'}",)
     with pytest.raises(SeenetError, match=r"fold 0 leaks: 4 speaker\(s\) in both"):
-        train(config(*arguments))
-    train(config(*arguments, "protocol=paper", "protocol.allow_leaks=[speaker]"))
+        run_experiment(config(*arguments))
+    run_experiment(config(*arguments, "protocol=paper", "protocol.allow_leaks=[speaker]"))
     assert "the audit found leaks that protocol.allow_leaks accepts" in capsys.readouterr().out
     found = result(tmp_path)
     assert (found["dataset"], found["test_part"]) == ("emobox-emodb", "fold_1")
@@ -104,8 +104,8 @@ def test_folders_without_speakers(config, tmp_path: Path, capsys):
         speak(tmp_path / "clips" / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     arguments = ("dataset=folder", f"dataset.root={tmp_path / 'clips'}", *QUICK, f"output_dir={tmp_path / 'outputs'}")
     with pytest.raises(SeenetError, match="needs to know the speaker"):
-        train(config(*arguments))
-    train(config(*arguments, "dataset.folds=clips5", "protocol=paper"))
+        run_experiment(config(*arguments))
+    run_experiment(config(*arguments, "dataset.folds=clips5", "protocol=paper"))
     assert "speaker independence is not proved" in capsys.readouterr().out
     assert result(tmp_path)["audit"]["verdict"] == "speakers unknown"
 

@@ -11,14 +11,14 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.bad_files import refuse_bad_files
 from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.ravdess import read
 from seenet.corpora.protocols import Paper
-from seenet.corpora.waveform_store import prepare
-from seenet.training.run import train
+from seenet.corpora.waveform_store import open_store
+from seenet.training.run import run_experiment
 
 
 def names() -> list[tuple[int, str]]:
@@ -74,7 +74,7 @@ def test_counts(full: Path):
 def test_folds(full: Path, config, scheme: str, sizes: list[int]):
     manifest = read(str(full))
     node = config("dataset=ravdess").dataset.schemes[scheme]
-    folds = make_folds(manifest, np.arange(1440), build(node, scheme), Paper())
+    folds = make_folds(manifest, np.arange(1440), instantiate_checked(node, scheme), Paper())
     assert [len(fold.test) for fold in folds] == sizes
     assert all(len(fold.train) + len(fold.test) == 1440 for fold in folds)
     assert len(np.unique(np.concatenate([fold.test for fold in folds]))) == 1440
@@ -83,7 +83,7 @@ def test_folds(full: Path, config, scheme: str, sizes: list[int]):
 def test_it_trains(full: Path, config, tmp_path: Path, capsys):
     """The whole way on 1440 clips, each shorter than one frame's receptive field."""
     settings = ("trainer.max_epochs=1", "backbone=wavlm_tiny", "fold=4", f"output_dir={tmp_path}")
-    folder = train(config("dataset=ravdess", f"dataset.root={full}", *settings))[0]
+    folder = run_experiment(config("dataset=ravdess", f"dataset.root={full}", *settings))[0]
     printed = capsys.readouterr().out
     assert "ravdess: 1440 clips, 24 speakers" in printed
     assert "neutral 96" in printed
@@ -148,7 +148,7 @@ def test_a_missing_actor_is_told_by_fold(tmp_path: Path, write_tone, config):
     write_tone(tmp_path / "03-01-03-01-01-01-01.wav")
     node = config("dataset=ravdess").dataset.schemes.luna5
     with pytest.raises(SeenetError, match="complete"):
-        make_folds(read(str(tmp_path)), np.arange(1), build(node, "luna5"), Paper())
+        make_folds(read(str(tmp_path)), np.arange(1), instantiate_checked(node, "luna5"), Paper())
 
 
 def test_stereo_is_averaged_and_a_truncated_file_named(tmp_path: Path):
@@ -159,11 +159,11 @@ def test_stereo_is_averaged_and_a_truncated_file_named(tmp_path: Path):
         wave = rng.normal(0, 0.1, 4800)
         stereo = np.stack([wave, -wave], axis=1) if name == names()[1][1] else wave
         soundfile.write(folder / name, stereo, 48000)
-    store = prepare(read(str(tmp_path)), 6.0)
+    store = open_store(read(str(tmp_path)), 6.0)
     assert store.lengths.tolist() == [1600] * 4
     assert np.abs(store.waveform(1)).max() < 1e-4, "left and right cancel in the mean"
     broken = tmp_path / "Actor_01" / names()[2][1]
     broken.write_bytes(broken.read_bytes()[:3000])
     manifest = read(str(tmp_path))
     with pytest.raises(SeenetError, match=f"1 of 4.*{broken.name}.*truncated.*bad_files.csv"):
-        refuse_bad_files(manifest, prepare(manifest, 6.0), "stop")
+        refuse_bad_files(manifest, open_store(manifest, 6.0), "stop")

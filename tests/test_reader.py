@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from seenet.audio.reading import BadAudio, read_audio
+from seenet.audio.reading import UnreadableAudioError, read_audio
 from seenet.corpora.parsers._files import find_audio
 
 SECONDS = 6
@@ -181,9 +181,9 @@ def test_reader_decodes_the_samples_of_a_stretch(made, kind: str):
         shared = min(len(ours), len(theirs))
         assert np.abs(ours[:shared] - theirs[:shared]).max() < 0.01
     assert len(read_audio(made(kind), 0.5, 2.0, 5.0).waveform) == 8000
-    with pytest.raises(BadAudio, match="no stretch"):
+    with pytest.raises(UnreadableAudioError, match="no stretch"):
         read_audio(made(kind), 1000.0, 1.0, 60.0)
-    with pytest.raises(BadAudio, match="no stretch"):
+    with pytest.raises(UnreadableAudioError, match="no stretch"):
         read_audio(made(kind), 1000.0, 2.0, 1.0)
 
 
@@ -192,7 +192,7 @@ def test_reader_decodes_the_samples_of_a_stretch(made, kind: str):
 def test_reader_refuses_a_file_that_was_cut_off(made, tmp_path: Path, kind: str, share: float):
     data = made(kind).read_bytes()
     (tmp_path / "cut").write_bytes(data[: int(share * len(data)) - 7])
-    with pytest.raises(BadAudio, match=r"truncated|damaged or cut off"):
+    with pytest.raises(UnreadableAudioError, match=r"truncated|damaged or cut off"):
         read_audio(tmp_path / "cut", 1000.0)
 
 
@@ -205,7 +205,7 @@ def test_damaged_file_is_read_or_bad_and_nothing_else(made, tmp_path: Path, kind
         for at in rng.integers(0, min(reach, len(data)), 1 + number):
             data[at] = rng.integers(256)
         (tmp_path / f"{number}").write_bytes(data)
-        with contextlib.suppress(BadAudio):
+        with contextlib.suppress(UnreadableAudioError):
             assert np.isfinite(read_audio(tmp_path / f"{number}", 1000.0).waveform).all()
 
 
@@ -229,7 +229,7 @@ def test_webm_of_a_browser_is_read_and_found_to_be_cut_off(made, tmp_path: Path)
     assert (found.seconds, found.remarks) == (pytest.approx(SECONDS, abs=0.05), ())
     for share in (0.3, 0.5, 0.9):
         (tmp_path / f"{share}").write_bytes(data[: int(share * len(data))])
-        with pytest.raises(BadAudio, match="truncated"):
+        with pytest.raises(UnreadableAudioError, match="truncated"):
             read_audio(tmp_path / f"{share}", 1000.0)
 
 
@@ -248,7 +248,7 @@ def test_ogg_with_a_lost_or_damaged_page_is_refused(made, tmp_path: Path):
     damaged = data[: first + 100] + bytes([data[first + 100] ^ 1]) + data[first + 101 :]
     for content in (lost, damaged):
         (tmp_path / "bad").write_bytes(content)
-        with pytest.raises(BadAudio, match="damaged: 1 Ogg page"):
+        with pytest.raises(UnreadableAudioError, match="damaged: 1 Ogg page"):
             read_audio(tmp_path / "bad", 1000.0)
 
 
@@ -357,7 +357,7 @@ def test_wav_without_samples_before_other_chunks_is_empty(tmp_path: Path):
     data = io.BytesIO()
     soundfile.write(data, np.zeros(0), 16000, format="WAV")
     (tmp_path / "x").write_bytes(data.getvalue() + b"LIST" + struct.pack("<I", 4) + b"INFO")
-    with pytest.raises(BadAudio, match="empty: no samples"):
+    with pytest.raises(UnreadableAudioError, match="empty: no samples"):
         read_audio(tmp_path / "x", 6.0)
 
 
@@ -381,7 +381,7 @@ def test_mp3_joined_byte_by_byte_is_read_to_its_end(made, tmp_path: Path):
 
 def test_mp3_joined_of_several_rates_is_refused(made, tmp_path: Path):
     (tmp_path / "x").write_bytes(made("mp3").read_bytes() + made("mp3 16 kHz").read_bytes())
-    with pytest.raises(BadAudio, match="joined of parts at 16000 and 44100 Hz"):
+    with pytest.raises(UnreadableAudioError, match="joined of parts at 16000 and 44100 Hz"):
         read_audio(tmp_path / "x", 1000.0)
 
 
@@ -464,7 +464,7 @@ def test_playlists_are_not_followed(tmp_path: Path, made, monkeypatch: pytest.Mo
     playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{}\n#EXT-X-ENDLIST\n"
     for text in ("ffconcat version 1.0\nfile {}\n", playlist):
         (tmp_path / "x").write_text(text.format(made("wav").name))
-        with pytest.raises(BadAudio, match="text, not audio"):
+        with pytest.raises(UnreadableAudioError, match="text, not audio"):
             read_audio(tmp_path / "x", 6.0)
 
 
@@ -476,7 +476,7 @@ def test_video_without_sound_is_named(tmp_path: Path):
         for _ in range(5):
             output.mux(stream.encode(av.VideoFrame(16, 16, "yuv420p")))
         output.mux(stream.encode(None))
-    with pytest.raises(BadAudio, match="a video without a sound track"):
+    with pytest.raises(UnreadableAudioError, match="a video without a sound track"):
         read_audio(tmp_path / "x.mp4", 6.0)
 
 
@@ -500,7 +500,7 @@ def test_streamed_container_is_read_to_its_end(tmp_path: Path, container: str, c
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
 def test_pipe_is_refused_without_waiting(tmp_path: Path):
     os.mkfifo(tmp_path / "x.mp4")
-    with pytest.raises(BadAudio, match="not a file"):
+    with pytest.raises(UnreadableAudioError, match="not a file"):
         read_audio(tmp_path / "x.mp4", 6.0)
     os.mkfifo(tmp_path / "pipe")
     files, passed_over = find_audio(tmp_path)
@@ -585,5 +585,5 @@ def test_mp4_without_its_index_is_named(made, tmp_path: Path):
     data = made("m4a").read_bytes()
     at = data.index(b"mdat") - 4
     (tmp_path / "x").write_bytes(data[:at] + bytes(4) + data[at + 4 : data.rindex(b"moov") - 4])
-    with pytest.raises(BadAudio, match="the recording was not finished"):
+    with pytest.raises(UnreadableAudioError, match="the recording was not finished"):
         read_audio(tmp_path / "x", 1000.0)

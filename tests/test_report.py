@@ -18,11 +18,11 @@ from conftest import HANG
 from seenet.core.errors import SeenetError
 from seenet.reporting.arm_metrics import clips_of
 from seenet.reporting.document import Table
-from seenet.reporting.grouping import studies
+from seenet.reporting.grouping import group_into_studies
 from seenet.reporting.html_report import write_report
 from seenet.reporting.latex import to_latex
-from seenet.reporting.published_results import mismatches, row_of
-from seenet.reporting.result_loader import find
+from seenet.reporting.published_results import mismatches, published_row
+from seenet.reporting.result_loader import load_results
 from seenet.reporting.sections.noise import noise_section
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -194,7 +194,7 @@ def test_arms_are_named_by_what_sets_them_apart(tmp_path: Path):
     fabricate(tmp_path, augs=("none", "ebm"), folds=(0,))
     fabricate(tmp_path, augs=("ebm",), folds=(0,), optim__lr=0.5)
     fabricate(tmp_path, augs=("none",), folds=(0,), dataset__name="b", facts={"dataset": "b"})
-    found = studies(find([tmp_path]).results)
+    found = group_into_studies(load_results([tmp_path]).results)
     assert [study.title.split(",")[0] for study in found] == ["b", "synthetic"]
     names = {arm.name for arm in found[1].arms}
     assert names == {"aug=none", "aug=ebm optim.lr=0.001", "aug=ebm optim.lr=0.5"}
@@ -202,7 +202,7 @@ def test_arms_are_named_by_what_sets_them_apart(tmp_path: Path):
 
 def test_the_order_of_augmentations_makes_two_arms(tmp_path: Path):
     fabricate(tmp_path, augs=("ebm+mixup", "mixup+ebm"), folds=(0,))
-    (study,) = studies(find([tmp_path]).results)
+    (study,) = group_into_studies(load_results([tmp_path]).results)
     assert [(arm.name, len(arm.results)) for arm in study.arms] == [("aug=ebm+mixup", 1), ("aug=mixup+ebm", 1)]
 
 
@@ -215,7 +215,10 @@ def test_two_test_corpora_are_two_whole_studies(tmp_path: Path):
 
 def arms_of(folder: Path) -> dict[str, dict[str, int]]:
     """How many results each arm of each study has."""
-    return {s.title.split(",")[0]: {a.name: len(a.results) for a in s.arms} for s in studies(find([folder]).results)}
+    return {
+        s.title.split(",")[0]: {a.name: len(a.results) for a in s.arms}
+        for s in group_into_studies(load_results([folder]).results)
+    }
 
 
 def test_a_test_corpus_counts_once_whatever_is_tested_beside_it(tmp_path: Path):
@@ -223,7 +226,7 @@ def test_a_test_corpus_counts_once_whatever_is_tested_beside_it(tmp_path: Path):
     fabricate(tmp_path, augs=("none", "mixup"), tests=("c", "b"))
     arms = {"aug=none": 1, "aug=ebm": 1, "aug=mixup": 1}
     assert arms_of(tmp_path)["synthetic → b"] == arms
-    (study,) = (s for s in studies(find([tmp_path]).results) if "→ b" in s.title)
+    (study,) = (s for s in group_into_studies(load_results([tmp_path]).results) if "→ b" in s.title)
     assert study.parts() == [("test_b", 0)], "a second place in the list is no second fold"
     one, other = (clips_of(arm.results, study.classes) for arm in study.arms[:2])
     assert set(one["fold"]) == set(other["fold"]) == {"test_b"}, "so clips find their pairs"
@@ -256,7 +259,7 @@ def test_noises_of_one_name_are_not_mixed(tmp_path: Path):
     others = ({}, {"seed": 1}, {"snr_db": 7}, *({"source": "park", "recordings": key} for key in ("a1", "b2")))
     for condition in others:
         fabricate(tmp_path / "outputs", augs=("none",), folds=(0,), snrs=(10,), condition=condition)
-    (study,) = studies(find([tmp_path / "outputs"]).results)
+    (study,) = group_into_studies(load_results([tmp_path / "outputs"]).results)
     (arm,) = study.arms
     conditions = [r.condition for r in arm.results]
     assert len(conditions) == len(set(conditions)) == 6, conditions
@@ -284,7 +287,7 @@ def test_a_torn_note_is_passed_over_and_said(tmp_path: Path):
     notes = sweep(tmp_path / "sweep", {"aug=none": (results, None), "aug=x": ([], "lower optim.lr")})
     path = notes / "0/arm.json"
     path.write_text(path.read_text()[:40])
-    found = find([tmp_path / "outputs", notes])
+    found = load_results([tmp_path / "outputs", notes])
     assert len(found.results) == 1
     assert found.failed == [("aug=x", "lower optim.lr")]
     (remark,) = found.remarks
@@ -349,7 +352,7 @@ def ravdess(**changes) -> dict:
 
 
 def test_whether_a_published_figure_compares_is_said_in_words():
-    row = row_of(ravdess())
+    row = published_row(ravdess())
     assert row["ua"] == "80.6"
     assert mismatches(ravdess(), row) == []
     strict = mismatches(ravdess(protocol="strict", n_folds=6, noise="snr5"), row)
@@ -357,7 +360,7 @@ def test_whether_a_published_figure_compares_is_said_in_words():
         *("epoch selected on held-out training speakers", "6 folds", "snr5"),
     ]
     assert "4 classes here, 8 there" in mismatches(ravdess(classes=["happy", "neutral", "sad", "angry"]), row)
-    assert row_of(ravdess(dataset="synthetic")) is None
+    assert published_row(ravdess(dataset="synthetic")) is None
 
 
 def test_the_published_section(tmp_path: Path):
@@ -473,6 +476,6 @@ def test_report_leaves_out_a_result_that_lacks_fields(tmp_path: Path):
     fabricate(tmp_path / "outputs", augs=("none", "ebm"), folds=(0,), sounds=0)
     result = next((tmp_path / "outputs").glob("*none*/fold0/clean/result.json"))
     result.write_text(json.dumps({"schema": json.loads(result.read_text())["schema"]}))
-    found = find([tmp_path / "outputs"])
+    found = load_results([tmp_path / "outputs"])
     assert len(found.results) == 1
     assert any("of another program" in remark for remark in found.remarks)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import SMALL, script
-from seenet.training.checkpoints import WholeCheckpoints
-from seenet.training.run import train
+from seenet.training.checkpoints import AtomicCheckpointIO
+from seenet.training.run import run_experiment
 
 SETTINGS = (*SMALL, "fold=0", "trainer.max_epochs=3", "data.batch_size=2")  # epochs of many steps
 EVERY_STEP = "trainer.checkpoint_minutes=1e-9"
@@ -81,7 +81,7 @@ class Stopped(BaseException):
 
 def stop_at(patch: pytest.MonkeyPatch, number: int) -> None:
     """Stop when a checkpoint to go on from has been written this many times."""
-    save, written = WholeCheckpoints.save_checkpoint, []
+    save, written = AtomicCheckpointIO.save_checkpoint, []
 
     def stopping(self, checkpoint, path, storage_options=None):
         save(self, checkpoint, path, storage_options)
@@ -89,7 +89,7 @@ def stop_at(patch: pytest.MonkeyPatch, number: int) -> None:
         if written.count("last.ckpt") == number:
             raise Stopped
 
-    patch.setattr(WholeCheckpoints, "save_checkpoint", stopping)
+    patch.setattr(AtomicCheckpointIO, "save_checkpoint", stopping)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_epoch_goes_on_behind_the_last_step(
     config, whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, stops, expected
 ):
     def run(folder: Path) -> Path:
-        return train(config(*SETTINGS, EVERY_STEP, *options, f"output_dir={folder}"))[0].parent
+        return run_experiment(config(*SETTINGS, EVERY_STEP, *options, f"output_dir={folder}"))[0].parent
 
     for number, batches in zip(stops, expected, strict=True):
         with monkeypatch.context() as patch:
@@ -119,7 +119,7 @@ def test_an_epoch_goes_on_behind_the_last_step(
 
 def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A kill in the middle of writing leaves the checkpoint that was there."""
-    io = WholeCheckpoints()
+    io = AtomicCheckpointIO()
     io.save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
 
     def killed(_: object, file: BinaryIO) -> None:

@@ -47,7 +47,7 @@ def plain_loss(see: SoftEmotionExperts, pooled: torch.Tensor, labels: torch.Tens
 @pytest.mark.parametrize("seed", range(5))
 def test_loss_and_gradients_equal_the_plain_loop(seed: int):
     see, pooled, labels = make(seed)
-    negatives = see.draw(see.experts(pooled), labels, torch.Generator().manual_seed(seed))
+    negatives = see.sample_hard_negatives(see.experts(pooled), labels, torch.Generator().manual_seed(seed))
     assert (labels[negatives] != labels).all()
     leaves = [pooled, *see.parameters()]
     ours = see.experts_loss(see.experts(pooled), labels, negatives)
@@ -62,7 +62,7 @@ def test_mining_follows_the_softmax():
     see, pooled, labels = make(3)
     embeddings = see.experts(pooled)
     generator = torch.Generator().manual_seed(0)
-    draws = torch.stack([see.draw(embeddings, labels, generator) for _ in range(4000)])
+    draws = torch.stack([see.sample_hard_negatives(embeddings, labels, generator) for _ in range(4000)])
     for i in range(len(labels)):
         c = int(labels[i])
         scores = torch.stack([expert(see, c, pooled[i]) @ expert(see, c, h) for h in pooled])
@@ -78,9 +78,9 @@ def test_mining_follows_the_softmax():
 def test_mining_is_not_rounded_under_autocast():
     see, pooled, labels = make(3)
     embeddings = 30 * see.experts(pooled)
-    plain = [see.draw(embeddings, labels, torch.Generator().manual_seed(s)) for s in range(200)]
+    plain = [see.sample_hard_negatives(embeddings, labels, torch.Generator().manual_seed(s)) for s in range(200)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = [see.draw(embeddings, labels, torch.Generator().manual_seed(s)) for s in range(200)]
+        rounded = [see.sample_hard_negatives(embeddings, labels, torch.Generator().manual_seed(s)) for s in range(200)]
     assert torch.equal(torch.stack(plain), torch.stack(rounded))
 
 
@@ -114,7 +114,7 @@ def test_the_mixture_of_loss_and_prediction():
 def test_the_drawing_carries_no_gradient_and_the_drawn_embedding_does():
     see, pooled, labels = make()
     embeddings = see.experts(pooled)
-    negatives = see.draw(embeddings, labels, torch.Generator().manual_seed(0))
+    negatives = see.sample_hard_negatives(embeddings, labels, torch.Generator().manual_seed(0))
     assert not negatives.requires_grad
     (gradient,) = torch.autograd.grad(see.experts_loss(embeddings, labels, negatives), embeddings)
     rows, experts = negatives, labels

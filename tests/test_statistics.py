@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from seenet.evaluation.scores import scores
+from seenet.evaluation.scores import classification_scores
 from seenet.evaluation.speaker_statistics import cluster_interval, compare, holm, lowest_p
 
 EXPERIMENTS, SPEAKERS, CLASSES, CLIPS = 1000, 24, 4, 40
@@ -48,7 +48,9 @@ def test_scores_are_those_of_sklearn(occurring: int):
     labels, predicted = rng.integers(0, occurring, (2, 3, 50))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        values = scores([confusion_matrix(*pair, labels=range(4)) for pair in zip(labels, predicted, strict=True)])
+        values = classification_scores(
+            [confusion_matrix(*pair, labels=range(4)) for pair in zip(labels, predicted, strict=True)]
+        )
     for fold, pair in enumerate(zip(labels, predicted, strict=True)):
         assert values["ua"][fold] == pytest.approx(recall_score(*pair, average="macro"))
         assert values["wa"][fold] == pytest.approx(accuracy_score(*pair))
@@ -58,7 +60,7 @@ def test_scores_are_those_of_sklearn(occurring: int):
 
 
 def test_a_class_that_is_only_predicted_counts_for_f1_alone():
-    values = scores([[1, 1], [0, 0]])
+    values = classification_scores([[1, 1], [0, 0]])
     assert (values["ua"], values["wa"]) == (0.5, 0.5)
     assert values["macro_f1"] == pytest.approx(f1_score([0, 0], [0, 1], average="macro"))
 
@@ -74,7 +76,7 @@ def test_the_interval_over_speakers_covers_the_truth_and_one_over_clips_does_not
     naive = []
     for counts in confusions.sum(1):
         drawn = rng.multinomial(counts.sum(), counts.ravel() / counts.sum(), size=999)  # clips with replacement
-        low, high = np.quantile(scores(drawn.reshape(-1, CLASSES, CLASSES))["ua"], [0.025, 0.975])
+        low, high = np.quantile(classification_scores(drawn.reshape(-1, CLASSES, CLASSES))["ua"], [0.025, 0.975])
         naive.append(low <= truth <= high)
     assert np.mean(naive) < 0.93
 

@@ -15,11 +15,11 @@ import soundfile
 
 import seenet.corpora.store_builder
 from conftest import HANG
-from seenet.audio.reading import BadAudio, read_audio
+from seenet.audio.reading import UnreadableAudioError, read_audio
 from seenet.core.errors import SeenetError
 from seenet.corpora.joining import join
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.waveform_store import prepare
+from seenet.corpora.waveform_store import open_store
 
 
 def strongest_hertz(wave: np.ndarray, rate: int = 16000) -> float:
@@ -61,13 +61,13 @@ def test_crop(write_tone, tmp_path: Path):
 def test_16_khz_pcm_keeps_its_bits(tmp_path: Path):
     samples = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", samples, 16000)
-    store = prepare(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
+    store = open_store(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
     assert (store.waveform(0) * 32768 == samples).all()
 
 
 def test_a_peak_above_full_scale_is_not_clipped(tmp_path: Path):
     soundfile.write(tmp_path / "a.wav", np.array([0.0, 2.5, -1.0, 0.5] * 100), 16000, subtype="FLOAT")
-    store = prepare(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
+    store = open_store(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
     np.testing.assert_allclose(store.waveform(0)[:4], [0.0, 2.5, -1.0, 0.5], atol=1e-4)
 
 
@@ -91,14 +91,14 @@ def corpus(folder: Path, count: int = 6) -> Manifest:
 
 def test_the_key_is_the_content(tmp_path: Path):
     manifest = corpus(tmp_path / "a")
-    key = prepare(manifest, 6.0).key
-    assert prepare(corpus(tmp_path / "b"), 6.0).key == key, "the place does not matter"
-    assert prepare(manifest, 0.1).key != key, "the crop does"
+    key = open_store(manifest, 6.0).key
+    assert open_store(corpus(tmp_path / "b"), 6.0).key == key, "the place does not matter"
+    assert open_store(manifest, 0.1).key != key, "the crop does"
     wave, rate = soundfile.read(tmp_path / "a" / "3.wav")
     stat = (tmp_path / "a" / "3.wav").stat()
     soundfile.write(tmp_path / "a" / "3.wav", wave[::-1], rate)
     os.utime(tmp_path / "a" / "3.wav", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    changed = prepare(manifest, 6.0)
+    changed = open_store(manifest, 6.0)
     assert changed.key != key, "a file of the same size, changed"
     np.testing.assert_allclose(changed.waveform(3), wave[::-1], atol=1e-4)
 
@@ -106,7 +106,7 @@ def test_the_key_is_the_content(tmp_path: Path):
 def test_a_missing_file_is_named(tmp_path: Path):
     manifest = corpus(tmp_path / "gone")
     (tmp_path / "gone" / "2.wav").unlink()
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     assert store.bad == {2: "No such file or directory"}
     assert store.lengths.tolist() == [4000, 4000, 0, 4000, 4000, 4000]
 
@@ -116,7 +116,7 @@ def test_nothing_but_bad_files_is_an_error(tmp_path: Path):
     for path in (tmp_path / "none").iterdir():
         path.write_bytes(b"")
     with pytest.raises(SeenetError, match=r"no audio file of x can be used.*0\.wav': empty"):
-        prepare(manifest, 6.0)
+        open_store(manifest, 6.0)
 
 
 COUNT = 400
@@ -136,7 +136,7 @@ def _prepare_some(folder: Path, clips: int) -> None:
         return decoded(*arguments)
 
     seenet.corpora.store_builder._decoded = stalling
-    prepare(_names(folder), 6.0)
+    open_store(_names(folder), 6.0)
 
 
 def whole_store(folder: Path) -> dict[str, bytes]:
@@ -149,7 +149,7 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
     (tmp_path / "killed" / "77.wav").write_bytes(b"no audio")
     with monkeypatch.context() as patch:
         patch.setenv("SEENET_CACHE", str(tmp_path / "other cache"))
-        expected = prepare(_names(tmp_path / "killed"), 6.0)
+        expected = open_store(_names(tmp_path / "killed"), 6.0)
     sizes, hang = [0], time.monotonic() + HANG
     for _ in range(3):
         process = multiprocessing.get_context("spawn").Process(target=_prepare_some, args=(tmp_path / "killed", 100))
@@ -162,7 +162,7 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
         process.join()
         sizes.append(size)
     capsys.readouterr()
-    store = prepare(_names(tmp_path / "killed"), 6.0)
+    store = open_store(_names(tmp_path / "killed"), 6.0)
     assert "going on with a preparation of x that was interrupted" in capsys.readouterr().out
     assert store.key == expected.key
     assert whole_store(store.folder) == whole_store(expected.folder)
@@ -173,7 +173,7 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
 @pytest.mark.parametrize("cut", ["journal", "audio", "both"])
 def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str):
     manifest = corpus(tmp_path / "cut", 200)
-    expected = whole_store(prepare(manifest, 6.0).folder)
+    expected = whole_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
 
     def killed(*_: object) -> None:
@@ -182,17 +182,17 @@ def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(seenet.corpora.store_builder, "_finish", killed)
         with pytest.raises(KeyboardInterrupt):
-            prepare(manifest, 6.0)
+            open_store(manifest, 6.0)
     part = next((tmp_path / "cache/stores").glob("*.part"))
     for name, size in (("journal.jsonl", 9001), ("audio.i16", 1000001)):
         if cut == "both" or name.startswith(cut):
             os.truncate(part / name, size)
-    assert whole_store(prepare(manifest, 6.0).folder) == expected
+    assert whole_store(open_store(manifest, 6.0).folder) == expected
 
 
 def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
     manifest = Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(200)])
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     queue.put((store.key, int(store.audio[0].astype(np.int64).sum())))
 
 
@@ -217,7 +217,7 @@ def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
     parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
     for name, part in parts.items():
         part.name = name
-    store = prepare(join("both", parts) if corpora > 1 else parts["0"], 6.0)
+    store = open_store(join("both", parts) if corpora > 1 else parts["0"], 6.0)
     samples = sum(array.nbytes for array in store.audio)
     pickled = pickle.dumps(store)
     assert len(pickled) < samples / 4 + store.index.nbytes
@@ -230,7 +230,7 @@ def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
 def test_clips_are_read_in_order_from_threads(tmp_path: Path):
     """More clips than a block: the order in the store is the manifest's."""
     manifest = corpus(tmp_path / "order", 300)
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     assert threading.active_count() < 20
     for k in (0, 255, 256, 299):
         wave, _ = soundfile.read(tmp_path / "order" / f"{k}.wav", dtype="float32")
@@ -243,14 +243,14 @@ def test_clips_cut_from_a_long_file(tmp_path: Path):
     soundfile.write(tmp_path / "long.flac", wave, 16000)
     stretches = {"a": (0.5, 1.0), "b": (1.0, float("nan")), "c": (float("nan"), 0.25), "d": (1.5, 2.1), "e": (1.0, 1.0)}
     rows = [Utterance(n, "long.flac", "sad", start=start, end=end) for n, (start, end) in stretches.items()]
-    store = prepare(Manifest("cut", tmp_path, rows), 0.75)
+    store = open_store(Manifest("cut", tmp_path, rows), 0.75)
     for row, (first, last) in enumerate([(8000, 16000), (16000, 28000), (0, 4000)]):
         assert (store.waveform(row) * 32768 == wave[first:last]).all()
     assert store.index["seconds"][:3].tolist() == [0.5, 1.0, 0.25]
     assert store.bad.keys() == {3, 4}
     assert store.bad[3] == "no stretch from 1.5 to 2.1 s in a file of 2.00 s"
     moved = [Utterance(r.utterance, r.path, r.emotion, start=r.start, end=1.9) for r in rows]
-    assert prepare(Manifest("cut", tmp_path, moved), 0.75).key != store.key
+    assert open_store(Manifest("cut", tmp_path, moved), 0.75).key != store.key
 
 
 @pytest.fixture
@@ -284,14 +284,14 @@ def test_a_file_that_can_be_read_by_now_is(video: Path, tmp_path: Path, monkeypa
 
     def refused(path: Path, *arguments: float):
         if path.name == video.name:
-            raise BadAudio("Permission denied")
+            raise UnreadableAudioError("Permission denied")
         return read_audio(path, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(seenet.corpora.store_builder, "read_audio", refused)
-        assert prepare(manifest, 6.0).bad.keys() == {1}
-        assert prepare(manifest, 6.0).bad.keys() == {1}
-    assert prepare(manifest, 6.0).bad == {}
+        assert open_store(manifest, 6.0).bad.keys() == {1}
+        assert open_store(manifest, 6.0).bad.keys() == {1}
+    assert open_store(manifest, 6.0).bad == {}
 
 
 def damage(path: Path, how: str) -> None:
@@ -313,13 +313,13 @@ def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "x/3.wav").write_bytes(b"")
     soundfile.write(tmp_path / "x/4.wav", np.array([[1, -1]] * 4000) * 0.1, 16000)  # with a remark
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
-    store = prepare(manifest, 6.0)
+    store = open_store(manifest, 6.0)
     assert (store.bad.keys(), store.remarks.keys()) == ({3}, {4})
     expected = whole_store(store.folder)
     path = next((tmp_path / "cache/stores").glob("*.link")) if name == "link" else store.folder / name
     damage(path, how)
     capsys.readouterr()
-    again = prepare(manifest, 6.0)
+    again = open_store(manifest, 6.0)
     assert whole_store(again.folder) == expected
     assert (again.key, again.bad, again.remarks) == (store.key, store.bad, store.remarks)
     # without the link nobody knows of the store, which is then found to be the same
@@ -330,22 +330,22 @@ def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("name", ["journal.jsonl", "audio.i16"])
 def test_damaged_preparation_is_resumed_where_it_is_sound(tmp_path: Path, monkeypatch, name: str, how: str):
     manifest = corpus(tmp_path / "x", 100)
-    expected = whole_store(prepare(manifest, 6.0).folder)
+    expected = whole_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
         patch.setattr(seenet.corpora.store_builder, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            prepare(manifest, 6.0)
+            open_store(manifest, 6.0)
     damage(next((tmp_path / "cache/stores").glob("*.part")) / name, how)
-    assert whole_store(prepare(manifest, 6.0).folder) == expected
+    assert whole_store(open_store(manifest, 6.0).folder) == expected
 
 
 @pytest.mark.parametrize("moment", ["finished", "linked", "renamed"])
 def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
     manifest = corpus(tmp_path / "late", 5)
-    expected = whole_store(prepare(manifest, 6.0).folder)
+    expected = whole_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
-    function = {"finished": "write_whole", "linked": "locked", "renamed": "_tidy"}[moment]
+    function = {"finished": "atomic_write_text", "linked": "locked", "renamed": "_tidy"}[moment]
     original, calls = getattr(seenet.corpora.store_builder, function), []
 
     def killed(*arguments: object):
@@ -357,13 +357,13 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(seenet.corpora.store_builder, function, killed)
         with pytest.raises(KeyboardInterrupt):
-            prepare(manifest, 6.0)
+            open_store(manifest, 6.0)
 
     def never(*_: object) -> None:
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(seenet.corpora.store_builder, "_decoded", never)
-    assert whole_store(prepare(manifest, 6.0).folder) == expected
+    assert whole_store(open_store(manifest, 6.0).folder) == expected
 
 
 def test_headers_of_streams_and_a_misleading_name(write_tone, tmp_path: Path):
@@ -377,7 +377,7 @@ def test_headers_of_streams_and_a_misleading_name(write_tone, tmp_path: Path):
 
 @pytest.mark.parametrize(("start", "end"), [(-1.0, 1.0), (0.5, 60.0), (1.0, 0.5), (5.0, 6.0)])
 def test_stretches_that_a_video_does_not_have(video: Path, start: float, end: float):
-    with pytest.raises(BadAudio, match="no stretch|no samples"):
+    with pytest.raises(UnreadableAudioError, match="no stretch|no samples"):
         read_audio(video, 6.0, start=start, end=end)
 
 

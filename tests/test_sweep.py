@@ -23,8 +23,8 @@ from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.core.errors import SeenetError
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.reporting.console_tables import mean_and_deviation, print_arms, print_run
-from seenet.reporting.published_results import published
-from seenet.training.sweep_plan import in_words, make_plan
+from seenet.reporting.published_results import comparable_row
+from seenet.training.sweep_plan import format_duration, print_sweep_plan
 
 
 def test_arms_are_named_by_what_differs():
@@ -201,11 +201,11 @@ def result(**changes: object) -> dict:
 
 
 def test_the_published_figure_stands_only_where_it_compares(capsys):
-    assert published(result())["ua"] == "80.6"
+    assert comparable_row(result())["ua"] == "80.6"
     others = [CLASS_SETS["four"], ["bored", *CLASS_SETS["eight"][1:]]]
     differing = [{"protocol": "strict"}, {"n_folds": 6}, {"dataset": "synthetic"}, *({"classes": c} for c in others)]
     for change in [*differing, {"noise": "snr5"}]:
-        assert published(result(**change)) is None
+        assert comparable_row(result(**change)) is None
     print_run([result(fold=k) for k in range(5)])
     assert "80.6 ± 0.5" in capsys.readouterr().out
     print_run([result()])
@@ -340,7 +340,7 @@ def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, ca
     cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
     monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
     with pytest.raises(SeenetError, match="nothing was started"):
-        make_plan(cfgs)
+        print_sweep_plan(cfgs)
     said = capsys.readouterr().out
     assert said.count("missing") == 1
     assert "missing (1 of 3 jobs): aux_task=gender" in said
@@ -348,4 +348,4 @@ def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, ca
 
 @pytest.mark.parametrize("seconds, words", [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")])
 def test_durations_are_said_as_people_say_them(seconds: float, words: str):
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import DATASET_SETTINGS, load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
@@ -41,7 +41,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def built(cfg) -> Manifest:
-    return build(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
+    return instantiate_checked(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
 
 
 FULL = (
@@ -231,7 +231,7 @@ def test_a_tables_schemes(config, tmp_path: Path):
         "given": [6],
     }
     for name, node in cfg.dataset.schemes.items():
-        folds = make_folds(manifest, indices, build(node, name), Paper())
+        folds = make_folds(manifest, indices, instantiate_checked(node, name), Paper())
         assert [len(fold.test) for fold in folds] == expected.pop(name)
     assert not expected
 
@@ -256,7 +256,7 @@ def test_folders_named_after_emotions(config, tmp_path: Path):
         ("sad/ben 2", "sad", "ben"),
     ]
     assert manifest.unlabelled == ("loose.wav",)
-    scheme = build(cfg.dataset.schemes.leave_one_speaker_out, "scheme")
+    scheme = instantiate_checked(cfg.dataset.schemes.leave_one_speaker_out, "scheme")
     assert [len(fold.test) for fold in make_folds(manifest, np.arange(4), scheme, Paper())] == [2, 2]
     assert set(folder.read(str(tmp_path)).column("speaker")) == {""}
 
@@ -268,7 +268,7 @@ def test_folders_named_after_splits(config, tmp_path: Path, layout: str):
     cfg = config("dataset=folder", f"dataset.root={tmp_path}")
     manifest = built(cfg)
     assert {Path(row.path).stem: row.split for row in manifest} == {"1": "train", "2": "train", "3": "dev", "4": "test"}
-    (fold,) = make_folds(manifest, np.arange(4), build(cfg.dataset.schemes.given, "scheme"), Strict())
+    (fold,) = make_folds(manifest, np.arange(4), instantiate_checked(cfg.dataset.schemes.given, "scheme"), Strict())
     assert (len(fold.train), len(fold.dev), len(fold.test)) == (2, 1, 1)
 
 
@@ -523,7 +523,7 @@ def test_table_messages_without_speakers_lead_to_a_training(config, tmp_path: Pa
         cfg = config(*overrides)
         manifest, _, indices = load_corpus(cfg)
         try:
-            folds = make_folds(manifest, indices, scheme_of(cfg), build(cfg.protocol, "protocol"))
+            folds = make_folds(manifest, indices, scheme_of(cfg), instantiate_checked(cfg.protocol, "protocol"))
             assert len(folds) == 5
             break
         except SeenetError as error:

@@ -24,10 +24,10 @@ from conftest import HANG, SMALL, process, script
 from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic.corpus import read
 from seenet.models.lightning_module import EmotionModel
-from seenet.training.experiment import Job
-from seenet.training.fold_runner import FoldRun
+from seenet.training.experiment import Experiment
+from seenet.training.fold_runner import FoldRunner
 from seenet.training.optimizers import build_optimizer
-from seenet.training.run import train
+from seenet.training.run import run_experiment
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
@@ -38,7 +38,7 @@ def run(config, tmp_path: Path):
     """Train in this process and give the folders of the results."""
 
     def trained(*overrides: str) -> list[Path]:
-        return train(config(*SMALL, f"output_dir={tmp_path}", *overrides))
+        return run_experiment(config(*SMALL, f"output_dir={tmp_path}", *overrides))
 
     return trained
 
@@ -66,7 +66,7 @@ def test_a_fold_without_its_weights_is_trained_again(config, run, tmp_path: Path
     fold, before = clean.parent, (clean / "predictions.csv").read_bytes()
     (fold / "best.ckpt").unlink()
     settings = ("fold=0", "trainer.max_epochs=1", "noise=[clean,snr5]")
-    assert len(Job.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).untrained()) == 1
+    assert len(Experiment.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train()) == 1
     capsys.readouterr()
     _, noisy = run(*settings)
     said = capsys.readouterr().out
@@ -74,7 +74,7 @@ def test_a_fold_without_its_weights_is_trained_again(config, run, tmp_path: Path
     assert "fold 0, clean: tested before, reused" in said
     assert all(path.is_file() for path in (noisy / "result.json", fold / "best.ckpt", fold / "dev_predictions.csv"))
     assert (clean / "predictions.csv").read_bytes() == before
-    assert Job.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).untrained() == []
+    assert Experiment.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train() == []
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -156,14 +156,14 @@ def test_the_same_command_reuses_and_a_changed_setting_does_not(run, capsys, tmp
 
 
 def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
-    from seenet.runs.directory import Run
+    from seenet.runs.directory import RunDirectory
     from seenet.runs.identity import TRAINER_SETTINGS
 
     def name(*overrides: str, **learned) -> str:
         resolved = OmegaConf.to_container(config(*overrides), resolve=True)
         trainer = {name: resolved["trainer"][name] for name in TRAINER_SETTINGS} | learned.pop("trainer", {})
         content = {"corpus": "a", "weights": "b", "classes": ["sad"], "trainer": trainer, **learned}
-        return Run.of(tmp_path, "x", resolved, content, "dev").run_id("fold0")
+        return RunDirectory.of(tmp_path, "x", resolved, content, "dev").run_id("fold0")
 
     same = [
         *("noise=all", "noise.source=babble", "sweep.report=false"),
@@ -189,8 +189,8 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
 
 
 def test_partners_matter_where_an_augmentation_asks_for_them(config):
-    def job(*overrides: str) -> Job:
-        return Job.of(config(*SMALL, *overrides))
+    def job(*overrides: str) -> Experiment:
+        return Experiment.of(config(*SMALL, *overrides))
 
     same = job("aug=none"), job("aug=none", "data.partner=class_first")
     assert same[0].run == same[1].run
@@ -310,10 +310,10 @@ def test_hints_of_libraries_do_not_reach_the_console(tmp_path: Path, monkeypatch
 
 
 def test_warnings_that_are_no_hints_are_shown(config):
-    job = Job.of(config(*SMALL))
+    job = Experiment.of(config(*SMALL))
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
-        FoldRun(job, job.folds[0])
+        FoldRunner(job, job.folds[0])
         warnings.warn("use more workers", PossibleUserWarning, stacklevel=1)
         warnings.warn("gradients are lost", UserWarning, stacklevel=1)
     assert [str(warning.message) for warning in shown] == ["gradients are lost"]
@@ -438,12 +438,12 @@ def test_the_other_families_train(run, backbone: str):
 
 def test_what_learns_gets_a_gradient(config, tmp_path: Path):
     """And nothing else: a frozen convolution stays as it was, everything else moves."""
-    folders = train(
+    folders = run_experiment(
         config(*SMALL, f"output_dir={tmp_path}", "fold=0", "backbone.freeze_feature_encoder=true", "logger=csv")
     )
     torch.manual_seed(0)
     weights = torch.load(folders[0].parent / "best.ckpt", weights_only=True)["state_dict"]
-    frozen_run = train(
+    frozen_run = run_experiment(
         config(*SMALL, f"output_dir={tmp_path}", "fold=0", "backbone.freeze_feature_encoder=true", "optim.lr=0.0")
     )
     untrained = torch.load(frozen_run[0].parent / "best.ckpt", weights_only=True)["state_dict"]

@@ -9,14 +9,14 @@ import torch
 from conftest import SMALL
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 from seenet.models.lightning_module import EmotionModel
-from seenet.training.auto_batch_size import with_batch_size
-from seenet.training.auto_compile import with_compilation
-from seenet.training.experiment import Job
-from seenet.training.probing import Cost, probe
-from seenet.training.run import train
-from seenet.training.trainer import TrainerPlan
+from seenet.training.auto_batch_size import resolve_batch_size
+from seenet.training.auto_compile import resolve_compile
+from seenet.training.experiment import Experiment
+from seenet.training.probing import StepCost, probe
+from seenet.training.run import run_experiment
+from seenet.training.trainer import TrainerConfig
 
 
 @pytest.fixture
@@ -45,20 +45,22 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU that passes for a GPU."""
-    usual = TrainerPlan.__post_init__
+    usual = TrainerConfig.__post_init__
 
-    def pretended(plan: TrainerPlan) -> None:
+    def pretended(plan: TrainerConfig) -> None:
         plan.accelerator = "auto"
         usual(plan)
         plan.accelerator = "gpu"
 
-    monkeypatch.setattr(TrainerPlan, "__post_init__", pretended)
-    monkeypatch.setattr(TrainerPlan, "device_name", lambda plan: "a GPU")
-    make = TrainerPlan.make
-    monkeypatch.setattr(TrainerPlan, "make", lambda *args, **options: make(*args, **{"accelerator": "cpu", **options}))
+    monkeypatch.setattr(TrainerConfig, "__post_init__", pretended)
+    monkeypatch.setattr(TrainerConfig, "device_name", lambda plan: "a GPU")
+    make = TrainerConfig.create_trainer
+    monkeypatch.setattr(
+        TrainerConfig, "create_trainer", lambda *args, **options: make(*args, **{"accelerator": "cpu", **options})
+    )
 
 
-def batches(job: Job) -> tuple[int, int]:
+def batches(job: Experiment) -> tuple[int, int]:
     assert job.config["data"]["batch_size"] == job.cfg.data.batch_size
     assert job.config["trainer"]["accumulate_grad_batches"] == job.cfg.trainer.accumulate_grad_batches
     assert job.plan.accumulate_grad_batches == job.cfg.trainer.accumulate_grad_batches
@@ -72,13 +74,15 @@ AUTO = ("data.batch_size=auto", "backbone.recipe.batch_size=12")
 def test_the_batch_that_fits(small, memory, gpu, most: int, expected: tuple[int, int], tmp_path: Path, capsys):
     memory["most"] = most
     cfg = small(*AUTO)
-    job = with_batch_size(cfg)
+    job = resolve_batch_size(cfg)
     assert batches(job) == expected
     assert f"data.batch_size={expected[0]} trainer.accumulate_grad_batches={expected[1]}" in capsys.readouterr().out
     assert cfg == small(*AUTO), "what was given stays"
     given = (f"data.batch_size={expected[0]}", f"trainer.accumulate_grad_batches={expected[1]}")
-    assert job.run == Job.of(small("backbone.recipe.batch_size=12", *given)).run, "the same run as with the numbers"
-    assert memory["longest"] == np.max(Part(job.manifest, job.store, job.folds[0].train, job.classes).lengths)
+    assert job.run == Experiment.of(small("backbone.recipe.batch_size=12", *given)).run, (
+        "the same run as with the numbers"
+    )
+    assert memory["longest"] == np.max(FoldPart(job.manifest, job.store, job.folds[0].train, job.classes).lengths)
     assert not list(tmp_path.rglob("*.ckpt")), "nothing of the trial stays"
 
 
@@ -86,48 +90,50 @@ def test_a_trial_leaves_memory_for_what_it_does_not_see(small, memory, gpu, monk
     shares: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
-    monkeypatch.setattr("seenet.training.auto_batch_size.take_longest", lambda job: take_longest(job, shares[-1]))
+    monkeypatch.setattr(
+        "seenet.training.auto_batch_size.run_worst_case_steps", lambda job: take_longest(job, shares[-1])
+    )
 
-    def take_longest(job: Job, share: float) -> None:
+    def take_longest(job: Experiment, share: float) -> None:
         assert share < 1
         if job.cfg.data.batch_size > 3:
             raise SeenetError("full") from torch.OutOfMemoryError()
 
-    assert batches(with_batch_size(small(*AUTO))) == (3, 4)
+    assert batches(resolve_batch_size(small(*AUTO))) == (3, 4)
     assert shares[-1] == 1
 
 
 def test_no_batch_fits(small, memory, gpu):
     memory["most"] = 0
     with pytest.raises(SeenetError, match="data.batch_size=1: shorten data.max_seconds or take a smaller backbone"):
-        with_batch_size(small(*AUTO))
+        resolve_batch_size(small(*AUTO))
 
 
 def test_accumulation_that_is_asked_for_is_kept(small, memory, gpu):
     memory["most"] = 6
-    assert batches(with_batch_size(small(*AUTO, "trainer.accumulate_grad_batches=3"))) == (6, 6)
+    assert batches(resolve_batch_size(small(*AUTO, "trainer.accumulate_grad_batches=3"))) == (6, 6)
 
 
 def test_a_run_goes_on_in_as_many_parts_as_it_began(small, memory, gpu):
     """Though another number would fit now: that would be another run, and this one never finished."""
     memory["most"] = 11
-    (result,) = train(small(*AUTO, "trainer.max_epochs=1"))
+    (result,) = run_experiment(small(*AUTO, "trainer.max_epochs=1"))
     memory["most"] = 64
-    (again,) = train(small(*AUTO, "trainer.max_epochs=1"))
+    (again,) = run_experiment(small(*AUTO, "trainer.max_epochs=1"))
     assert again == result
     result.joinpath("result.json").unlink()
-    assert batches(with_batch_size(small(*AUTO, "trainer.max_epochs=1"))) == (6, 2), "by its checkpoint"
+    assert batches(resolve_batch_size(small(*AUTO, "trainer.max_epochs=1"))) == (6, 2), "by its checkpoint"
     result.parent.joinpath("best.ckpt").unlink()
-    assert batches(with_batch_size(small(*AUTO, "trainer.max_epochs=1"))) == (12, 1), "nothing is left"
+    assert batches(resolve_batch_size(small(*AUTO, "trainer.max_epochs=1"))) == (12, 1), "nothing is left"
 
 
 def test_batch_size_auto_on_a_cpu(small):
     """The backbone's own batch: the same run as with the number."""
-    job = with_batch_size(small("data.batch_size=auto"))
+    job = resolve_batch_size(small("data.batch_size=auto"))
     assert batches(job) == (32, 1)
-    assert job.run == Job.of(small("data.batch_size=32")).run
-    (folder,) = train(small("data.batch_size=auto", "trainer.max_epochs=1"))
-    assert folder.parents[1] == Job.of(small("data.batch_size=32", "trainer.max_epochs=1")).run.folder
+    assert job.run == Experiment.of(small("data.batch_size=32")).run
+    (folder,) = run_experiment(small("data.batch_size=auto", "trainer.max_epochs=1"))
+    assert folder.parents[1] == Experiment.of(small("data.batch_size=32", "trainer.max_epochs=1")).run.folder
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_batch_size_auto_on_a_cpu(small):
 )
 def test_batch_size_auto_where_it_cannot_be(small, setting: str, message: str):
     with pytest.raises(SeenetError, match=message):
-        train(small("data.batch_size=auto", setting))
+        run_experiment(small("data.batch_size=auto", setting))
 
 
 @pytest.mark.parametrize(
@@ -155,25 +161,25 @@ def test_batch_size_auto_where_it_cannot_be(small, setting: str, message: str):
 def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, compiled, expected: bool, said: str):
     asked: list[int | None] = []
 
-    def probe(job: Job, steps: int | None = None) -> Cost:
+    def probe(job: Experiment, steps: int | None = None) -> StepCost:
         asked.append(steps)
         if job.plan.compile and isinstance(compiled, Exception):
             raise compiled
-        return Cost(compiled if job.plan.compile else plain, 0, 0, 17)
+        return StepCost(compiled if job.plan.compile else plain, 0, 0, 17)
 
     monkeypatch.setattr("seenet.training.probing.probe", probe)
-    job = Job.of(small())
+    job = Experiment.of(small())
     assert job.plan.compile is False, "auto, on a CPU"
-    assert with_compilation(job) is job
+    assert resolve_compile(job) is job
     job.plan.compile = "auto"
-    assert with_compilation(job).plan.compile is expected
+    assert resolve_compile(job).plan.compile is expected
     assert said in capsys.readouterr().out
     assert asked in ([None], [None, 17]), "both take the same steps"
     tried, measured = len(asked), "pay" in said or "saves" in said
-    assert with_compilation(job).plan.compile is expected
+    assert resolve_compile(job).plan.compile is expected
     assert len(asked) == tried if measured else len(asked) > tried, "what was measured is kept"
-    monkeypatch.setattr(TrainerPlan, "device_name", lambda plan: "another")
-    with_compilation(job)
+    monkeypatch.setattr(TrainerConfig, "device_name", lambda plan: "another")
+    resolve_compile(job)
     assert len(asked) > tried
 
 
@@ -186,7 +192,7 @@ def test_probes_of_equal_steps_see_equal_batches(small, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(EmotionModel, "training_step", watched)
     monkeypatch.setattr("seenet.training.probing.PROBE_SECONDS", 0.0)
-    job = Job.of(small())
+    job = Experiment.of(small())
     first = probe(job)
     assert first.steps == len(seen) >= 3
     monkeypatch.setattr("seenet.training.probing.PROBE_SECONDS", 1000.0)
@@ -206,13 +212,13 @@ def test_a_compiled_probe_compiles_for_tests_too(small, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         "seenet.models.backbones.transformers_backbone.SpeechBackbone.compile_layers", lambda backbone: None
     )
-    probe(Job.of(small()), 3)
+    probe(Experiment.of(small()), 3)
     assert seen == []
-    probe(Job.of(small("trainer.compile=true")), 3)
+    probe(Experiment.of(small("trainer.compile=true")), 3)
     assert seen == [False], "one batch, and not in inference mode, for which everything is compiled once more"
 
 
 def test_a_backbone_that_cannot_be_compiled(small, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr("seenet.models.backbones.transformers_backbone.SpeechBackbone.compile_layers")
     with pytest.raises(SeenetError, match="this backbone cannot be compiled; take trainer.compile=false"):
-        train(small("trainer.compile=true"))
+        run_experiment(small("trainer.compile=true"))

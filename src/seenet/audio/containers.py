@@ -29,7 +29,7 @@ Remark = tuple[str, str]
 """The kind of a finding that does not make a file unusable, and a line about it."""
 
 
-class BadAudio(Exception):
+class UnreadableAudioError(Exception):
     """A file that cannot be used; the message says why, without the file's name."""
 
 

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.audio.containers import BadAudio, Remark
+from seenet.audio.containers import Remark, UnreadableAudioError
 
 RATES = (44100, 48000, 32000)
 BITRATES = {  # kbit/s, by whether the version is 1, and by layer
@@ -166,7 +166,7 @@ class MpegAudio:
         remarks: what is worth knowing of the file.
 
     Raises:
-        BadAudio: truncated, or joined of parts with different rates.
+        UnreadableAudioError: truncated, or joined of parts with different rates.
     """
 
     exact = True
@@ -176,10 +176,10 @@ class MpegAudio:
         with path.open("rb") as file:
             self.segments, torn = _scan(_Bytes(file, end), start)
         if not self.segments:
-            raise BadAudio("empty: no samples")
+            raise UnreadableAudioError("empty: no samples")
         rates = sorted({segment.header.rate for segment in self.segments})
         if len(rates) > 1:
-            raise BadAudio(f"joined of parts at {' and '.join(map(str, rates))} Hz: convert it to WAV")
+            raise UnreadableAudioError(f"joined of parts at {' and '.join(map(str, rates))} Hz: convert it to WAV")
         self.rate = rates[0]
         self.frames = sum(segment.samples for segment in self.segments)
         self._check(torn)
@@ -188,12 +188,14 @@ class MpegAudio:
         for segment in self.segments:
             missing = segment.claimed - len(segment.offsets)
             if missing > 2:
-                raise BadAudio(f"truncated: {segment.claimed} frames promised, {len(segment.offsets)} present")
+                raise UnreadableAudioError(
+                    f"truncated: {segment.claimed} frames promised, {len(segment.offsets)} present"
+                )
             if missing > 0:
                 self.remarks.append(("length", f"the header promises {missing} frame(s) more than there are"))
         last = self.segments[-1]
         if torn and not last.claimed:
-            raise BadAudio(f"truncated: cut inside its last frame, which lacks {torn} bytes")
+            raise UnreadableAudioError(f"truncated: cut inside its last frame, which lacks {torn} bytes")
         if torn and len(last.offsets) < last.claimed:
             self.remarks.append(("length", f"the last frame lacks {torn} bytes"))
 
@@ -208,7 +210,7 @@ class MpegAudio:
             Shape (samples, channels).
 
         Raises:
-            BadAudio: frames that cannot be decoded.
+            UnreadableAudioError: frames that cannot be decoded.
         """
         pieces: list[NDArray[np.float32]] = []
         at = 0
@@ -249,7 +251,7 @@ class MpegAudio:
                     wave = np.repeat(wave.mean(axis=1, keepdims=True), channels, axis=1)
                 pieces.append(wave)
         if failed > 1:
-            raise BadAudio(f"damaged: {failed} of {len(pieces)} frames cannot be decoded")
+            raise UnreadableAudioError(f"damaged: {failed} of {len(pieces)} frames cannot be decoded")
         return np.concatenate(pieces)[low - begin * size : high - begin * size]
 
 

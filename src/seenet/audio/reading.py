@@ -24,9 +24,9 @@ from seenet.audio.containers import (
     FEW_BYTES,
     FEW_SECONDS,
     ISO_BOXES,
-    BadAudio,
     Remark,
     Samples,
+    UnreadableAudioError,
     Window,
     find_bytes,
     find_joined,
@@ -122,7 +122,7 @@ class SndFile:
         samples: what the header says of them; None where it is not compared with the file.
 
     Raises:
-        BadAudio: truncated.
+        UnreadableAudioError: truncated.
         soundfile.SoundFileError: libsndfile does not read it.
     """
 
@@ -135,7 +135,7 @@ class SndFile:
             file = self._opened()
         except soundfile.SoundFileError:
             if samples and samples.missing > FEW_BYTES:
-                raise BadAudio(f"truncated: {samples.missing} bytes of samples are missing") from None
+                raise UnreadableAudioError(f"truncated: {samples.missing} bytes of samples are missing") from None
             raise
         self.rate, self.frames = file.samplerate, file.frames
         self.seekable = file.subtype.startswith(_EXACT_SEEK)
@@ -144,7 +144,7 @@ class SndFile:
         if samples:
             self._compare(samples)
         if self.compressed and self.frames and not self._is_complete():
-            raise BadAudio(f"truncated: {self.frames} frames promised, the last one is not readable")
+            raise UnreadableAudioError(f"truncated: {self.frames} frames promised, the last one is not readable")
 
     def _is_complete(self) -> bool:
         """Whether the last sample that the header promises can be decoded."""
@@ -161,7 +161,7 @@ class SndFile:
             self.frames = told or self.frames  # the last block is filled up
         few = max(FEW_BYTES, FEW_SECONDS * self.rate * samples.size / max(self.frames, 1))
         if samples.missing > few or (samples.missing and not self.frames):
-            raise BadAudio(f"truncated: {samples.missing} bytes of samples are missing")
+            raise UnreadableAudioError(f"truncated: {samples.missing} bytes of samples are missing")
         self.remarks += _remarks_on(samples, few)
 
     def _opened(self) -> soundfile.SoundFile:
@@ -191,7 +191,7 @@ class Chain:
         parts: the sounds.
 
     Raises:
-        BadAudio: parts with different rates.
+        UnreadableAudioError: parts with different rates.
     """
 
     exact = False
@@ -199,7 +199,7 @@ class Chain:
     def __init__(self, parts: Sequence[Sound]):
         rates = sorted({part.rate for part in parts})
         if len(rates) > 1:
-            raise BadAudio(f"joined of parts at {' and '.join(map(str, rates))} Hz: convert it to WAV")
+            raise UnreadableAudioError(f"joined of parts at {' and '.join(map(str, rates))} Hz: convert it to WAV")
         self.parts, self.rate = parts, rates[0]
         self.frames = sum(part.frames for part in parts)
         self.remarks = [remark for part in parts for remark in part.remarks]
@@ -271,19 +271,19 @@ def _examined(path: str, size: int, changed: int) -> Sound:
     """The reader of a file, chosen by its content, once for all the clips that are cut from it.
 
     Raises:
-        BadAudio: a file that cannot be used.
+        UnreadableAudioError: a file that cannot be used.
         soundfile.SoundFileError: one that libsndfile finds damaged.
     """
     source = Path(path)
     with source.open("rb") as file:
         if size == 0:
-            raise BadAudio(_what_it_is(file))
+            raise UnreadableAudioError(_what_it_is(file))
         try:
             return _reader(source, file, size)
         except soundfile.SoundFileError as error:
             what = _what_it_is(file)
             cause = str(error).rsplit(": ", 1)[-1].rstrip(".")
-            raise BadAudio(f"{what} ({cause})" if what.endswith("damaged") else what) from error
+            raise UnreadableAudioError(f"{what} ({cause})" if what.endswith("damaged") else what) from error
 
 
 def _reader(path: Path, whole: BinaryIO, size: int) -> Sound:
@@ -305,7 +305,7 @@ def _reader(path: Path, whole: BinaryIO, size: int) -> Sound:
         fmt, first = samples.chunks.get(b"fmt ", b""), start + samples.start
         if fmt[:2] in _MPEG_IN_WAV and find_frames(file, samples.start, samples.start + samples.size) is not None:
             if samples.missing:
-                raise BadAudio(f"truncated: {samples.missing} bytes of samples are missing")
+                raise UnreadableAudioError(f"truncated: {samples.missing} bytes of samples are missing")
             return MpegAudio(path, first, first + samples.size)
         header = wav_header(samples) if samples.rewritten or samples.behind or start else None
         try:
@@ -325,11 +325,11 @@ def _reader(path: Path, whole: BinaryIO, size: int) -> Sound:
     except soundfile.SoundFileError as error:
         try:
             return SoundTrack(path)
-        except BadAudio as refusal:
+        except UnreadableAudioError as refusal:
             if not str(refusal).startswith("cannot be decoded"):
                 raise
             if looks_like_audio(head):
-                raise BadAudio(f"an audio or video file, damaged or cut off: {refusal}") from refusal
+                raise UnreadableAudioError(f"an audio or video file, damaged or cut off: {refusal}") from refusal
             raise error from refusal
 
 
@@ -353,15 +353,15 @@ def _sound_track(path: Path, file: BinaryIO, start: int, size: int, kind: str) -
     """A container that FFmpeg reads, unless its structure says that bytes are missing at its end."""
     missing = missing_bytes(file, size)
     if missing > FEW_BYTES:
-        raise BadAudio(f"truncated: {missing} bytes or more are missing at the end of the file")
+        raise UnreadableAudioError(f"truncated: {missing} bytes or more are missing at the end of the file")
     try:
         track = SoundTrack(path, start)
-    except BadAudio as error:
+    except UnreadableAudioError as error:
         lacks_index = kind == "an MP4 or MOV file" and not has_index(file, size)
         reason = "no index (moov): the recording was not finished" if lacks_index else error
-        raise BadAudio(f"{kind}: {reason}") from error
+        raise UnreadableAudioError(f"{kind}: {reason}") from error
     if missing and not track.claimed:
-        raise BadAudio("truncated: cut inside its last packet")
+        raise UnreadableAudioError("truncated: cut inside its last packet")
     if (joined := find_joined(file, size)) is not None:
         track.remarks.append(("unread", f"another file is joined to it: {size - joined} bytes are not read"))
     if missing:
@@ -387,12 +387,12 @@ def _ogg(path: Path, file: BinaryIO, start: int, size: int) -> Sound:
     links, torn = ogg_links(file, size)
     sounds = [link for link in links if link.codec]
     if torn:
-        raise BadAudio(f"truncated: its last page lacks {torn} bytes or more")
+        raise UnreadableAudioError(f"truncated: its last page lacks {torn} bytes or more")
     if not sounds:
         return _sound_track(path, file, start, size, "an Ogg file")
     lost = sum(link.lost for link in sounds)
     if lost:
-        raise BadAudio(f"damaged: {lost} Ogg page(s) are missing or damaged")
+        raise UnreadableAudioError(f"damaged: {lost} Ogg page(s) are missing or damaged")
     parts = [SoundTrack(path, start + link.start, start + link.end, link.samples or None) for link in sounds]
     if not all(link.finished for link in sounds):
         parts[-1].remarks.append(("length", "no page says that the sound ends there: the file may have been cut off"))
@@ -404,14 +404,14 @@ def _decode(path: Path, most: float, start: float, end: float) -> tuple[NDArray[
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise BadAudio("not a file")
+            raise UnreadableAudioError("not a file")
         sound = _examined(os.fspath(path), status.st_size, status.st_mtime_ns)
         rate, frames = sound.rate, sound.frames
         if not RATES[0] <= rate <= RATES[1]:
-            raise BadAudio(f"damaged header: a sampling rate of {rate} Hz")
+            raise UnreadableAudioError(f"damaged header: a sampling rate of {rate} Hz")
         first = 0 if math.isnan(start) else round(start * rate)
         last = frames if math.isnan(end) else round(end * rate)
-        nowhere = BadAudio(f"no stretch from {start} to {end} s in a file of {frames / rate:.2f} s")
+        nowhere = UnreadableAudioError(f"no stretch from {start} to {end} s in a file of {frames / rate:.2f} s")
         if sound.exact and frames < last <= frames + ROUNDED * rate:
             last = frames
         if (first, last) != (0, frames) and not 0 <= first < last <= frames + (0 if sound.exact else rate // 2):
@@ -421,16 +421,16 @@ def _decode(path: Path, most: float, start: float, end: float) -> tuple[NDArray[
         wanted = most_frames if whole else min(last - first, most_frames)
         waveform = sound.read(first, wanted)
     except soundfile.SoundFileError as error:
-        raise BadAudio(f"an audio file, damaged ({str(error).rsplit(': ', 1)[-1].rstrip('.')})") from error
+        raise UnreadableAudioError(f"an audio file, damaged ({str(error).rsplit(': ', 1)[-1].rstrip('.')})") from error
     except OSError as error:
         if error.errno not in _LASTING:
             raise  # a disk or network that fails says nothing about the file
-        raise BadAudio(str(error.strerror)) from error
+        raise UnreadableAudioError(str(error.strerror)) from error
     promised = min(wanted, last - first) - (0 if sound.exact else round(ROUNDED_TIMES * rate))
     if len(waveform) < promised:
         if not math.isnan(end) and not sound.exact:
             raise nowhere
-        raise BadAudio(f"truncated: {min(wanted, last - first)} frames promised, {len(waveform)} readable")
+        raise UnreadableAudioError(f"truncated: {min(wanted, last - first)} frames promised, {len(waveform)} readable")
     return waveform, sound, (len(waveform) if whole and len(waveform) < wanted else last - first) / rate
 
 
@@ -446,17 +446,17 @@ def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: flo
         end: where it ends, in seconds; NaN is the file's end.
 
     Raises:
-        BadAudio: missing, unreadable, truncated, empty, holding values that are not finite, or shorter than the
-            stretch.
+        UnreadableAudioError: missing, unreadable, truncated, empty, holding values that are not finite, or shorter
+            than the excerpt.
     """
     # A tenth of a second more than is kept, so that the crop does not reach the resampler's edge.
     waveform, sound, seconds = _decode(path, max_seconds + 0.1, start, end)
     if len(waveform) == 0:
-        raise BadAudio("empty: no samples")
+        raise UnreadableAudioError("empty: no samples")
     mono = waveform[:, 0] if waveform.shape[1] == 1 else waveform.mean(axis=1)
     peak = max(mono.max(), -mono.min())  # NaN where any sample is
     if not np.isfinite(peak):
-        raise BadAudio("holds NaN or infinite samples")
+        raise UnreadableAudioError("holds NaN or infinite samples")
     full = 1 - 2**-15
     clipped = float((np.abs(waveform) >= full).mean()) if peak >= full or waveform.shape[1] > 1 else 0.0
     scale = _other_scale(waveform) if clipped else None
@@ -465,7 +465,7 @@ def read_audio(path: Path, max_seconds: float, start: float = math.nan, end: flo
         mono = soxr.resample(mono, sound.rate, RATE, quality="HQ")
     mono = mono[: round(max_seconds * RATE)]
     if len(mono) == 0:
-        raise BadAudio("empty: shorter than one sample at 16 kHz")
+        raise UnreadableAudioError("empty: shorter than one sample at 16 kHz")
     clipped = 0.0 if scale else clipped
     return Recording(mono, sound.rate, waveform.shape[1], seconds, clipped, tuple(remarks))
 

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.audio.containers import BadAudio, Remark, Window, is_streamed
+from seenet.audio.containers import Remark, UnreadableAudioError, Window, is_streamed
 
 FORMATS = (
     *(
@@ -113,7 +113,7 @@ class SoundTrack:
         remarks: what is worth knowing of the file.
 
     Raises:
-        BadAudio: no sound track, one that cannot be decoded, or one that is shorter than the header says.
+        UnreadableAudioError: no sound track, one that cannot be decoded, or one that is shorter than the header says.
     """
 
     exact = False
@@ -133,13 +133,13 @@ class SoundTrack:
                 av.open(file, container_options=options, metadata_errors="replace") as container,
             ):
                 if not container.streams.audio:
-                    raise BadAudio("a video without a sound track")
+                    raise UnreadableAudioError("a video without a sound track")
                 track = next((track for track in container.streams.audio if track.codec_context), None)
                 if track is None:
-                    raise BadAudio("its sound is coded in a way that FFmpeg does not know")
+                    raise UnreadableAudioError("its sound is coded in a way that FFmpeg does not know")
                 yield container, track
         except (av.FFmpegError, ValueError) as error:
-            raise BadAudio(f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
+            raise UnreadableAudioError(f"cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
 
     def _begin(self) -> None:
         """Decode the first frames: the rate, when the track begins, and the length of its frames."""
@@ -148,7 +148,7 @@ class SoundTrack:
             codec = track.codec_context.name
         first = list(itertools.islice(self._decoded(0.0), 3))
         if not first:
-            raise BadAudio("empty: no samples")
+            raise UnreadableAudioError("empty: no samples")
         wave, time, self.rate = first[0]
         self.origin, self.opening = time or 0.0, len(wave)
         # Frames of one length stand on a grid, which undoes the rounding of times; 0 where they do not.
@@ -185,7 +185,7 @@ class SoundTrack:
             claimed = 0.0 if self._is_streamed() else self._claimed(container, track)
         present = max(seconds, latest - earliest)
         if claimed > present + TOLERANCE:
-            raise BadAudio(f"truncated: {claimed:.2f} s promised, {present:.2f} s present")
+            raise UnreadableAudioError(f"truncated: {claimed:.2f} s promised, {present:.2f} s present")
         if gaps:
             text = f"{len(gaps)} gap(s) of {sum(gaps):.2f} s in all between its packets, filled with silence"
             self.remarks.append(("gap", text))
@@ -221,7 +221,7 @@ class SoundTrack:
                     continue
                 for frame in frames:
                     if failed:  # in the middle: a torn packet at the end is not followed by others
-                        raise BadAudio(f"damaged: {failed} packet(s) cannot be decoded")
+                        raise UnreadableAudioError(f"damaged: {failed} packet(s) cannot be decoded")
                     decoded = True
                     yield _scaled(frame), frame.time, frame.sample_rate
 
@@ -236,7 +236,7 @@ class SoundTrack:
             Shape (samples, channels); fewer samples where the track ends.
 
         Raises:
-            BadAudio: a packet that cannot be decoded, or a change of the rate.
+            UnreadableAudioError: a packet that cannot be decoded, or a change of the rate.
         """
         seconds = first / self.rate - LEAD
         sought = self.kind in SEEKABLE and self.step > 0 and seconds > LEAD
@@ -244,10 +244,12 @@ class SoundTrack:
         have, at, ended = 0, None, math.nan
         for wave, time, rate in self._decoded(self.origin + seconds if sought else 0.0):
             if rate != self.rate:
-                raise BadAudio(f"its sampling rate changes from {self.rate} to {rate} Hz: convert it to WAV")
+                raise UnreadableAudioError(
+                    f"its sampling rate changes from {self.rate} to {rate} Hz: convert it to WAV"
+                )
             if at is None:
                 if sought and time is None:
-                    raise BadAudio("damaged: packets without a time")
+                    raise UnreadableAudioError("damaged: packets without a time")
                 at = self._position(time, len(wave)) if sought else 0
             elif self.kind in CLOCKED and time is not None and GAP < time - ended < LONGEST_GAP:
                 wave = np.concatenate([np.zeros((round((time - ended) * rate), wave.shape[1]), np.float32), wave])

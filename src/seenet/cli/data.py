@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from omegaconf import DictConfig
 
-from seenet.cli.hydra_app import answer, make_output_encodable, run_app
+from seenet.cli.hydra_app import make_output_encodable, run_app, run_or_exit
 
 USAGE = "seenet-data check | prepare | show | manifest  dataset=NAME [dataset.root=FOLDER …]; --help says more"
 
@@ -14,7 +14,7 @@ def _job(command: str) -> Callable[[DictConfig], None]:
     def job(cfg: DictConfig) -> None:
         from seenet.cli import data_commands  # heavy, and not needed for --help
 
-        if not answer(cfg, getattr(data_commands, command)):
+        if not run_or_exit(cfg, getattr(data_commands, command)):
             sys.exit(1)
 
     return job

@@ -9,8 +9,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from seenet.core.atomic import whole
-from seenet.core.console import printable, say, terminal
+from seenet.core.atomic import atomic_path
+from seenet.core.console import make_console, print_line, printable
 from seenet.core.errors import SeenetError
 from seenet.corpora.bad_files import refuse_bad_files
 from seenet.corpora.checks import Finding
@@ -19,7 +19,7 @@ from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus, parse_corpus, say_notes, scheme_of
 from seenet.corpora.manifest import Manifest, write_manifest
 from seenet.corpora.protocols import Paper
-from seenet.corpora.waveform_store import prepare as make_store
+from seenet.corpora.waveform_store import open_store as make_store
 
 SHOWN = 20  # findings of a kind that the console shows
 
@@ -41,7 +41,7 @@ def check(cfg: DictConfig) -> bool:
         raise SeenetError(f"dataset.known={known}: expected e.g. {{clips: 10, emotions: {{sad: 5}}}}, or null")
     findings = find(manifest, store, known)
     path = _folder(cfg, manifest) / "findings.csv"
-    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["kind", "grave", "file", "detail"])
         writer.writerows([f.kind, f.grave, f.file, f.detail] for f in findings)
@@ -49,7 +49,7 @@ def check(cfg: DictConfig) -> bool:
     _print(findings)
     grave = sum(finding.grave for finding in findings)
     verdict = f"{grave} grave, {len(findings) - grave} to know of; all are in '{path}'" if findings else "nothing found"
-    say(f"{manifest.name}, {len(manifest)} clips: {'NOT OK' if grave else 'OK'} ({verdict})")
+    print_line(f"{manifest.name}, {len(manifest)} clips: {'NOT OK' if grave else 'OK'} ({verdict})")
     return not grave
 
 
@@ -68,16 +68,18 @@ def _print(findings: list[Finding]) -> None:
         if count > SHOWN:
             table.add_row("", kind, f"and {count - SHOWN} more", "")
     if findings:
-        terminal().print(table)
+        make_console().print(table)
 
 
-def prepare(cfg: DictConfig) -> bool:
+def open_store(cfg: DictConfig) -> bool:
     """Decode and resample a corpus into the store."""
     manifest = parse_corpus(cfg)
     store = make_store(manifest, cfg.max_seconds)
     refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
     hours = store.lengths.sum() / 16000 / 3600
-    say(f"{manifest.name}: {len(manifest) - len(store.bad)} clips, {hours:.2f} hours at 16 kHz in '{store.folder}'")
+    print_line(
+        f"{manifest.name}: {len(manifest) - len(store.bad)} clips, {hours:.2f} hours at 16 kHz in '{store.folder}'"
+    )
     return True
 
 
@@ -96,9 +98,9 @@ def show(cfg: DictConfig) -> bool:
     card = describe(manifest, store, classes, folds, dealt)
     folder = _folder(cfg, manifest)
     write_card(card, folder)
-    say(card.text())
+    print_line(card.text())
     say_notes(manifest)
-    say(f"data card: {folder / 'card.html'}")
+    print_line(f"data card: {folder / 'card.html'}")
     return True
 
 
@@ -108,5 +110,5 @@ def manifest(cfg: DictConfig) -> bool:
     path = _folder(cfg, corpus) / "manifest.csv"
     write_manifest(corpus.table, path)
     say_notes(corpus)
-    say(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
+    print_line(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
     return True

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from seenet.cli.overrides import choices, explain_parse_error, quote_override, refuse_choices, suggest_quotes
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 from seenet.core.paths import conf_dir
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def _unknown_setting(name: str, config_name: str) -> str:
     return f"there is no setting '{name}'; {hint}--cfg job lists all"
 
 
-def one_line(error: Exception, config_name: str) -> str:
+def format_error(error: Exception, config_name: str) -> str:
     """An error as one line, without Hydra's page of search paths.
 
     Args:
@@ -111,7 +111,7 @@ def one_line(error: Exception, config_name: str) -> str:
     if isinstance(error, OverrideParseException):
         return explain_parse_error(error, GROUPS)
     if isinstance(error, UnicodeEncodeError):
-        return f"{reason(error)}: this locale cannot express it; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+        return f"{one_line(error)}: this locale cannot express it; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
     text = str(error).split("Config search path:")[0].removeprefix(f"In '{config_name}': ")
     if text.startswith("Ambiguous value for argument"):
         word = text.split("'", 1)[1].split("'\n")[0]
@@ -131,19 +131,19 @@ def one_line(error: Exception, config_name: str) -> str:
     return text + suggest_quotes(text)
 
 
-def fail(error: Exception, config_name: str) -> None:
-    """Say what is wrong, on standard error; see `one_line`."""
-    print(f"seenet: error: {one_line(error, config_name)}", file=sys.stderr, flush=True)
+def print_error(error: Exception, config_name: str) -> None:
+    """Say what is wrong, on standard error; see `format_error`."""
+    print(f"seenet: error: {format_error(error, config_name)}", file=sys.stderr, flush=True)
 
 
-def answer(cfg: DictConfig, job: Callable[[DictConfig], T]) -> T:
+def run_or_exit(cfg: DictConfig, job: Callable[[DictConfig], T]) -> T:
     """Do a job; an expected error is one line and ends the program (Hydra would print a line of its own first)."""
     try:
         return job(cfg)
     except EXPECTED as error:
         if WANTS_TRACEBACK:
             raise
-        fail(error, HydraConfig.get().job.config_name)
+        print_error(error, HydraConfig.get().job.config_name)
         sys.exit(1)
 
 
@@ -177,12 +177,12 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     except EXPECTED as error:
         if WANTS_TRACEBACK:
             raise
-        fail(error, config_name)
+        print_error(error, config_name)
         return 1
     except ValueError as error:  # of Hydra or its launcher: options that do not go together
         if WANTS_TRACEBACK or any(frame.f_code is job.__code__ for frame, _ in walk_tb(error.__traceback__)):
             raise
-        fail(error, config_name)
+        print_error(error, config_name)
         return 1
     except BrokenExecutor:
         if WANTS_TRACEBACK:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seenet.cli.hydra_app import EXPECTED, WANTS_TRACEBACK, make_output_encodable
-from seenet.core.errors import reason
+from seenet.core.errors import one_line
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -39,7 +39,7 @@ def main() -> None:
     except EXPECTED as error:
         if WANTS_TRACEBACK:
             raise
-        print(f"seenet: error: {reason(error)}", file=sys.stderr)
+        print(f"seenet: error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     print(page)
 

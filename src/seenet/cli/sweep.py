@@ -18,12 +18,19 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from seenet.cli.hydra_app import EXPECTED, WANTS_TRACEBACK, answer, fail, make_output_encodable, one_line
-from seenet.core.atomic import write_whole
+from seenet.cli.hydra_app import (
+    EXPECTED,
+    WANTS_TRACEBACK,
+    format_error,
+    make_output_encodable,
+    print_error,
+    run_or_exit,
+)
+from seenet.core.atomic import atomic_write_text
 from seenet.core.errors import SeenetError
 
-NOTE = "arm.json"
-APART = ("fold", "seed", "noise")
+JOB_RECORD = "arm.json"
+NON_ARM_SETTINGS = ("fold", "seed", "noise")
 """Settings that make no arm of their own: an arm is their mean, or is shown once for each test condition."""
 
 
@@ -40,7 +47,7 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     """
     hydra_config = HydraConfig.get()
     if hydra_config.mode != RunMode.MULTIRUN:
-        answer(cfg, job)
+        run_or_exit(cfg, job)
         return
     make_output_encodable()  # of a worker process
     overrides = list(hydra_config.overrides.task)
@@ -55,12 +62,12 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     except EXPECTED as error:
         if WANTS_TRACEBACK:
             traceback.print_exc()
-        fail(error, hydra_config.job.config_name)
-        note["error"] = one_line(error, hydra_config.job.config_name)
+        print_error(error, hydra_config.job.config_name)
+        note["error"] = format_error(error, hydra_config.job.config_name)
     except Exception as error:
         traceback.print_exc()
         note["error"] = f"{type(error).__name__}: {error}"
-    write_whole(Path(hydra_config.runtime.output_dir, NOTE), json.dumps(note))
+    atomic_write_text(Path(hydra_config.runtime.output_dir, JOB_RECORD), json.dumps(note))
 
 
 def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
@@ -72,7 +79,10 @@ def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
     if not overrides:
         return []
     shared = set.intersection(*map(set, overrides))
-    ways = [[o for o in job if o not in shared and o.partition("=")[0].lstrip("+") not in APART] for job in overrides]
+    ways = [
+        [o for o in job if o not in shared and o.partition("=")[0].lstrip("+") not in NON_ARM_SETTINGS]
+        for job in overrides
+    ]
     return [" ".join(way) or "all" for way in ways]
 
 
@@ -97,7 +107,7 @@ class SweepCallback(Callback):
         """Look whether everything is there; forget an earlier sweep's notes where this one starts."""
         try:
             if not config.sweep.dry:
-                self._alive = _alone(Path(config.hydra.sweep.dir))
+                self._alive = _acquire_sweep_lock(Path(config.hydra.sweep.dir))
             if config.sweep.check or config.sweep.dry:
                 _plan(config)
             if config.sweep.dry:
@@ -107,7 +117,7 @@ class SweepCallback(Callback):
         except EXPECTED as error:  # Hydra would make a warning of it and go on
             if WANTS_TRACEBACK:
                 traceback.print_exc()
-            fail(error, config.hydra.job.config_name)
+            print_error(error, config.hydra.job.config_name)
             sys.exit(1)
         except Exception:
             traceback.print_exc()
@@ -132,10 +142,14 @@ class SweepCallback(Callback):
         from seenet.reporting.result_loader import read_object
 
         folder = Path(config.hydra.sweep.dir)
-        notes = [read_object(path, ("sweep", "number", "overrides", "results", "error")) for path in folder.rglob(NOTE)]
+        notes = [
+            read_object(path, ("sweep", "number", "overrides", "results", "error")) for path in folder.rglob(JOB_RECORD)
+        ]
         notes = [note for note in notes if note and note["sweep"] == os.environ[SWEEP]]
         if not notes:
-            print(f"seenet: error: the sweep has no job that could write {NOTE} below '{folder}'", file=sys.stderr)
+            print(
+                f"seenet: error: the sweep has no job that could write {JOB_RECORD} below '{folder}'", file=sys.stderr
+            )
             return True
         notes.sort(key=lambda note: note["number"])
         folders: dict[str, dict[Path, None]] = {}  # jobs may share results: noise=clean,[clean,snr5]
@@ -158,7 +172,7 @@ class SweepCallback(Callback):
         return bool(failed)
 
 
-def _alone(folder: Path) -> FileLock:
+def _acquire_sweep_lock(folder: Path) -> FileLock:
     """One sweep at a time in a folder: two would forget and compare each other's notes. Held until it ends or dies."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".sweep.lock")
@@ -174,7 +188,7 @@ def _alone(folder: Path) -> FileLock:
 def _forget_notes(folder: Path) -> None:
     """Remove an earlier sweep's notes, but not those of sweeps in folders below."""
     others = {path.parent for path in folder.rglob("multirun.yaml")} - {folder}
-    for note in folder.rglob(NOTE):
+    for note in folder.rglob(JOB_RECORD):
         if others.isdisjoint(note.parents):
             note.unlink()
 
@@ -182,9 +196,9 @@ def _forget_notes(folder: Path) -> None:
 def _plan(config: DictConfig) -> None:
     overrides = jobs(config)
     cfgs = [hydra.compose(config.hydra.job.config_name, overrides=job) for job in overrides]
-    from seenet.training.sweep_plan import make_plan  # heavy
+    from seenet.training.sweep_plan import print_sweep_plan  # heavy
 
-    make_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
+    print_sweep_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
 
 
 def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:

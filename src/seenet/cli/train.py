@@ -10,13 +10,13 @@ from seenet.cli.sweep import run_job
 
 def _train(cfg: DictConfig) -> list[str]:
     if cfg.sweep.dry:  # of a sweep the callback makes the plan
-        from seenet.training.sweep_plan import make_plan
+        from seenet.training.sweep_plan import print_sweep_plan
 
-        make_plan({"this run": cfg})
+        print_sweep_plan({"this run": cfg})
         return []
-    from seenet.training.run import train  # heavy, and not needed for --help
+    from seenet.training.run import run_experiment  # heavy, and not needed for --help
 
-    return [str(folder) for folder in train(cfg)]
+    return [str(folder) for folder in run_experiment(cfg)]
 
 
 def _job(cfg: DictConfig) -> None:

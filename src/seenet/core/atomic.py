@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 from seenet.core.locks import locked
 from seenet.core.paths import cache_dir
 
 
-def beside(path: Path) -> Path:
+def temporary_sibling(path: Path) -> Path:
     """A fresh name in the same folder, to write under before renaming."""
     return path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex[:8]}")
 
@@ -26,7 +26,7 @@ _ADVICE = {
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Turn an OSError into one line that names what cannot be written and how to resume.
 
     Args:
@@ -40,7 +40,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         setting = " (SEENET_CACHE=FOLDER)" if path.is_relative_to(cache_dir()) else ""
         # NumPy counts what it could write instead of naming the reason
-        what = error.strerror or ("No space left on device" if "written" in str(error) else reason(error))
+        what = error.strerror or ("No space left on device" if "written" in str(error) else one_line(error))
         advice = _ADVICE.get(error.errno or errno.ENOSPC, "look at the disk")
         raise SeenetError(
             f"'{path}' cannot be written ({what}); {advice}{setting}, then run the same command to resume"
@@ -48,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A name to write under, for a file that must never be seen half written; it is renamed at the end.
 
     Args:
@@ -57,8 +57,8 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         SeenetError: the file cannot be written.
     """
-    building = beside(path)
-    with writing(path):
+    building = temporary_sibling(path)
+    with explain_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield building
@@ -68,13 +68,13 @@ def whole(path: Path) -> Iterator[Path]:
                 building.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     """Write a text file so that it is never seen half written."""
-    with whole(path) as building:
+    with atomic_path(path) as building:
         building.write_text(text, encoding="utf-8")
 
 
-def make_once(
+def build_directory_once(
     folder: Path, make: Callable[[Path], None], outdated: Callable[[Path], bool] = lambda folder: False
 ) -> None:
     """Make a folder unless it exists; it is never seen half made.
@@ -91,22 +91,22 @@ def make_once(
     """
     if folder.is_dir() and not outdated(folder):
         return
-    with writing(folder):
+    with explain_write_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _make(folder, make, outdated)
+        _build_locked(folder, make, outdated)
 
 
-def _make(folder: Path, make: Callable[[Path], None], outdated: Callable[[Path], bool]) -> None:
+def _build_locked(folder: Path, make: Callable[[Path], None], outdated: Callable[[Path], bool]) -> None:
     with locked(Path(f"{folder}.lock"), folder.name):
         if folder.is_dir() and not outdated(folder):
             return
         for left in folder.parent.glob(f"{folder.name}.tmp-*"):
             shutil.rmtree(left)
-        building = beside(folder)
+        building = temporary_sibling(folder)
         building.mkdir()
         try:
             make(building)
-            old = beside(folder)
+            old = temporary_sibling(folder)
             if folder.is_dir():
                 folder.replace(old)
             building.replace(folder)

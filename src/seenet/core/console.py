@@ -8,34 +8,29 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seenet.core.errors import reason
-from seenet.core.processes import rank
+from seenet.core.errors import one_line
+from seenet.core.processes import is_global_rank_zero
 
 T = TypeVar("T")
 
 
-def is_main_process() -> bool:
-    """Whether this is the process that speaks and writes: the first of a distributed run, or the only one."""
-    return rank() == 0
-
-
-def terminal(stderr: bool = False) -> Console:
+def make_console(stderr: bool = False) -> Console:
     """A console that never folds a table below 120 columns; silent on all but the first process."""
     stream = sys.stderr if stderr else sys.stdout
-    console = Console(stderr=stderr, highlight=False, quiet=not is_main_process())
+    console = Console(stderr=stderr, highlight=False, quiet=not is_global_rank_zero())
     if not stream.isatty():
         console.width = 120
     return console
 
 
-def say(message: str) -> None:
+def print_line(message: str) -> None:
     """Print one plain line."""
-    if is_main_process():
+    if is_global_rank_zero():
         print(message, flush=True)
 
 
 @contextmanager
-def optional(what: str) -> Iterator[None]:
+def warn_on_failure(what: str) -> Iterator[None]:
     """Turn any failure into a warning line: for pictures and sounds, which no number depends on.
 
     Args:
@@ -44,7 +39,7 @@ def optional(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        say(f"! {what} could not be made: {reason(error)}")
+        print_line(f"! {what} could not be made: {one_line(error)}")
 
 
 def printable(name: str) -> str:
@@ -63,6 +58,6 @@ def progress(items: Iterable[T], total: int, description: str, done: int = 0) ->
         done: how many were done before.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = terminal(stderr=True)
+    console = make_console(stderr=True)
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         yield from bar.track(items, total=total, completed=done, description=description)

@@ -8,6 +8,6 @@ class SeenetError(ValueError):
     """
 
 
-def reason(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What an exception says, as one line; its kind where it says nothing (some time-outs do not)."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -56,7 +56,7 @@ def _check(target: Any, values: dict[str, Any], where: str, runtime: Collection[
     try:
         parameters = inspect.signature(target).parameters
     except ValueError as error:  # a function in C that does not say
-        raise SeenetError(f"{where}._target_: {reason(error)}; expected a class or function in Python") from error
+        raise SeenetError(f"{where}._target_: {one_line(error)}; expected a class or function in Python") from error
     try:
         hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (NameError, TypeError):  # of another package, where a name is imported for type checkers alone
@@ -85,29 +85,29 @@ def _target(node: DictConfig | None, where: str, skip: Sequence[str]) -> tuple[A
     try:
         return hydra.utils.get_object(values["_target_"]), values
     except (ImportError, AttributeError, ValueError) as error:
-        raise SeenetError(f"{where}._target_={values['_target_']} cannot be imported: {reason(error)}") from error
+        raise SeenetError(f"{where}._target_={values['_target_']} cannot be imported: {one_line(error)}") from error
     finally:
         silent.disabled = False
 
 
-def check(node: DictConfig, where: str, skip: Sequence[str] = (), runtime: Collection[str] = ()) -> None:
+def check_settings(node: DictConfig, where: str, skip: Sequence[str] = (), runtime: Collection[str] = ()) -> None:
     """Check the settings of a YAML node against its target without building it.
 
     Args:
         node: has `_target_`.
         where: the node's place in the configuration, for messages.
         skip: keys that are not the target's.
-        runtime: names of arguments that `build` gets in addition to the node's values.
+        runtime: names of arguments that `instantiate_checked` gets in addition to the node's values.
 
     Raises:
-        SeenetError: as `build`.
+        SeenetError: as `instantiate_checked`.
     """
     target, values = _target(node, where, skip)
     settings = {k: v for k, v in values.items() if not k.startswith("_") and k not in runtime}
     _check(target, settings, where, runtime, bool(values.get("_partial_")))
 
 
-def build(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: object) -> Any:
+def instantiate_checked(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: object) -> Any:
     """The object that a YAML node describes.
 
     Args:
@@ -119,7 +119,7 @@ def build(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: obj
     Raises:
         SeenetError: a target that cannot be imported, or a setting that it lacks, needs, or expects in another type.
     """
-    check(node, where, skip, runtime)
+    check_settings(node, where, skip, runtime)
     _, values = _target(node, where, skip)
     partial = values.pop("_partial_", False)
     # Runtime objects are handed over by us: on their way through Hydra dataclasses would become dicts.
@@ -133,4 +133,4 @@ def build(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: obj
     except (ModuleNotFoundError, TypeError, ValueError) as error:
         if values["_target_"].startswith("seenet.") and not isinstance(error, ModuleNotFoundError):
             raise
-        raise SeenetError(f"{where}._target_={values['_target_']}: {reason(error)}") from error
+        raise SeenetError(f"{where}._target_={values['_target_']}: {one_line(error)}") from error

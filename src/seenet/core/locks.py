@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seenet.core.console import say
+from seenet.core.console import print_line
 
 POLL_SECONDS = 0.5
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -43,12 +43,12 @@ class Lock:
         except Timeout:
             self._attempts += 1
             if self._attempts == 2:  # the holder has written its note by now
-                say(f"{self._what}: {self._holder()}; waiting")
+                print_line(f"{self._what}: {self._holder()}; waiting")
             return False
         except (NotImplementedError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
                 raise
-            say(f"! {self._what}: the file system has no locks; run no other command on it at the same time")
+            print_line(f"! {self._what}: the file system has no locks; run no other command on it at the same time")
             return True
         note = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its note

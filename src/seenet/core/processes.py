@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ def connect(on_gpu: bool) -> None:
     except (distributed.DistError, ValueError, RuntimeError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise SeenetError(
-            f"the {count_started()} processes of this run cannot connect at {where} ({reason(error)[:200]}); "
+            f"the {count_started()} processes of this run cannot connect at {where} ({one_line(error)[:200]}); "
             "set MASTER_PORT to a free port"
         ) from error
     atexit.register(_disconnect)
@@ -186,3 +186,8 @@ def count_processes() -> int:
 
     connected = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if connected else 1
+
+
+def is_global_rank_zero() -> bool:
+    """Whether this is the process that speaks and writes: the first of a distributed run, or the only one."""
+    return rank() == 0

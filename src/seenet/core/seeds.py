@@ -6,7 +6,7 @@ INITIALISATION, TRAINING, AUGMENTATION, AUXILIARY = range(4)
 """What a stream is for: the first number mixed into it."""
 
 
-def mix(seed: int, *stream: int) -> int:
+def derive_seed(seed: int, *stream: int) -> int:
     """A 63-bit seed for one stream; different streams are statistically independent.
 
     Args:

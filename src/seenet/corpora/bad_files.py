@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seenet.core.atomic import whole
-from seenet.core.console import printable, say
+from seenet.core.atomic import atomic_path
+from seenet.core.console import print_line, printable
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest
 
 if TYPE_CHECKING:
-    from seenet.corpora.waveform_store import Store
+    from seenet.corpora.waveform_store import WaveformStore
 
 BAD_FILES = "bad_files.csv"
 """The list, in a store's folder, of the files that could not be used: row of the manifest, file, why."""
@@ -22,7 +22,7 @@ BAD_FILES = "bad_files.csv"
 def write_bad_files(path: Path, manifest: Manifest, bad: Mapping[int, str]) -> None:
     """Write the list of files that could not be used: row of the manifest, file, why."""
     paths = manifest.column("path")
-    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "file", "why"])
         writer.writerows([row, paths[row], why] for row, why in bad.items())
@@ -34,7 +34,7 @@ def read_bad_files(folder: Path) -> dict[int, str]:
         return {int(line["row"]): line["why"] for line in csv.DictReader(file)}
 
 
-def refuse_bad_files(manifest: Manifest, store: "Store", policy: str) -> None:
+def refuse_bad_files(manifest: Manifest, store: "WaveformStore", policy: str) -> None:
     """Stop where audio files cannot be used and the user has not said to go on without them.
 
     Args:
@@ -51,7 +51,7 @@ def refuse_bad_files(manifest: Manifest, store: "Store", policy: str) -> None:
     if store.remarks:
         row, about = next(iter(store.remarks.items()))
         example = f"'{printable(paths[row])}': {about[0][1]}"
-        say(
+        print_line(
             f"! remarks on {len(store.remarks)} clip(s) of {manifest.name}, e.g. {example}; seenet-data check lists all"
         )
     if not store.bad:
@@ -67,4 +67,4 @@ def refuse_bad_files(manifest: Manifest, store: "Store", policy: str) -> None:
         raise SeenetError(
             f"{bad}; all are listed in '{listed}': mend them, or go on without them by dataset.on_bad_file=quarantine"
         )
-    say(f"! {bad}; left out")
+    print_line(f"! {bad}; left out")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.waveform_store import Store
+from seenet.corpora.waveform_store import WaveformStore
 
 SHORTEST = 400
 """Samples that a frame of the paper's backbones hears (25 ms); a shorter clip is padded with zeros to it."""
@@ -43,7 +43,7 @@ class Finding:
     detail: str
 
 
-def check(manifest: Manifest, store: Store, known: Mapping[str, Any] | None) -> list[Finding]:
+def check(manifest: Manifest, store: WaveformStore, known: Mapping[str, Any] | None) -> list[Finding]:
     """Every problem of a corpus, grave ones first.
 
     Args:
@@ -68,7 +68,7 @@ def _counts(manifest: Manifest, known: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("counts", True, "", f"{name}: {here[name]} here, {count} in the published corpus")
 
 
-def _files(manifest: Manifest, store: Store) -> Iterator[Finding]:
+def _files(manifest: Manifest, store: WaveformStore) -> Iterator[Finding]:
     paths, index = manifest.column("path"), store.index
     for row, why in store.bad.items():
         missing = why == "No such file or directory"
@@ -86,7 +86,7 @@ def _files(manifest: Manifest, store: Store) -> Iterator[Finding]:
         yield Finding("short", False, paths[row], f"{index['length'][row]} samples at 16 kHz; padded to {SHORTEST}")
 
 
-def _duplicates(manifest: Manifest, store: Store) -> Iterator[Finding]:
+def _duplicates(manifest: Manifest, store: WaveformStore) -> Iterator[Finding]:
     """Clips whose samples are those of an earlier one; silent ones are no duplicates."""
     rows = np.flatnonzero((store.lengths > 0) & ~store.index["silent"])
     first = pd.Series(rows, index=rows).groupby(store.digests[rows]).transform("first").to_numpy()

@@ -13,7 +13,7 @@ from seenet.corpora.protocols import LEAKS, Protocol
 from seenet.corpora.split_schemes import Indices, present
 
 
-def audit(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: Protocol) -> dict[str, object]:
+def audit_leaks(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: Protocol) -> dict[str, object]:
     """Prove that no speaker, session, file or identical waveform is in two parts of a fold.
 
     Args:

@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.core.console import say
+from seenet.core.console import print_line
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.core.paths import conf_dir
 from seenet.corpora.joining import join
 from seenet.corpora.manifest import OWN_PEOPLE, Manifest
@@ -29,7 +29,7 @@ def parse_corpus(cfg: DictConfig) -> Manifest:
         SeenetError: the corpus is not there, or is not what its parser expects.
     """
     given = {"labels": _labels(cfg)} if "labels" in cfg.dataset else {}
-    manifest: Manifest = build(cfg.dataset, "dataset", skip=(*DATASET_SETTINGS, *given), **given)
+    manifest: Manifest = instantiate_checked(cfg.dataset, "dataset", skip=(*DATASET_SETTINGS, *given), **given)
     if cfg.dataset.name != manifest.parser:  # a name of the user's own
         manifest.name = cfg.dataset.name
     other_people = cfg.dataset.get("other_people", False)
@@ -91,7 +91,7 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
     return manifest, classes, np.flatnonzero(manifest.table["emotion"].isin(classes))
 
 
-def read_joined(corpora: list[str | dict[str, Any]], emotions: str | list[str] = "four") -> Manifest:
+def read_joined_corpora(corpora: list[str | dict[str, Any]], emotions: str | list[str] = "four") -> Manifest:
     """Several corpora as one, each a part of its own (`split`), for leaving one corpus out.
 
     Args:
@@ -113,7 +113,7 @@ def say_notes(manifest: Manifest) -> None:
     for part in manifest.parts:
         say_notes(part)
     for note in manifest.notes:
-        say(f"{manifest.name}: {note}")
+        print_line(f"{manifest.name}: {note}")
 
 
 def _merged(cfg: DictConfig) -> Manifest:
@@ -166,4 +166,4 @@ def scheme_of(cfg: DictConfig) -> Scheme:
     schemes = cfg.dataset.schemes
     if not OmegaConf.is_dict(schemes) or cfg.dataset.folds not in schemes:
         raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes or [])}")
-    return build(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")
+    return instantiate_checked(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")

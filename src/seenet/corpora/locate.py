@@ -7,7 +7,7 @@ from pathlib import Path
 from seenet.core.errors import SeenetError
 
 
-def corpus_root(root: str | None, corpus: str, folder_names: Iterable[str]) -> Path:
+def find_corpus_root(root: str | None, corpus: str, folder_names: Iterable[str]) -> Path:
     """The folder of a corpus.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.core.atomic import whole
+from seenet.core.atomic import atomic_path
 from seenet.core.errors import SeenetError
 from seenet.corpora.canonical_names import canonical_form, canonical_names, merge_spellings, number_form
 from seenet.corpora.vocabulary import EMOTIONS, vocabulary_order
@@ -263,7 +263,7 @@ def _filled(table: pd.DataFrame, column: str) -> Any:
 
 def write_manifest(table: pd.DataFrame, path: Path) -> None:
     """Write utterances as CSV, one column a field."""
-    with whole(path) as building:
+    with atomic_path(path) as building:
         table.to_csv(building, index=False, columns=list(COLUMNS))
 
 

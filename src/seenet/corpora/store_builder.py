@@ -24,10 +24,10 @@ from zipfile import BadZipFile
 import numpy as np
 from filelock import FileLock, Timeout
 
-from seenet.audio.reading import RATE, BadAudio, Remark, read_audio
-from seenet.core.atomic import write_whole, writing
-from seenet.core.console import progress, say
-from seenet.core.errors import SeenetError, reason
+from seenet.audio.reading import RATE, Remark, UnreadableAudioError, read_audio
+from seenet.core.atomic import atomic_write_text, explain_write_errors
+from seenet.core.console import print_line, progress
+from seenet.core.errors import SeenetError, one_line
 from seenet.core.locks import locked
 from seenet.corpora.bad_files import BAD_FILES, read_bad_files, write_bad_files
 from seenet.corpora.manifest import Manifest
@@ -81,7 +81,7 @@ def _decoded(stretch: Stretch, max_seconds: float) -> tuple[bytes, list[object]]
         recording = read_audio(Path(path), max_seconds, start, end)
         status = os.stat(path)  # noqa: PTH116
         content = _content(path, status.st_size, status.st_mtime_ns)
-    except BadAudio as error:
+    except UnreadableAudioError as error:
         return b"", [str(error)]
     wave = recording.waveform
     peak = float(np.abs(wave).max())
@@ -152,7 +152,9 @@ def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
         left.unlink()
     done, count = _resume(folder), len(manifest)
     if done:
-        say(f"going on with a preparation of {manifest.name} that was interrupted: {done} of {count} clips are there")
+        print_line(
+            f"going on with a preparation of {manifest.name} that was interrupted: {done} of {count} clips are there"
+        )
     stretches = _stretches(manifest)
     clips = _in_order(itertools.islice(stretches, done, None), max_seconds)
     clips = progress(clips, count, f"preparing {manifest.name}", done)
@@ -188,7 +190,7 @@ def _finish(folder: Path, manifest: Manifest, max_seconds: float) -> str:
             state.update(f"{clip}\x1f{facts[0] if len(facts) == 1 else facts[3]}\x1e".encode())
     np.save(folder / "index.npy", index)
     write_bad_files(folder / BAD_FILES, manifest, bad)
-    write_whole(folder / REMARKS, json.dumps(remarks))
+    atomic_write_text(folder / REMARKS, json.dumps(remarks))
     return state.hexdigest()
 
 
@@ -231,7 +233,7 @@ def find_damage(folder: Path, clips: int) -> str:
         bad, _ = read_bad_files(folder), read_remarks(folder)
         size = (folder / "audio.i16").stat().st_size
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, csv.Error, BadZipFile) as error:
-        return f"a file of it cannot be read: {reason(error)}"
+        return f"a file of it cannot be read: {one_line(error)}"
     if index.dtype != INDEX or index.shape != (clips,):
         return "its index is not one"
     lengths = index["length"]
@@ -270,11 +272,11 @@ def _linked(stores: Path, link: Path, manifest: Manifest) -> Path | None:
     else:
         damage = f"'{link}' names no folder"
     if damage:
-        say(f"! the store of {manifest.name} is damaged and is built again: {damage}")
+        print_line(f"! the store of {manifest.name} is damaged and is built again: {damage}")
     return None if damage else folder
 
 
-def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
+def ensure_store(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
     """The folder of a manifest's store, which is made where it does not exist.
 
     Raises:
@@ -285,22 +287,22 @@ def finished(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
     what = f"the store of {manifest.name}"
     with contextlib.ExitStack() as held:
         try:
-            with writing(stores):
+            with explain_write_errors(stores):
                 stores.mkdir(parents=True, exist_ok=True)
                 held.enter_context(locked(Path(f"{growing}.lock"), what))
         except SeenetError:  # a cache of others that cannot be written may still hold the store
             if not (link.is_file() and (folder := _linked(stores, link, manifest))):
                 raise
             return folder
-        held.enter_context(writing(stores))
+        held.enter_context(explain_write_errors(stores))
         if folder := _linked(stores, link, manifest):
             (folder / "journal.jsonl").unlink(missing_ok=True)  # left by a kill after the renaming
             if not _mended(folder, manifest, max_seconds):
                 return folder
-        say(f"decoding {len(manifest)} clips of {manifest.name} into {stores} (once)")
+        print_line(f"decoding {len(manifest)} clips of {manifest.name} into {stores} (once)")
         _fill(growing, manifest, max_seconds)
         folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
-        write_whole(link, folder.name)  # before the renaming: a kill between the two costs nothing
+        atomic_write_text(link, folder.name)  # before the renaming: a kill between the two costs nothing
         with locked(Path(f"{folder}.lock"), what):
             if folder.is_dir() and not find_damage(folder, len(manifest)):  # the same content from another place
                 shutil.rmtree(growing)

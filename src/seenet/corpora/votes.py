@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def soft_labels(votes: str, classes: Sequence[str]) -> list[float]:
+def vote_distribution(votes: str, classes: Sequence[str]) -> list[float]:
     """The share of raters' votes for each class; all zero where nobody voted for any of them.
 
     Args:

@@ -15,7 +15,7 @@ from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.bad_files import read_bad_files
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.store_builder import FULL_SCALE, finished, read_remarks
+from seenet.corpora.store_builder import FULL_SCALE, ensure_store, read_remarks
 
 
 class _MappedFile(NamedTuple):
@@ -38,7 +38,7 @@ class _MappedFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Store:
+class WaveformStore:
     """The waveforms of a manifest, in its order.
 
     Attributes:
@@ -103,7 +103,7 @@ class Store:
         return batch
 
 
-def prepare(manifest: Manifest, max_seconds: float) -> Store:
+def open_store(manifest: Manifest, max_seconds: float) -> WaveformStore:
     """The store of a manifest: opened where it exists, else made first.
 
     A file that cannot be used stops nothing: it has no samples, and `Store.bad` says why.
@@ -118,18 +118,18 @@ def prepare(manifest: Manifest, max_seconds: float) -> Store:
     if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not 0 < max_seconds < 1e6:
         raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0, and below a million")
     if manifest.parts:
-        return _joined([prepare(part, max_seconds) for part in manifest.parts])
-    folder = finished(cache_dir() / "stores", manifest, float(max_seconds))
+        return _joined([open_store(part, max_seconds) for part in manifest.parts])
+    folder = ensure_store(cache_dir() / "stores", manifest, float(max_seconds))
     bad = read_bad_files(folder)
     if len(bad) == len(manifest):
         row, why = next(iter(bad.items()))
         raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {why}")
     audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
     index = np.load(folder / "index.npy", mmap_mode="r")
-    return Store(folder.name.rpartition("-")[2], folder, (audio,), index, bad, read_remarks(folder))
+    return WaveformStore(folder.name.rpartition("-")[2], folder, (audio,), index, bad, read_remarks(folder))
 
 
-def _joined(stores: Sequence[Store]) -> Store:
+def _joined(stores: Sequence[WaveformStore]) -> WaveformStore:
     """The stores of several corpora as one, in their order; no sample is copied."""
     index, samples, clips, bad, remarks = [], 0, 0, {}, {}
     for store in stores:
@@ -142,4 +142,4 @@ def _joined(stores: Sequence[Store]) -> Store:
         clips += len(moved)
     key = hashlib.blake2b("-".join(store.key for store in stores).encode(), digest_size=8).hexdigest()
     audio = tuple(part for store in stores for part in store.audio)
-    return Store(key, stores[0].folder.parent, audio, np.concatenate(index), bad, remarks)
+    return WaveformStore(key, stores[0].folder.parent, audio, np.concatenate(index), bad, remarks)

@@ -53,7 +53,7 @@ class Batch:
         return replace(self, **{name: function(v) for name, v in values.items() if v is not None})
 
 
-def valid_mask(lengths: Tensor, size: int) -> Tensor:
+def length_mask(lengths: Tensor, size: int) -> Tensor:
     """True on what is no padding.
 
     Args:

@@ -72,7 +72,7 @@ def draw_partners(
     return order[starts[klass] + within]
 
 
-def arrange(
+def bucket_by_length(
     labels: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
     """Draws in an order of chance, as batches of like length and hence of little padding.
@@ -129,8 +129,8 @@ class TrainBatches(Sampler[list[Item]]):
         balanced: see `draw_clips`.
         partner: see `draw_partners`; None draws none.
         seed: of the run.
-        bucketed: see `arrange`; else the draws are cut into batches as they come. An epoch has the same clips and
-            partners either way. Only the clip's length counts: a model is not run over its partner.
+        bucketed: see `bucket_by_length`; else the draws are cut into batches in their order. An epoch has the same
+            clips and partners either way. Only the clip's length counts: a model is not run over its partner.
         rank: this process.
         world_size: how many processes. What they take at one step is alike in length.
     """
@@ -171,7 +171,7 @@ class TrainBatches(Sampler[list[Item]]):
         draws = np.resize(np.arange(len(clips)), -(-len(clips) // self.world_size) * self.world_size)
         size = self.batch_size * self.world_size
         if self.bucketed:
-            steps = arrange(self.labels[clips[draws]], self.lengths[clips[draws]], size, rng)
+            steps = bucket_by_length(self.labels[clips[draws]], self.lengths[clips[draws]], size, rng)
         else:
             steps = np.split(np.arange(len(draws)), range(size, len(draws), size))
         for step in steps[self.begin :]:

@@ -7,10 +7,10 @@ import lightning
 import torch
 
 from seenet.core.errors import SeenetError
-from seenet.core.seeds import AUGMENTATION, mix
+from seenet.core.seeds import AUGMENTATION, derive_seed
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 from seenet.data.loader import Loader, TrainLoader
 
 
@@ -42,9 +42,9 @@ class EmotionData(lightning.LightningDataModule):
 
     def __init__(
         self,
-        train: Part,
-        dev: Part,
-        test: Part,
+        train: FoldPart,
+        dev: FoldPart,
+        test: FoldPart,
         augmentation: Callable[[Batch, torch.Generator], Batch],
         seed: int,
         batch_size: int = 64,
@@ -117,7 +117,7 @@ class EmotionData(lightning.LightningDataModule):
     def _step_generator(self, device: torch.device) -> torch.Generator:
         """A generator that starts anew each step, so that a resumed run draws what it would have drawn."""
         step = self.trainer.fit_loop.batch_idx + 1  # it counts a batch after this
-        stream = mix(self.seed, AUGMENTATION, self.trainer.current_epoch, step, self.trainer.global_rank)
+        stream = derive_seed(self.seed, AUGMENTATION, self.trainer.current_epoch, step, self.trainer.global_rank)
         if self._generator is None or self._generator.device != device:
             self._generator = torch.Generator(device)
         return self._generator.manual_seed(stream)

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.split_schemes import Indices
-from seenet.corpora.waveform_store import Store
+from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import Item
 
@@ -22,7 +22,7 @@ def _numbered(values: NDArray[Any], numbers: dict[str, int]) -> torch.Tensor:
     return torch.from_numpy(pd.Series(values).map(numbers).fillna(-1).to_numpy(np.int64))
 
 
-class Part(Dataset[Batch]):
+class FoldPart(Dataset[Batch]):
     """The training, development or test part of a fold.
 
     Args:
@@ -32,7 +32,7 @@ class Part(Dataset[Batch]):
         classes: class names in their order.
     """
 
-    def __init__(self, manifest: Manifest, store: Store, indices: Indices, classes: tuple[str, ...]):
+    def __init__(self, manifest: Manifest, store: WaveformStore, indices: Indices, classes: tuple[str, ...]):
         self.store, self.indices = store, indices
         self.labels = _numbered(manifest.column("emotion")[indices], {c: n for n, c in enumerate(classes)})
         self.speakers = torch.from_numpy(manifest.codes("speaker")[indices])

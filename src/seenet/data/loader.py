@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from seenet.core.signals import ignore_in_worker
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, Item, TrainBatches
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 
 
 def _as_is(batch: Batch) -> Batch:
@@ -35,7 +35,7 @@ def _copying(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+def prefetch_to_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """Batches on a device, each made and sent by a thread while the one before is in use.
 
     The thread copies on a stream of its own, so that the GPU computes meanwhile. What goes wrong in it is raised
@@ -77,7 +77,7 @@ class Loader:
 
     def __init__(
         self,
-        part: Part,
+        part: FoldPart,
         batches: TrainBatches | EvaluationBatches | list[list[Item]],
         device: torch.device,
         num_workers: int = 0,
@@ -100,7 +100,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.device.type == "cuda":
-            yield from ahead(iter(self._loader), self.device)
+            yield from prefetch_to_device(iter(self._loader), self.device)
         else:
             yield from self._loader
 

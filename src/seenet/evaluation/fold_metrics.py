@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from seenet.evaluation.scores import scores
+from seenet.evaluation.scores import classification_scores
 
 
-class FoldMetrics(MulticlassConfusionMatrix):
+class ConfusionMetric(MulticlassConfusionMatrix):
     """Counts over a fold, gathered over processes; every figure follows from them.
 
     Labels are not checked at each update, for a check waits for the device, too.
@@ -33,11 +33,11 @@ class FoldMetrics(MulticlassConfusionMatrix):
         """The figures, on the device of the counts.
 
         Returns:
-            What `seenet.evaluation.scores.scores` gives, and `confusion`: counts, rows the true class. Shape (classes,
+            The values of `classification_scores`, and `confusion`: counts, rows the true class. Shape (classes,
             classes).
         """
         confusion = super().compute()
-        figures = scores(confusion.cpu().numpy())
+        figures = classification_scores(confusion.cpu().numpy())
         return {
             **{name: torch.tensor(value, dtype=torch.float32).to(confusion.device) for name, value in figures.items()},
             "confusion": confusion,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
+def classification_scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
     """The figures of confusion counts.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from seenet.evaluation.scores import scores
+from seenet.evaluation.scores import classification_scores
 
 Score = Literal["ua", "wa", "macro_f1"]
 
@@ -74,7 +74,7 @@ def cluster_interval(confusions: np.ndarray, score: Score = "ua", level: float =
         None for a single cluster, which says nothing about others.
     """
     confusions = np.asarray(confusions)
-    return _interval(lambda counts: scores(counts)[score], confusions, level, lowest=0.0)
+    return _interval(lambda counts: classification_scores(counts)[score], confusions, level, lowest=0.0)
 
 
 def compare(
@@ -111,7 +111,7 @@ def compare(
     n = len(a)
 
     def difference(counts: np.ndarray) -> np.ndarray:
-        return scores(counts[..., 0, :, :])[score] - scores(counts[..., 1, :, :])[score]
+        return classification_scores(counts[..., 0, :, :])[score] - classification_scores(counts[..., 1, :, :])[score]
 
     interval = _interval(difference, np.stack([a, b], axis=1), level, lowest=-1.0)
     if interval is None:
@@ -119,7 +119,7 @@ def compare(
     both = np.concatenate([a, b])
 
     def swapped(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
-        return scores(both[first].sum(-3))[score] - scores(both[second].sum(-3))[score]
+        return classification_scores(both[first].sum(-3))[score] - classification_scores(both[second].sum(-3))[score]
 
     test = stats.permutation_test(
         (np.arange(n), np.arange(n, 2 * n)),
@@ -130,7 +130,7 @@ def compare(
         batch=max(1, BATCH // both.size),
         rng=np.random.default_rng(seed),
     )
-    by_cluster = scores(a)[score] - scores(b)[score]
+    by_cluster = classification_scores(a)[score] - classification_scores(b)[score]
     spread = by_cluster.std(ddof=1)
     return Comparison(
         difference=float(test.statistic),

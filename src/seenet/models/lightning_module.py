@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
 from seenet.core.errors import SeenetError
-from seenet.core.seeds import AUXILIARY, TRAINING, mix
+from seenet.core.seeds import AUXILIARY, TRAINING, derive_seed
 from seenet.data.batch import Batch
-from seenet.evaluation.fold_metrics import FoldMetrics
+from seenet.evaluation.fold_metrics import ConfusionMetric
 from seenet.models.auxiliary.base import AuxiliaryTask
 
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
@@ -56,7 +56,7 @@ class EmotionModel(lightning.LightningModule):
     Attributes:
         predictions: of the test fold once `trainer.test` has run, or of the development part once `trainer.predict`
             has, in the order of the manifest.
-        test_figures: what `FoldMetrics` gives for the test fold, then too.
+        test_figures: what `ConfusionMetric` gives for the test fold, then too.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class EmotionModel(lightning.LightningModule):
         nn.init.normal_(self.head.weight, std=HEAD_STD)
         nn.init.zeros_(self.head.bias)
         self.optimizer, self.seed = optimizer, seed
-        self.metrics = nn.ModuleDict({part: FoldMetrics(num_classes) for part in ("fit", "dev", "test")})
+        self.metrics = nn.ModuleDict({part: ConfusionMetric(num_classes) for part in ("fit", "dev", "test")})
         self.losses = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in LOSSES})
         self.predictions: list[Prediction] = []
         self.test_figures: dict[str, Tensor] = {}
@@ -124,8 +124,8 @@ class EmotionModel(lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Start every stream of random numbers anew, so that a resumed run equals an uninterrupted one."""
         step = self.current_epoch, batch_idx, self.global_rank
-        self._generator.manual_seed(mix(self.seed, AUXILIARY, *step))
-        seed = mix(self.seed, TRAINING, *step) % 2**32
+        self._generator.manual_seed(derive_seed(self.seed, AUXILIARY, *step))
+        seed = derive_seed(self.seed, TRAINING, *step) % 2**32
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - a backbone of the user may draw from it
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than all of these

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from seenet.evaluation.clusters import Clusters, count_confusions, find_clusters
-from seenet.evaluation.scores import scores
+from seenet.evaluation.scores import classification_scores
 from seenet.evaluation.speaker_statistics import Interval, cluster_interval
 from seenet.reporting.grouping import Arm, pooled_confusion
-from seenet.reporting.result_loader import Found, codes
+from seenet.reporting.result_loader import LoadedResult, codes
 
 
-def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame | None:
+def clips_of(results: Sequence[LoadedResult], classes: Sequence[str]) -> pd.DataFrame | None:
     """Every test clip, or None where a result has no predictions.
 
     Returns:
@@ -39,7 +39,7 @@ def clips_of(results: Sequence[Found], classes: Sequence[str]) -> pd.DataFrame |
     return pd.concat(tables, ignore_index=True)
 
 
-def _sessions(result: Found, rows: pd.DataFrame) -> pd.Series | str | None:
+def _sessions(result: LoadedResult, rows: pd.DataFrame) -> pd.Series | str | None:
     """The session of each row; older results lack them, which matters where the audit knew some."""
     if "session" in rows:
         return rows["session"]
@@ -47,7 +47,7 @@ def _sessions(result: Found, rows: pd.DataFrame) -> pd.Series | str | None:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ArmMetrics:
     """An arm under one test condition.
 
     Attributes:
@@ -57,7 +57,7 @@ class Measured:
     """
 
     arm: Arm
-    results: Sequence[Found]
+    results: Sequence[LoadedResult]
     classes: Sequence[str]
 
     @cached_property
@@ -68,7 +68,7 @@ class Measured:
     @cached_property
     def ua(self) -> float:
         """UA of all test clips together."""
-        return float(scores(self.confusion)["ua"])
+        return float(classification_scores(self.confusion)["ua"])
 
     @cached_property
     def clips(self) -> pd.DataFrame | None:

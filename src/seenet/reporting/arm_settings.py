@@ -4,15 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from seenet.reporting.result_loader import crossed
+from seenet.reporting.result_loader import is_cross_corpus
 from seenet.runs.identity import describe_training
 
 
-def _key(value: object) -> str:
+def stable_key(value: object) -> str:
+    """Return a text that is equal for equal JSON values."""
     return json.dumps(value, sort_keys=True)
 
 
-def _shown(value: object) -> str:
+def format_setting(value: object) -> str:
+    """Return a setting as a reader writes it: text as it is, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -23,16 +25,17 @@ UNSHOWN = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "ta
 """Settings of a dataset that do not tell one study from another."""
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as one level: `optim.lr`. Lists stay whole, and an empty group is itself."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         nested = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        found |= flatten_settings(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return found
 
 
-def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+def arm_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every setting that makes an arm, flat, with the hashes of its contents."""
     described = describe_training(facts["config"])
     arm = {name: value for name, value in described.items() if name not in ("seed", "protocol", "scheme")}
     backbone = facts["config"]["backbone"]
@@ -41,36 +44,39 @@ def _settings(facts: Mapping[str, Any]) -> dict[str, Any]:
     schema = facts.get("learned", {}).get("schema") or f"seenet {facts['versions']['seenet']}"
     made = {"precision": facts["precision"], "identity schema": schema}
     made["aug"] = facts["aug"]  # the order too, which the settings of its steps do not tell
-    return flat(arm) | named | made | _content(facts)
+    return flatten_settings(arm) | named | made | content_hashes(facts)
 
 
-def _content(facts: Mapping[str, Any]) -> dict[str, Any]:
+def content_hashes(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the settings by themselves do not tell: the scheme of a name, the corpora, the weights."""
     learned = facts.get("learned")
-    made = {} if crossed(facts) else {"scheme": describe_training(facts["config"])["scheme"]}
+    made = {} if is_cross_corpus(facts) else {"scheme": describe_training(facts["config"])["scheme"]}
     if learned is None:  # schema 3
         return made
     trained, *tests = learned["corpora"]
-    if crossed(facts):  # what else was tested does not matter
+    if is_cross_corpus(facts):  # what else was tested does not matter
         tests = [name for name in tests if facts["test_part"] == f"test_{name}"]
     corpora = {name: learned["corpora"][name] for name in (trained, *tests)}
-    return made | flat({"weights": learned["weights"], "devices": learned["devices"], "corpus": corpora})
+    return made | flatten_settings({"weights": learned["weights"], "devices": learned["devices"], "corpus": corpora})
 
 
-def _choices(facts: Mapping[str, Any]) -> dict[str, str]:
+def group_choices(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the choice of each group, and the optimiser's name."""
     return {group: facts[group] for group in CHOICES} | {"optim": facts["config"]["optim"].get("name", "")}
 
 
-def _corpus(facts: Mapping[str, Any]) -> dict[str, Any]:
+def study_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the corpus and the protocol, which make a study."""
     dataset = facts["config"]["dataset"]
     # A new setting of a corpus is neutral where it is null or false: it parts no study from older ones.
     shown = {
         name: value
-        for name, value in flat(dataset).items()
+        for name, value in flatten_settings(dataset).items()
         if name.partition(".")[0] not in UNSHOWN and value is not None and value is not False
     }
-    return shown | {"name": _trained_on(facts), "protocol": describe_training(facts["config"])["protocol"]}
+    return shown | {"name": training_corpus(facts), "protocol": describe_training(facts["config"])["protocol"]}
 
 
-def _trained_on(facts: Mapping[str, Any]) -> str:
-    return facts["dataset"].partition("_to_")[0] if crossed(facts) else facts["dataset"]
+def training_corpus(facts: Mapping[str, Any]) -> str:
+    """Return the name of the corpus that a result is trained on."""
+    return facts["dataset"].partition("_to_")[0] if is_cross_corpus(facts) else facts["dataset"]

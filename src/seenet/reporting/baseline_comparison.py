@@ -7,7 +7,7 @@ import pandas as pd
 
 from seenet.evaluation.clusters import Clusters, find_clusters
 from seenet.evaluation.speaker_statistics import Comparison, compare, holm
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 
 PAIR = ["fold", "seed", "utterance"]
 
@@ -35,7 +35,7 @@ class Difference:
     why: str = ""
 
 
-def _difference(arm: Measured, baseline: Measured) -> Difference:
+def _difference(arm: ArmMetrics, baseline: ArmMetrics) -> Difference:
     name = arm.arm.name
     if arm.clips is None or baseline.clips is None:
         return Difference(name, why="a predictions.csv is missing")
@@ -57,7 +57,7 @@ def _difference(arm: Measured, baseline: Measured) -> Difference:
     return replace(made, found=found, clusters=clusters, why="" if found else "there is only one speaker")
 
 
-def differences(arms: Sequence[Measured], baseline: Measured) -> list[Difference]:
+def differences(arms: Sequence[ArmMetrics], baseline: ArmMetrics) -> list[Difference]:
     """Compare every other arm with the baseline."""
     made = [_difference(arm, baseline) for arm in arms if arm is not baseline]
     told = [d.found.p for d in made if d.found]

@@ -8,9 +8,9 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from seenet.core.console import say, terminal
-from seenet.reporting.published_results import published
-from seenet.runs.results import condition_of
+from seenet.core.console import make_console, print_line
+from seenet.reporting.published_results import comparable_row
+from seenet.runs.results import condition_label
 
 Result = Mapping[str, Any]
 SCORES = {"ua": "UA %", "wa": "WA %", "macro_f1": "macro-F1 %"}
@@ -80,7 +80,7 @@ def print_run(results: Sequence[Result]) -> None:
         results: one for each fold, of the same test condition.
     """
     first = results[0]
-    say(_heading(first, condition_of(first)))
+    print_line(_heading(first, condition_label(first)))
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("test fold", *SCORES.values(), "test clips", "best epoch"):
         table.add_column(column, justify="right")
@@ -91,13 +91,13 @@ def print_run(results: Sequence[Result]) -> None:
         table.add_row(escape(fold), *scores, str(result["n_test"]), str(result["best_epoch"]))
     table.add_section()
     table.add_row("mean ± std", *_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")
-    row = published(first)
+    row = comparable_row(first)
     if row and len(results) == first["n_folds"]:
         figures = [f"{row[s]} ± {row[f'{s}_std']}" for s in ("ua", "wa")]
         table.add_row(f"SeeNet, paper ({row['backbone']})", *figures, "", "", "")
-    terminal().print(table)
+    make_console().print(table)
     for remark in remarks(results):
-        say(f"! {remark}")
+        print_line(f"! {remark}")
 
 
 def print_conditions(results: Sequence[Sequence[Result]]) -> None:
@@ -106,24 +106,24 @@ def print_conditions(results: Sequence[Sequence[Result]]) -> None:
     Args:
         results: for each condition one for each fold.
     """
-    say(_heading(results[0][0], "…"))
+    print_line(_heading(results[0][0], "…"))
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("noise")
     for column in (*SCORES.values(), "folds", "test clips"):
         table.add_column(column, justify="right")
     for here in results:
         clips = sum(r["n_test"] for r in here)
-        table.add_row(escape(condition_of(here[0])), *_scores(here), str(len(here)), str(clips))
-    terminal().print(table)
+        table.add_row(escape(condition_label(here[0])), *_scores(here), str(len(here)), str(clips))
+    make_console().print(table)
     for remark in remarks([r for here in results for r in here]):
-        say(f"! {remark}")
+        print_line(f"! {remark}")
 
 
 def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
     """One row an arm and test condition: its mean ± std over the folds and seeds run."""
-    say("\ncomparison of arms (mean ± std over folds and seeds)")
+    print_line("\ncomparison of arms (mean ± std over folds and seeds)")
     table = Table(box=box.SIMPLE_HEAD)
-    conditions = dict.fromkeys(condition_of(r) for results in arms.values() for r in results)
+    conditions = dict.fromkeys(condition_label(r) for results in arms.values() for r in results)
     table.add_column("arm")
     if len(conditions) > 1:
         table.add_column("noise")
@@ -131,12 +131,12 @@ def print_arms(arms: Mapping[str, Sequence[Result]]) -> None:
         table.add_column(column, justify="right")
     for name, results in arms.items():
         for condition in conditions:
-            here = [r for r in results if condition_of(r) == condition]
+            here = [r for r in results if condition_label(r) == condition]
             if here:
                 counts = len({(r["fold"], r["test_part"]) for r in here}), len({r["seed"] for r in here})
                 clips = sum(r["n_test"] for r in here)
                 shown = [escape(condition)] if len(conditions) > 1 else []
                 table.add_row(escape(name), *shown, *_scores(here), *map(str, counts), str(clips))
-    terminal().print(table)
+    make_console().print(table)
     for remark in remarks([r for results in arms.values() for r in results]):
-        say(f"! {remark}")
+        print_line(f"! {remark}")

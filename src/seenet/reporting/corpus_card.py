@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from seenet.audio.reading import RATE
-from seenet.core.atomic import write_whole
+from seenet.core.atomic import atomic_write_text
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.waveform_store import Store
+from seenet.corpora.waveform_store import WaveformStore
 from seenet.reporting.run_plots import counts_figure, durations_figure, folds_figure, speakers_figure
 
 STYLE = """
@@ -48,7 +48,7 @@ class Card:
     facts: pd.DataFrame
     tables: dict[str, pd.DataFrame]
     manifest: Manifest
-    store: Store
+    store: WaveformStore
     rows: np.ndarray
     classes: tuple[str, ...]
     folds: Sequence[Fold]
@@ -72,7 +72,9 @@ def _counted(manifest: Manifest, rows: np.ndarray, field: str, classes: Sequence
     return counts.loc[order].assign(all=lambda t: t.sum(axis=1)).rename_axis(index=field, columns=None)
 
 
-def describe(manifest: Manifest, store: Store, classes: tuple[str, ...], folds: Sequence[Fold], dealt: str) -> Card:
+def describe(
+    manifest: Manifest, store: WaveformStore, classes: tuple[str, ...], folds: Sequence[Fold], dealt: str
+) -> Card:
     """Gather what a card shows.
 
     Args:
@@ -156,7 +158,7 @@ def write_card(card: Card, folder: Path) -> None:
         figures["folds.png"] = f"Labels of each test fold ({card.dealt})"
         shares = next(table for heading, table in card.tables.items() if heading.startswith("Test folds"))
         folds_figure(shares[list(card.classes)], title, folder / "folds.png")
-    write_whole(folder / "card.html", _page(card, title, figures, folder))
+    atomic_write_text(folder / "card.html", _page(card, title, figures, folder))
 
 
 def _page(card: Card, title: str, figures: dict[str, str], folder: Path) -> str:

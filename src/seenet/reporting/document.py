@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.core.atomic import whole
+from seenet.core.atomic import atomic_path
 from seenet.reporting.formatting import _missing
 from seenet.reporting.report_plots import Picture
 
@@ -60,7 +60,7 @@ class Table:
 
     def write_csv(self, folder: Path) -> None:
         """Write `<name>.csv` with the numbers as they are, shares between 0 and 1."""
-        with whole(folder / f"{self.name}.csv") as path:
+        with atomic_path(folder / f"{self.name}.csv") as path:
             self.numbers.to_csv(path, index=False, lineterminator="\n")
 
 

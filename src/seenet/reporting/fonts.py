@@ -12,7 +12,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter
 
-from seenet.core.console import say
+from seenet.core.console import print_line
 
 DEFAULT = "DejaVu Sans"
 
@@ -40,7 +40,7 @@ def _fonts_for(letters: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]
             break
     if lacking:
         shown = "".join(map(chr, sorted(lacking)[:20]))
-        say(
+        print_line(
             f"! no installed font draws {shown}: PNG and PDF figures show code points (U+…) instead; "
             "install one (e.g. Noto Sans CJK) and write the report again"
         )

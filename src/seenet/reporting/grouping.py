@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from seenet.core.errors import SeenetError
-from seenet.reporting.arm_names import _names
+from seenet.reporting.arm_names import name_arms
 from seenet.reporting.arm_settings import (
-    _choices,
-    _corpus,
-    _key,
-    _settings,
-    _shown,
-    _trained_on,
+    arm_settings,
+    format_setting,
+    group_choices,
+    stable_key,
+    study_settings,
+    training_corpus,
 )
-from seenet.reporting.result_loader import Found, crossed
+from seenet.reporting.result_loader import LoadedResult, is_cross_corpus
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Arm:
     name: str
     choices: Mapping[str, str]
     settings: Mapping[str, Any]
-    results: Sequence[Found]
+    results: Sequence[LoadedResult]
 
-    def under(self, condition: str) -> list[Found]:
+    def under(self, condition: str) -> list[LoadedResult]:
         """The results under a test condition, by seed and fold."""
         return sorted((r for r in self.results if r.condition == condition), key=lambda r: r.part[::-1])
 
@@ -84,22 +84,22 @@ class Study:
 
 
 def _study_key(facts: Mapping[str, Any]) -> str:
-    tested = facts["test_part"] if crossed(facts) else facts["n_folds"]
-    return _key([_corpus(facts), facts["classes"], facts["protocol"], tested])
+    tested = facts["test_part"] if is_cross_corpus(facts) else facts["n_folds"]
+    return stable_key([study_settings(facts), facts["classes"], facts["protocol"], tested])
 
 
 def _title(facts: Mapping[str, Any]) -> str:
-    dataset, count = _trained_on(facts), f"{len(facts['classes'])} classes"
+    dataset, count = training_corpus(facts), f"{len(facts['classes'])} classes"
     protocol = f"protocol {facts['protocol']}"
-    if crossed(facts):
+    if is_cross_corpus(facts):
         return f"{dataset} → {facts['test_part'].removeprefix('test_')}, {count}, {protocol}"
     folds = f"{facts['n_folds']} folds ({facts['config']['dataset'].get('folds', 'unnamed')})"
     return f"{dataset}, {count}, {protocol}, {folds}"
 
 
-def studies(results: Sequence[Found]) -> list[Study]:
+def group_into_studies(results: Sequence[LoadedResult]) -> list[Study]:
     """Divide results into studies, and each into its arms."""
-    groups: dict[str, list[Found]] = {}
+    groups: dict[str, list[LoadedResult]] = {}
     for result in results:
         groups.setdefault(_study_key(result.facts), []).append(result)
     titles = [_title(group[0].facts) for group in groups.values()]
@@ -107,40 +107,44 @@ def studies(results: Sequence[Found]) -> list[Study]:
     for title, group in zip(titles, groups.values(), strict=True):
         alike = [g[0].facts for t, g in zip(titles, groups.values(), strict=True) if t == title]
         if len(alike) > 1:  # the title tells them not apart: say what does
-            mine = _corpus(group[0].facts)
-            differing = [name for name in mine if len({_key(_corpus(facts).get(name)) for facts in alike}) > 1]
-            title += "".join(f", {name}={_shown(mine[name])}" for name in differing)
+            mine = study_settings(group[0].facts)
+            differing = [
+                name for name in mine if len({stable_key(study_settings(facts).get(name)) for facts in alike}) > 1
+            ]
+            title += "".join(f", {name}={format_setting(mine[name])}" for name in differing)
         conditions = list(dict.fromkeys(r.condition for r in group))
         made.append(Study(title, _arms(group), "clean" if "clean" in conditions else conditions[0]))
     return sorted(made, key=lambda study: study.title)
 
 
-def _arms(results: Sequence[Found]) -> list[Arm]:
-    groups: dict[str, list[Found]] = {}
+def _arms(results: Sequence[LoadedResult]) -> list[Arm]:
+    groups: dict[str, list[LoadedResult]] = {}
     for result in results:
-        groups.setdefault(_key(_settings(result.facts)), []).append(result)
+        groups.setdefault(stable_key(arm_settings(result.facts)), []).append(result)
     apart = [(part, extra) for group in groups.values() for part, extra in _runs_apart(group)]
-    names = _names([group[0].facts for group, _ in apart])
+    names = name_arms([group[0].facts for group, _ in apart])
     return [
         Arm(
             name=" ".join(filter(None, (name, extra))) or "all",
-            choices=_choices(group[0].facts),
-            settings=_settings(group[0].facts),
+            choices=group_choices(group[0].facts),
+            settings=arm_settings(group[0].facts),
             results=group,
         )
         for name, (group, extra) in zip(names, apart, strict=True)
     ]
 
 
-def _runs_apart(group: list[Found]) -> list[tuple[list[Found], str]]:
+def _runs_apart(group: list[LoadedResult]) -> list[tuple[list[LoadedResult], str]]:
     """Results of the same settings as one arm, or by runs where these cannot be the same; and the rest of its name."""
     told = "learned" in group[0].facts
-    if told and crossed(group[0].facts):  # one test corpus beside different others: trained alike, so it counts once
-        first: dict[tuple[Any, str], Found] = {}
+    if told and is_cross_corpus(
+        group[0].facts
+    ):  # one test corpus beside different others: trained alike, so it counts once
+        first: dict[tuple[Any, str], LoadedResult] = {}
         for result in group:
             first.setdefault((result.part, result.condition), result)
         group = list(first.values())
-    runs: dict[str, list[Found]] = {}
+    runs: dict[str, list[LoadedResult]] = {}
     for result in group:
         runs.setdefault(result.folder.parents[1].name.rpartition("-")[2], []).append(result)
     slots, seeds = ({(r.part, r.condition) for r in group}, [{r.part[1] for r in run} for run in runs.values()])
@@ -161,7 +165,7 @@ def check_baseline(found: Sequence[Study], name: str | None) -> None:
         raise SeenetError(f"--baseline '{name}': no arm has this name; expected one of {', '.join(map(repr, names))}")
 
 
-def pooled_confusion(results: Sequence[Found]) -> np.ndarray:
+def pooled_confusion(results: Sequence[LoadedResult]) -> np.ndarray:
     """Counts of all test clips, rows the true class. Shape (classes, classes)."""
     return np.sum([r.facts["metrics"]["confusion"] for r in results], axis=0)
 
@@ -169,11 +173,13 @@ def pooled_confusion(results: Sequence[Found]) -> np.ndarray:
 def differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:
     """The settings in which arms differ, and each arm's value; `–` where an arm has no such setting."""
     names = dict.fromkeys(name for arm in arms for name in arm.settings)
-    values = {name: [_shown(arm.settings[name]) if name in arm.settings else "–" for arm in arms] for name in names}
+    values = {
+        name: [format_setting(arm.settings[name]) if name in arm.settings else "–" for arm in arms] for name in names
+    }
     return {name: shown for name, shown in values.items() if len(set(shown)) > 1}
 
 
 def shared_settings(arms: Sequence[Arm]) -> dict[str, str]:
     """The settings that all arms share."""
     differing = differing_settings(arms)
-    return {name: _shown(value) for name, value in arms[0].settings.items() if name not in differing}
+    return {name: format_setting(value) for name, value in arms[0].settings.items() if name not in differing}

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from seenet.core.atomic import make_once, write_whole
+from seenet.core.atomic import atomic_write_text, build_directory_once
 from seenet.core.errors import SeenetError
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.console_tables import remarks
 from seenet.reporting.document import Section
-from seenet.reporting.grouping import Study, check_baseline, studies
+from seenet.reporting.grouping import Study, check_baseline, group_into_studies
 from seenet.reporting.latex import write_latex
-from seenet.reporting.result_loader import Findings, crossed, find
+from seenet.reporting.result_loader import ResultSet, is_cross_corpus, load_results
 from seenet.reporting.sections.calibration import calibration_section
 from seenet.reporting.sections.classes_speakers_curves import classes_section, learning_section, speakers_section
 from seenet.reporting.sections.embeddings_and_mistakes import embedding_section, mistakes_section
@@ -26,8 +26,10 @@ from seenet.reporting.sections.provenance import provenance_section
 from seenet.reporting.sections.published import published_section
 from seenet.runs.identity import digest
 
-PAGE, MADE_OF = "index.html", "made_of.txt"
-WRITTEN = re.compile(rf"{re.escape(PAGE)}|{re.escape(MADE_OF)}|figures/[^/]+\.(png|pdf)|tables/[^/]+\.(csv|tex)")
+PAGE, FINGERPRINT_FILE = "index.html", "made_of.txt"
+WRITTEN = re.compile(
+    rf"{re.escape(PAGE)}|{re.escape(FINGERPRINT_FILE)}|figures/[^/]+\.(png|pdf)|tables/[^/]+\.(csv|tex)"
+)
 """The files of a report, by their place in its folder."""
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # a page of lines for each PDF
@@ -65,8 +67,8 @@ def write_report(folders: Sequence[Path], output: Path, baseline: str | None = N
     Raises:
         SeenetError: no result, an arm that is not there, or a folder with files that no report wrote.
     """
-    findings = find(folders)
-    found = studies(findings.results)
+    findings = load_results(folders)
+    found = group_into_studies(findings.results)
     check_baseline(found, baseline)
     made_of = _made_of(findings, [baseline, audio])
     chapters: list[Chapter] = []
@@ -79,18 +81,20 @@ def write_report(folders: Sequence[Path], output: Path, baseline: str | None = N
         for table in tables:
             table.write_csv(folder / "tables")
             write_latex(table, folder / "tables")
-        write_whole(folder / PAGE, _page(findings, chapters))
-        write_whole(folder / MADE_OF, made_of)
+        atomic_write_text(folder / PAGE, _page(findings, chapters))
+        atomic_write_text(folder / FINGERPRINT_FILE, made_of)
 
     if output.exists():
         _require_report(output)
-    make_once(output, make, lambda folder: (folder / MADE_OF).read_text(encoding="utf-8") != made_of)
+    build_directory_once(
+        output, make, lambda folder: (folder / FINGERPRINT_FILE).read_text(encoding="utf-8") != made_of
+    )
     return output / PAGE
 
 
 def _require_report(folder: Path) -> None:
     """Whatever else is in the folder would be lost with the report in it."""
-    made_of = folder / MADE_OF
+    made_of = folder / FINGERPRINT_FILE
     if not (made_of.is_file() and re.fullmatch(r"[0-9a-f]{12}", made_of.read_text(encoding="utf-8", errors="replace"))):
         raise SeenetError(f"--output '{folder}' is there and is no report; give a new folder")
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
@@ -101,7 +105,7 @@ def _require_report(folder: Path) -> None:
         )
 
 
-def _made_of(findings: Findings, options: Sequence[object]) -> str:
+def _made_of(findings: ResultSet, options: Sequence[object]) -> str:
     """A hash of what a report is made of: names, sizes and times of change of the files, and this program."""
     files = {file for r in findings.results for folder in (r.folder, r.folder.parent) for file in folder.rglob("*.*")}
     program = [path for path in Path(__file__).parent.rglob("*") if path.is_file()]
@@ -110,7 +114,7 @@ def _made_of(findings: Findings, options: Sequence[object]) -> str:
 
 
 def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, prefix: str) -> Chapter:
-    arms = [Measured(arm, arm.under(study.condition), study.classes) for arm in study.tested()]
+    arms = [ArmMetrics(arm, arm.under(study.condition), study.classes) for arm in study.tested()]
     arms.sort(key=lambda arm: -arm.ua)  # every figure in one order, so that an arm keeps its colour
     elsewhere = [arm for arm in study.arms if not arm.under(study.condition)]
     named = study.baseline(baseline)
@@ -130,11 +134,11 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
     ]
     first, parts = study.first, study.parts()
     folds, seeds = (sorted({part[k] for part in parts}) for k in (0, 1))
-    whole = crossed(first) or len(folds) == first["n_folds"]  # another test corpus is another study, not a fold
+    whole = is_cross_corpus(first) or len(folds) == first["n_folds"]  # another test corpus is another study, not a fold
     facts = [
         f"classes: {', '.join(study.classes)}",
         f"arms: {len(arms)}, baseline {base.arm.name}",
-        ("" if crossed(first) else f"folds: {len(folds)} of {first['n_folds']}; ")
+        ("" if is_cross_corpus(first) else f"folds: {len(folds)} of {first['n_folds']}; ")
         + f"seeds: {', '.join(map(str, seeds))}",
         "epoch selected on " + ("the test fold" if first["selection"] == "test" else "held-out training speakers"),
         *([f"test condition: {study.condition}"] if study.condition != "clean" else []),
@@ -156,7 +160,7 @@ def _chapter(study: Study, baseline: str | None, audio: bool, folder: Path, pref
     return Chapter(study.title, facts, said, [section for section in sections if section])
 
 
-def _page(findings: Findings, chapters: Sequence[Chapter]) -> str:
+def _page(findings: ResultSet, chapters: Sequence[Chapter]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from seenet.core.atomic import write_whole
+from seenet.core.atomic import atomic_write_text
 from seenet.reporting.document import Table
 
-SIGNS = {
+LATEX_REPLACEMENTS = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
@@ -25,7 +25,7 @@ SIGNS = {
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it."""
-    return "".join(SIGNS.get(sign, sign) for sign in text)
+    return "".join(LATEX_REPLACEMENTS.get(sign, sign) for sign in text)
 
 
 def to_latex(table: Table) -> str:
@@ -56,4 +56,4 @@ def _columns(table: Table) -> str:
 
 def write_latex(table: Table, folder: Path) -> None:
     """Write `<name>.tex`, to be taken in with LaTeX's input command."""
-    write_whole(folder / f"{table.name}.tex", to_latex(table))
+    atomic_write_text(folder / f"{table.name}.tex", to_latex(table))

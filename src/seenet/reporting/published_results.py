@@ -12,13 +12,13 @@ SCHEMES = ("luna5", "leave_one_session_out")
 FOLDS = 5  # of every protocol in the table
 
 
-def row_of(result: Mapping[str, Any]) -> dict[str, str] | None:
+def published_row(result: Mapping[str, Any]) -> dict[str, str] | None:
     """SeeNet's published row of a result's corpus, or None where there is none."""
-    rows = methods_of(result)
+    rows = published_rows(result)
     return next((row for row in rows if row["method"] == "SeeNet"), None)
 
 
-def methods_of(result: Mapping[str, Any]) -> list[dict[str, str]]:
+def published_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
     """Every published row of a result's corpus."""
     # Not by the name alone, which users choose for tables of their own; results before schema 5 do not say.
     parser = result["corpora"].get(result["dataset"], {}).get("parser")
@@ -44,10 +44,10 @@ def mismatches(result: Mapping[str, Any], row: Mapping[str, str]) -> list[str]:
     return found
 
 
-def published(result: Mapping[str, Any]) -> dict[str, str] | None:
+def comparable_row(result: Mapping[str, Any]) -> dict[str, str] | None:
     """SeeNet's published row for a result's dataset, protocol and classes, or None where one differs.
 
     The published epoch was selected on the evaluated fold, so only `protocol=paper` matches.
     """
-    row = row_of(result)
+    row = published_row(result)
     return row if row and not mismatches(result, row) else None

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seenet.core.atomic import whole
+from seenet.core.atomic import atomic_path
 from seenet.reporting.fonts import drawable_text, spelled_out
 from seenet.reporting.run_plots import COLOURS
 
@@ -43,7 +43,7 @@ class Picture:
     uri: str
 
 
-def keep(figure: Figure, folder: Path, name: str, caption: str, alt: str) -> Picture:
+def save_figure(figure: Figure, folder: Path, name: str, caption: str, alt: str) -> Picture:
     """Write `<name>.png` and `<name>.pdf`, and hold the SVG for the page."""
     FigureCanvasAgg(figure)
     with drawable_text(figure) as undrawn:
@@ -65,7 +65,7 @@ def _render(figure: Figure, target: Path | io.BytesIO, kind: str, settings: Mapp
     options = {"format": kind, "metadata": STILL[kind]} | ({} if kind == "svg" else {"dpi": 150})
     with matplotlib.rc_context(style):
         if isinstance(target, Path):
-            with whole(target) as building:
+            with atomic_path(target) as building:
                 figure.savefig(building, **options)
         else:
             figure.savefig(target, **options)
@@ -171,7 +171,7 @@ def recalls(values: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
     return figure
 
 
-def voices(values: Mapping[str, pd.Series]) -> Figure:
+def plot_speaker_scores(values: Mapping[str, pd.Series]) -> Figure:
     """UA of each speaker, sorted by the first arm's; one mark an arm.
 
     Args:

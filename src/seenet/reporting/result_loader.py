@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from seenet.core.console import say
-from seenet.core.errors import SeenetError, reason
-from seenet.runs.results import READABLE, condition_of, read_object
+from seenet.core.console import print_line
+from seenet.core.errors import SeenetError, one_line
+from seenet.runs.results import READABLE, condition_label, read_object
 
 NEEDED = {
     *("run_id", "dataset", "fold", "n_folds", "seed", "noise", "condition", "classes", "config", "selection", "n_test"),
@@ -23,13 +23,13 @@ NEEDED = {
 T = TypeVar("T")
 
 
-def crossed(facts: Mapping[str, Any]) -> bool:
+def is_cross_corpus(facts: Mapping[str, Any]) -> bool:
     """Whether a result tests on a corpus that it did not train on."""
     return facts["config"].get("test_dataset") is not None
 
 
 @dataclass(frozen=True)
-class Found:
+class LoadedResult:
     """A result where it lies.
 
     Attributes:
@@ -45,12 +45,12 @@ class Found:
     @property
     def part(self) -> tuple[int | str, int]:
         """Fold and seed; of a test corpus its name, for its number depends on what else was tested with it."""
-        return self.facts["test_part" if crossed(self.facts) else "fold"], self.facts["seed"]
+        return self.facts["test_part" if is_cross_corpus(self.facts) else "fold"], self.facts["seed"]
 
     @property
     def condition(self) -> str:
         """What the test condition is called, e.g. `clean` or `snr5-babble`."""
-        return condition_of(self.facts)
+        return condition_label(self.facts)
 
     @cached_property
     def predictions(self) -> pd.DataFrame | None:
@@ -80,7 +80,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Findings:
+class ResultSet:
     """Everything below the folders.
 
     Attributes:
@@ -89,7 +89,7 @@ class Findings:
         remarks: what was passed over, and why.
     """
 
-    results: list[Found]
+    results: list[LoadedResult]
     failed: list[tuple[str, str]]
     remarks: list[str]
 
@@ -101,7 +101,7 @@ def _read(path: Path, read: Callable[[Path], T]) -> T | None:
     try:
         return read(path)
     except (ValueError, EOFError, KeyError) as error:  # what pandas and numpy raise for damaged files
-        say(f"! '{path}' is damaged ({reason(error)}); the report does without it")
+        print_line(f"! '{path}' is damaged ({one_line(error)}); the report does without it")
         return None
 
 
@@ -138,13 +138,13 @@ def codes(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
     return pd.Categorical(names, categories=list(classes)).codes.astype(int)
 
 
-def find(folders: Sequence[Path]) -> Findings:
+def load_results(folders: Sequence[Path]) -> ResultSet:
     """Read every result below some folders, and those that sweeps below them name.
 
     Raises:
         SeenetError: a folder does not exist, or there is no result of a schema that this version reads.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, LoadedResult] = {}
     old: list[tuple[str, Any]] = []
     notes: dict[tuple[str, ...], dict[str, Any]] = {}
     lost = 0
@@ -177,7 +177,7 @@ def find(folders: Sequence[Path]) -> Findings:
                 continue
             tested = facts["fold"], facts["test_part"], facts["noise"], facts["condition"]
             key = json.dumps([facts["run_id"], *tested], sort_keys=True)
-            found.setdefault(key, Found(facts, path.parent, where))
+            found.setdefault(key, LoadedResult(facts, path.parent, where))
     if old and not found:
         where, schema = old[0]
         readable = " and ".join(map(str, READABLE))
@@ -204,7 +204,7 @@ def find(folders: Sequence[Path]) -> Findings:
     if lost:
         remarks.append(f"{lost} results that a sweep names are not there any more")
     failed = [(" ".join(words), note["error"]) for words, note in notes.items() if note["error"]]
-    return Findings(list(found.values()), failed, remarks)
+    return ResultSet(list(found.values()), failed, remarks)
 
 
 def _result_of(note: Path, named: str) -> Path | None:

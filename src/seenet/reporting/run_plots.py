@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seenet.core.atomic import whole
+from seenet.core.atomic import atomic_path
 from seenet.reporting.fonts import drawable_text, spelled_out
 
 # Okabe & Ito: told apart by colour-blind readers too
@@ -24,7 +24,7 @@ def selected_on(selection: str) -> str:
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    with drawable_text(figure) as undrawn, spelled_out(figure, undrawn), whole(path) as building:
+    with drawable_text(figure) as undrawn, spelled_out(figure, undrawn), atomic_path(path) as building:
         figure.canvas.print_png(str(building))
 
 

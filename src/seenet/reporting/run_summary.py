@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from seenet.core.console import say
+from seenet.core.console import print_line
 from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
-from seenet.runs.results import CURVES, condition_of
+from seenet.runs.results import CURVES, condition_label
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
@@ -36,7 +36,7 @@ def draw_confusion(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
         folder: of the run.
         results: one for each fold, of the same condition.
     """
-    first, condition = results[0], condition_of(results[0])
+    first, condition = results[0], condition_label(results[0])
     pooled = np.sum([r["metrics"]["confusion"] for r in results], axis=0)
     ua = np.mean([r["metrics"]["ua"] for r in results])
     caption = f"{_title(results)}, {condition}\nmean UA over folds {100 * ua:.1f} %"
@@ -54,7 +54,7 @@ def draw_curves(folders: Sequence[Path], results: Sequence[Mapping[str, Any]]) -
     histories = {name: rows for name, rows in found.items() if rows}
     if len(histories) < len(found):
         lost = ", ".join(name for name in found if name not in histories)
-        say(f"! curves.png lacks {lost}: curves.csv is missing or damaged")
+        print_line(f"! curves.png lacks {lost}: curves.csv is missing or damaged")
     if not histories:
         return
     curves_figure(histories, selected_on(results[0]["selection"]), _title(results), folders[0].parent / "curves.png")

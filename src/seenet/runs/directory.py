@@ -17,7 +17,7 @@ def names_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDirectory:
     """All folds of one configuration and seed.
 
     Attributes:
@@ -33,7 +33,7 @@ class Run:
     @classmethod
     def of(
         cls, output_dir: Path, corpus: str, config: Mapping[str, Any], content: Mapping[str, Any], selection: str
-    ) -> "Run":
+    ) -> "RunDirectory":
         """Describe the run of a resolved configuration.
 
         Args:

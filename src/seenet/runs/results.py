@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seenet.core.atomic import whole, write_whole
+from seenet.core.atomic import atomic_path, atomic_write_text
 from seenet.runs.identity import digest
 
 SCHEMA = 5
@@ -29,7 +29,7 @@ CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua",
 """The columns of curves.csv after `epoch`; `seconds` follows."""
 
 
-def noise_of(condition: Mapping[str, Any]) -> list[str]:
+def noise_label(condition: Mapping[str, Any]) -> list[str]:
     """What is added, level apart: the source, and what is not as usual; of settings without a short name a hash."""
     usual = {"source": condition.get("source"), "speakers": "not tested"}
     rest = {k: v for k, v in condition.items() if k not in ("seed", "snr_db") and usual.get(k) != v}
@@ -39,12 +39,12 @@ def noise_of(condition: Mapping[str, Any]) -> list[str]:
     return words + ([f"seed{seed}"] if seed else []) + ([digest(rest)[:6]] if rest else [])
 
 
-def condition_of(result: Mapping[str, Any]) -> str:
+def condition_label(result: Mapping[str, Any]) -> str:
     """What the test condition of a result is called, e.g. `clean` or `snr5-babble`; other settings, another name."""
     name, condition = result["noise"], result["condition"]
     level = condition.get("snr_db")
     as_named = level is None or name == f"snr{level:g}"
-    return "-".join([name, *noise_of(condition), *([] if as_named else [f"{level:g}dB"])])
+    return "-".join([name, *noise_label(condition), *([] if as_named else [f"{level:g}dB"])])
 
 
 _RESULT_KEYS = (
@@ -94,12 +94,12 @@ def read_object(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that it is never seen half written. A NaN would not be JSON and is an error."""
-    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    atomic_write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write predictions.csv: utterance, speaker, session, label, prediction and one probability column a class."""
-    with whole(path) as building, building.open("w", newline="", encoding="utf-8") as file:
+    with atomic_path(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_prediction_columns(classes))
         writer.writerows(rows)

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from seenet.core.console import say
+from seenet.core.console import print_line
 from seenet.core.errors import SeenetError
 from seenet.data.loader import Loader
-from seenet.training.experiment import Job
-from seenet.training.fold_runner import FoldRun
+from seenet.training.experiment import Experiment
+from seenet.training.fold_runner import FoldRunner
 
-TRIED = 0.92  # of a GPU's memory, which a trial of a batch may take
+TRIAL_MEMORY_FRACTION = 0.92  # of a GPU's memory, which a trial of a batch may take
 
 
-def with_batch_size(cfg: DictConfig) -> Job:
+def resolve_batch_size(cfg: DictConfig) -> Experiment:
     """The job of a configuration, `data.batch_size=auto` settled.
 
     It becomes the backbone's own (`backbone.recipe.batch_size`) where that fits the GPU, else the first of its half,
@@ -33,27 +33,27 @@ def with_batch_size(cfg: DictConfig) -> Job:
             `Job.of` finds.
     """
     if cfg.data.batch_size != "auto":
-        return Job.of(cfg)
+        return Experiment.of(cfg)
     whole = OmegaConf.select(cfg, "backbone.recipe.batch_size")
     if not isinstance(whole, int):
         raise SeenetError("data.batch_size=auto: this backbone has no backbone.recipe.batch_size; give a number")
     cfg = cfg.copy()
     cfg.data.batch_size = whole
-    job = Job.of(cfg)
+    job = Experiment.of(cfg)
     if job.plan.devices > 1:
         raise SeenetError(f"data.batch_size=auto is for one GPU, and trainer.devices={job.plan.devices}; give a number")
     if job.plan.accelerator == "cpu":
         return job
     ways = [job.in_parts(2**k) for k in range((whole - 1).bit_length() + 1)]  # down to a single clip
-    chosen = next((way for way in ways if way.begun()), None) or fitting(ways)
-    say(
+    chosen = next((way for way in ways if way.has_checkpoints_or_results()), None) or first_that_fits(ways)
+    print_line(
         f"data.batch_size=auto: data.batch_size={chosen.cfg.data.batch_size} "
         f"trainer.accumulate_grad_batches={chosen.plan.accumulate_grad_batches}"
     )
     return chosen
 
 
-def fitting(ways: Sequence[Job]) -> Job:
+def first_that_fits(ways: Sequence[Experiment]) -> Experiment:
     """The first of some jobs, in the order of their need of memory, that leaves memory large enough.
 
     Raises:
@@ -61,23 +61,23 @@ def fitting(ways: Sequence[Job]) -> Job:
     """
     for way in ways[:-1]:
         try:
-            with _less_memory():
-                take_longest(way)
+            with _reserve_memory():
+                run_worst_case_steps(way)
         except SeenetError as error:
             if not isinstance(error.__cause__, torch.OutOfMemoryError):
                 raise
         else:
             return way
         torch.cuda.empty_cache()  # once the error and its frames are gone, with all that they held
-    take_longest(ways[-1])
+    run_worst_case_steps(ways[-1])
     return ways[-1]
 
 
 @contextmanager
-def _less_memory() -> Iterator[None]:
+def _reserve_memory() -> Iterator[None]:
     """Keep a trial from some of the GPU's memory, which batches of many lengths fill less neatly than one."""
     if torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(TRIED)
+        torch.cuda.set_per_process_memory_fraction(TRIAL_MEMORY_FRACTION)
     try:
         yield
     finally:
@@ -85,18 +85,18 @@ def _less_memory() -> Iterator[None]:
             torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def take_longest(job: Job) -> None:
+def run_worst_case_steps(job: Experiment) -> None:
     """Take two optimiser steps over the longest clips; the second has the optimiser's state beside it.
 
     Raises:
         SeenetError: from a torch.OutOfMemoryError where memory is too small.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = FoldRun(job, job.fold(job.untrained()[0].number), Path(folder))
+        run = FoldRunner(job, job.fold(job.folds_to_train()[0].number), Path(folder))
         part = run.data.parts["train"]
         longest = np.argsort(-part.lengths, kind="stable")[: run.data.batch_size].tolist()
         batch = [(clip, clip if run.data.partner else -1) for clip in longest]
         steps = 2 * job.plan.accumulate_grad_batches
         run.data.train_dataloader = lambda: Loader(part, [batch] * steps, torch.device(run.model.device))
         limits = {"max_epochs": 1, "limit_val_batches": 0, "enable_progress_bar": False}
-        run.run(job.plan.make(Path(folder), False, [], enable_checkpointing=False, **limits).fit)
+        run.run_lightning(job.plan.create_trainer(Path(folder), False, [], enable_checkpointing=False, **limits).fit)

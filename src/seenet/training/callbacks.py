@@ -8,12 +8,12 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from seenet.core import signals
-from seenet.core.console import say
+from seenet.core.console import print_line
 from seenet.core.processes import leave
 from seenet.runs.results import CURVES
 
 
-class History(Checkpoint):
+class EpochHistory(Checkpoint):
     """Collects one row an epoch, says it, and survives a resume.
 
     It is a `Checkpoint` because Lightning calls those last, when the module has closed its epoch.
@@ -40,7 +40,7 @@ class History(Checkpoint):
         values = {name: float(trainer.callback_metrics[name.replace("_", "/", 1)]) for name in CURVES}
         row = {"epoch": trainer.current_epoch + 1, **values, "seconds": time.perf_counter() - self._start}
         self.rows.append(row)
-        say(
+        print_line(
             f"{self.label} epoch {row['epoch']}/{trainer.max_epochs}: loss {row['fit_loss']:.3f}, "
             f"dev UA {100 * row['dev_ua']:.1f} %  ({row['seconds']:.1f} s)"
         )

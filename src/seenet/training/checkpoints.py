@@ -12,12 +12,12 @@ from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from seenet.core.atomic import whole
-from seenet.core.errors import reason
+from seenet.core.atomic import atomic_path
+from seenet.core.errors import one_line
 from seenet.training.callbacks import _stop, _stop_signal
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the checkpoint and renames: a kill at any moment leaves the old one or the new one.
 
     Lightning's own goes by way of the system's temporary folder, from which a move may be a copy.
@@ -29,7 +29,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         Raises:
             SeenetError: the file cannot be written.
         """
-        with whole(Path(path)) as building, building.open("wb") as file:
+        with atomic_path(Path(path)) as building, building.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:  # torch names a position in the file, and Python the full disk
@@ -65,12 +65,12 @@ def find_checkpoint_damage(path: Path, model: torch.nn.Module, parts: Collection
     except (zipfile.BadZipFile, EOFError):
         return "it is cut off, or no checkpoint"
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        return reason(error)[:200]
+        return one_line(error)[:200]
     fits = tensors == {name: tensor.shape for name, tensor in model.state_dict().items()}
     return "" if fits else "it is of another model"
 
 
-class MovableCheckpoint(ModelCheckpoint):
+class RelocatableCheckpoint(ModelCheckpoint):
     """Remembers its best epoch's score also where the folder was moved; Lightning's own then forgets it."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ def has_finished_epoch(path: Path) -> bool:
     return bool(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"]["History"]["rows"])
 
 
-class MidEpochCheckpoint(MovableCheckpoint):
+class MidEpochCheckpoint(RelocatableCheckpoint):
     """Is written in mid-epoch when its time has come or a stop signal came, after whole optimiser steps only.
 
     After a stop signal, training ends. Gradients that still add up are in no checkpoint. After the last step Lightning
@@ -123,7 +123,7 @@ class MidEpochCheckpoint(MovableCheckpoint):
         return {}
 
 
-def checkpoints(folder: Path, minutes: float) -> list[ModelCheckpoint]:
+def checkpoint_callbacks(folder: Path, minutes: float) -> list[ModelCheckpoint]:
     """What writes the two checkpoints, at the end of an epoch.
 
     `best.ckpt` holds the weights of the epoch with the highest development UA (the first of equals), and
@@ -135,7 +135,7 @@ def checkpoints(folder: Path, minutes: float) -> list[ModelCheckpoint]:
     """
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [
-        MovableCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
-        MovableCheckpoint(filename="last", **common),
+        RelocatableCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
+        RelocatableCheckpoint(filename="last", **common),
         MidEpochCheckpoint(filename="last", train_time_interval=timedelta(minutes=minutes), **common),
     ]

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.bad_files import refuse_bad_files
 from seenet.corpora.folds import Fold, Folds, PlannedFold, choose_folds, make_folds
 from seenet.corpora.loading import load_corpus, scheme_of
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.protocols import Protocol
-from seenet.corpora.waveform_store import Store, prepare
-from seenet.models.backbones.pretrained_weights import Weights, find_weights
-from seenet.runs.directory import Run
+from seenet.corpora.waveform_store import WaveformStore, open_store
+from seenet.models.backbones.pretrained_weights import Weights, resolve_weights
+from seenet.runs.directory import RunDirectory
 from seenet.runs.identity import digest
 from seenet.runs.results import read_result, read_trained
-from seenet.training.trainer import TrainerPlan
+from seenet.training.trainer import TrainerConfig
 
 if TYPE_CHECKING:
     from seenet.data.augmentation.base import Augmentation
-    from seenet.data.conditions.base import Noise
+    from seenet.data.conditions.base import TestCondition
 
 
 NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "protocol", "trainer")
@@ -34,7 +34,7 @@ NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "protocol", "train
 
 
 @dataclass(frozen=True)
-class Job:
+class Experiment:
     """What is trained and tested, and where it goes.
 
     Attributes:
@@ -55,18 +55,18 @@ class Job:
     cfg: DictConfig
     config: dict[str, Any]
     manifest: Manifest
-    store: Store
+    store: WaveformStore
     classes: tuple[str, ...]
     protocol: Protocol
     folds: Folds
     chosen: list[int]
     weights: Weights
-    plan: TrainerPlan
+    plan: TrainerConfig
     augmentation: "Augmentation"
-    conditions: "dict[str, Noise]"
+    conditions: "dict[str, TestCondition]"
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> "Job":
+    def of(cls, cfg: DictConfig) -> "Experiment":
         """Check a configuration against the machine; audio that is not yet decoded is.
 
         Raises:
@@ -80,13 +80,13 @@ class Job:
         from seenet.data.conditions.base import build_conditions
         from seenet.training.components import check_components
 
-        plan: TrainerPlan = build(cfg.trainer, "trainer")
+        plan: TrainerConfig = instantiate_checked(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
-        protocol: Protocol = build(cfg.protocol, "protocol")
+        protocol: Protocol = instantiate_checked(cfg.protocol, "protocol")
         check_components(cfg, plan, augmentation)
         folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
-        store = prepare(manifest, cfg.data.max_seconds)
+        store = open_store(manifest, cfg.data.max_seconds)
         refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
         folds = folds.without(store.bad)
         conditions = build_conditions(cfg.noise, manifest, store)
@@ -116,7 +116,7 @@ class Job:
         return self.manifest if self.cfg.test_dataset is None else self.manifest.parts[0]
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> RunDirectory:
         """The run's identity and folder. Test corpora and test conditions do not change them."""
         corpus = self.training_corpus
         content = {
@@ -126,7 +126,7 @@ class Job:
             "trainer": self.plan.learned(),
         }
         name = corpus.name if self.cfg.test_dataset is None else f"{corpus.name}_cross_corpus"
-        return Run.of(Path(self.cfg.output_dir), name, self.config, content, self.protocol.selection)
+        return RunDirectory.of(Path(self.cfg.output_dir), name, self.config, content, self.protocol.selection)
 
     def content_hash(self, corpus: Manifest, first_row: int) -> str:
         """Return a hash of a corpus' labels, speakers and samples.
@@ -161,14 +161,14 @@ class Job:
         """Return the folder of a fold's training."""
         return self.run.folder / self.training_name(number)
 
-    def in_parts(self, parts: int) -> "Job":
+    def in_parts(self, parts: int) -> "Experiment":
         """The job with every batch in so many parts, whose gradients add up to one step of the optimiser."""
         clips, batches = -(-self.cfg.data.batch_size // parts), self.plan.accumulate_grad_batches * parts
         cfg, plan = self.cfg.copy(), replace(self.plan, accumulate_grad_batches=batches)
         cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = clips, batches
         return replace(self, cfg=cfg, config=_resolved(cfg, self.augmentation), plan=plan)
 
-    def begun(self) -> bool:
+    def has_checkpoints_or_results(self) -> bool:
         """Whether some fold of the run has left what there is to go on from, or its result."""
         folder = self.run.folder
         return any(folder.glob("fold*/*.ckpt")) or any(folder.glob("fold*/*/result.json"))
@@ -190,7 +190,7 @@ class Job:
             for name, condition in self.conditions.items():
                 yield fold, name, self.run.test_folder(fold, self.training_name(number), name, condition.settings)
 
-    def untested(self) -> int:
+    def count_missing_results(self) -> int:
         """How many results are missing."""
         return len(self.missing())
 
@@ -206,15 +206,15 @@ class Job:
         results = ((self.folds.planned[number], self.results(number)) for number in self.chosen)
         return [fold for fold, of_fold in results for result in of_fold.values() if result is None]
 
-    def trained(self, fold: Fold | PlannedFold) -> bool:
+    def is_trained(self, fold: Fold | PlannedFold) -> bool:
         """Whether a fold's training is finished and its weights are there to be tested."""
         folder = self.fold_folder(fold.number)
         return read_trained(folder) is not None and zipfile.is_zipfile(folder / "best.ckpt")
 
-    def untrained(self) -> list[PlannedFold]:
+    def folds_to_train(self) -> list[PlannedFold]:
         """A fold for each training that is still to be done."""
         waiting = {fold.training: fold for fold in self.missing()}
-        return [f for f in waiting.values() if not self.trained(f)]
+        return [f for f in waiting.values() if not self.is_trained(f)]
 
 
 def _resolved(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
@@ -224,10 +224,15 @@ def _resolved(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
     return config
 
 
-def problems(cfg: DictConfig) -> list[str]:
+def find_missing_prerequisites(cfg: DictConfig) -> list[str]:
     """What keeps a job from starting: weights, corpora and hardware that are not there; empty where nothing does."""
     found = []
-    for look in (_require_plain_settings, _weights, load_corpus, lambda cfg: build(cfg.trainer, "trainer")):
+    for look in (
+        _require_plain_settings,
+        _weights,
+        load_corpus,
+        lambda cfg: instantiate_checked(cfg.trainer, "trainer"),
+    ):
         try:
             look(cfg)
         except SeenetError as error:
@@ -254,7 +259,7 @@ def _require_plain_settings(cfg: DictConfig) -> None:
 
 def _weights(cfg: DictConfig) -> Weights:
     backbone = cfg.backbone
-    return find_weights(backbone.family, backbone.checkpoint, backbone.revision, backbone.path)
+    return resolve_weights(backbone.family, backbone.checkpoint, backbone.revision, backbone.path)
 
 
 def _require_clips(manifest: Manifest, fold: Fold, classes: tuple[str, ...], parts: tuple[str, ...]) -> None:

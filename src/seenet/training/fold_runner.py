@@ -19,15 +19,15 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seenet.audio.reading import RATE
-from seenet.core.atomic import whole, writing
-from seenet.core.console import is_main_process, optional, say
-from seenet.core.errors import SeenetError, reason
-from seenet.core.instantiate import build
-from seenet.core.processes import agree, has_lost_process, leave, note_children
-from seenet.core.seeds import INITIALISATION, mix
+from seenet.core.atomic import atomic_path, explain_write_errors
+from seenet.core.console import print_line, warn_on_failure
+from seenet.core.errors import SeenetError, one_line
+from seenet.core.instantiate import instantiate_checked
+from seenet.core.processes import agree, has_lost_process, is_global_rank_zero, leave, note_children
+from seenet.core.seeds import INITIALISATION, derive_seed
 from seenet.corpora.folds import Fold
-from seenet.data.conditions.base import Noise
-from seenet.data.dataset import Part
+from seenet.data.conditions.base import TestCondition
+from seenet.data.dataset import FoldPart
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
 from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
@@ -35,16 +35,22 @@ from seenet.runs.directory import names_of
 from seenet.runs.results import (
     CURVES,
     TRAINED,
-    condition_of,
+    condition_label,
     holds_predictions,
     read_trained,
     write_json,
     write_predictions,
 )
-from seenet.training.callbacks import History
-from seenet.training.checkpoints import TRAINING_STATE, WEIGHTS, checkpoints, find_checkpoint_damage, has_finished_epoch
+from seenet.training.callbacks import EpochHistory
+from seenet.training.checkpoints import (
+    TRAINING_STATE,
+    WEIGHTS,
+    checkpoint_callbacks,
+    find_checkpoint_damage,
+    has_finished_epoch,
+)
 from seenet.training.components import NOT_OF_THE_NETWORK, build_data
-from seenet.training.experiment import Job
+from seenet.training.experiment import Experiment
 from seenet.training.optimizers import build_optimizer
 
 for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
@@ -65,13 +71,13 @@ MISTAKES = 8
 """How many of the most confident mistakes of a fold leave their sound."""
 
 
-def build_auxiliary(job: Job, train: Part, dim: int) -> AuxiliaryTask:
+def build_auxiliary(job: Experiment, train: FoldPart, dim: int) -> AuxiliaryTask:
     """The auxiliary task for a training part and pooled vectors of some width.
 
     Raises:
         SeenetError: a wrong setting, or a corpus that does not say what the task needs.
     """
-    return build(job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), train=train)
+    return instantiate_checked(job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), train=train)
 
 
 def _count_tensors(model: EmotionModel) -> dict[str, int]:
@@ -80,7 +86,7 @@ def _count_tensors(model: EmotionModel) -> dict[str, int]:
     return {"loaded_tensors": loaded, "new_tensors": sum(1 for _ in model.parameters()) - loaded}
 
 
-class FoldRun:
+class FoldRunner:
     """A fold of a run, from a configuration to the files it leaves.
 
     Args:
@@ -89,7 +95,7 @@ class FoldRun:
         folder: where to; None is the fold's place in the job's run.
     """
 
-    def __init__(self, job: Job, fold: Fold, folder: Path | None = None):
+    def __init__(self, job: Experiment, fold: Fold, folder: Path | None = None):
         self.job, self.fold, cfg = job, fold, job.cfg
         self.folder = folder or job.fold_folder(fold.number)
         for message in _NOISE:
@@ -97,27 +103,29 @@ class FoldRun:
         warnings.filterwarnings("ignore", category=PossibleUserWarning)  # Lightning's hints, e.g. about srun
         # Folds that share their clips to train on start alike: their numbers move where a test part is added.
         lightning.seed_everything(
-            mix(cfg.seed, INITIALISATION, 0 if fold.shared else fold.number) % 2**32, verbose=False
+            derive_seed(cfg.seed, INITIALISATION, 0 if fold.shared else fold.number) % 2**32, verbose=False
         )
         train, dev, test = (
-            Part(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)
+            FoldPart(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)
         )
         family, weights = cfg.backbone.family, job.weights
-        backbone = build(cfg.backbone, "backbone", skip=NOT_OF_THE_NETWORK, family=family, weights=weights)
+        backbone = instantiate_checked(
+            cfg.backbone, "backbone", skip=NOT_OF_THE_NETWORK, family=family, weights=weights
+        )
         if job.plan.compile is True:
             if not hasattr(backbone, "compile_layers"):
                 raise SeenetError("trainer.compile=true: this backbone cannot be compiled; take trainer.compile=false")
             backbone.compile_layers()
         self.model = EmotionModel(
             backbone=backbone,
-            pooling=build(cfg.pooling, "pooling", dim=backbone.dim),
+            pooling=instantiate_checked(cfg.pooling, "pooling", dim=backbone.dim),
             auxiliary=build_auxiliary(job, train, backbone.dim),
             optimizer=build_optimizer(cfg.optim, job.plan),
             classes=job.classes,
             seed=cfg.seed,
         )
         self.weights = {**job.weights.describe(), **_count_tensors(self.model)}
-        self.logger = build(cfg.logger, "logger", save_dir=str(self.folder))
+        self.logger = instantiate_checked(cfg.logger, "logger", save_dir=str(self.folder))
         self.data = build_data(cfg, job.augmentation, train=train, dev=dev, test=test)
 
     def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,10 +144,10 @@ class FoldRun:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
         last = agree(lambda: self._find_checkpoint(label))
-        history = History(label)
-        callbacks: list[Callback] = [history, *checkpoints(self.folder, self.job.plan.checkpoint_minutes)]
-        trainer = self.job.plan.make(self.folder, self.logger, callbacks)
-        self.run(trainer.fit, ckpt_path=last and str(last))
+        history = EpochHistory(label)
+        callbacks: list[Callback] = [history, *checkpoint_callbacks(self.folder, self.job.plan.checkpoint_minutes)]
+        trainer = self.job.plan.create_trainer(self.folder, self.logger, callbacks)
+        self.run_lightning(trainer.fit, ckpt_path=last and str(last))
         return agree(lambda: self._write_trained(history, label, made_with))
 
     def read_trained(self, label: str) -> dict[str, Any] | None:
@@ -159,15 +167,15 @@ class FoldRun:
             problem = f"best.ckpt is damaged ({damage})"
         else:
             return trained
-        say(f"{label} was trained before, but {problem}: it is trained again")
-        with writing(self.folder):
+        print_line(f"{label} was trained before, but {problem}: it is trained again")
+        with explain_write_errors(self.folder):
             for name in (TRAINED, "last.ckpt", "dev_predictions.csv"):
                 (self.folder / name).unlink(missing_ok=True)
         return None
 
     def _find_checkpoint(self, label: str) -> Path | None:
         """Return the checkpoint that training resumes from; None where it starts anew."""
-        with writing(self.folder):
+        with explain_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for torn in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
                 torn.unlink()
@@ -178,14 +186,14 @@ class FoldRun:
         if not damage and has_finished_epoch(last):  # whose weights, if selected, are in best.ckpt alone
             name, damage = "best.ckpt", find_checkpoint_damage(best, self.model, WEIGHTS)
         if damage:
-            say(f"! {label}: {name} is damaged ({damage}); training starts again")
-            with writing(last):
+            print_line(f"! {label}: {name} is damaged ({damage}); training starts again")
+            with explain_write_errors(last):
                 last.unlink()
             return None
-        say(f"{label}: resuming from {last}")
+        print_line(f"{label}: resuming from {last}")
         return last
 
-    def _write_trained(self, history: History, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
+    def _write_trained(self, history: EpochHistory, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Write curves.csv, trained.json and, last, the picture; training is finished before it is drawn."""
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         trained = {
@@ -195,19 +203,19 @@ class FoldRun:
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),
         }
-        with whole(self.folder / "curves.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        with atomic_path(self.folder / "curves.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["epoch", *CURVES, "seconds"])
             writer.writeheader()
             writer.writerows(history.rows)
         write_json(self.folder / TRAINED, trained)
-        with writing(self.folder):
+        with explain_write_errors(self.folder):
             (self.folder / "last.ckpt").unlink(missing_ok=True)
         picture = self.folder / "curves.png"
-        with optional(f"{label}: {picture.name}"):
+        with warn_on_failure(f"{label}: {picture.name}"):
             curves_figure({label: history.rows}, selected_on(self.job.protocol.selection), self._title(), picture)
         return trained
 
-    def test(self, folder: Path, condition: Noise, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def test(self, folder: Path, condition: TestCondition, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Test the best epoch and leave predictions.csv, embeddings.npy, confusion.png and, last of all, result.json.
 
         In clean conditions it leaves the sound of the worst mistakes too. The first test predicts the development part.
@@ -225,13 +233,13 @@ class FoldRun:
         self.model.load_state_dict(best["state_dict"])
         dev = self.folder / "dev_predictions.csv"
         if self.job.protocol.selection == "dev" and not agree(lambda: self._holds_dev_predictions(dev)):
-            trainer = self.job.plan.make(self.folder, False, [])
-            self.run(trainer.predict, return_predictions=False)
+            trainer = self.job.plan.create_trainer(self.folder, False, [])
+            self.run_lightning(trainer.predict, return_predictions=False)
             agree(lambda: self._write_predictions(dev))
         noise = condition.for_fold(self.fold)
         self.data.noise = noise
-        trainer = self.job.plan.make(self.folder, False, [])
-        self.run(trainer.test, verbose=False)
+        trainer = self.job.plan.create_trainer(self.folder, False, [])
+        self.run_lightning(trainer.test, verbose=False)
         values, classes = self.model.test_figures, self.job.classes
         recall = {c: None if r != r else r for c, r in zip(classes, values["recall"].tolist(), strict=True)}
         metrics = {name: values[name].item() for name in ("ua", "wa", "macro_f1")}
@@ -247,13 +255,13 @@ class FoldRun:
 
     def _write_result(self, folder: Path, result: dict[str, Any]) -> dict[str, Any]:
         self._write_predictions(folder / "predictions.csv")
-        with whole(folder / "embeddings.npy") as path, path.open("wb") as file:
+        with atomic_path(folder / "embeddings.npy") as path, path.open("wb") as file:
             np.save(file, np.stack([prediction.embedding for prediction in self.model.predictions]))
-        metrics, about = result["metrics"], condition_of(result)
+        metrics, about = result["metrics"], condition_label(result)
         if not result["condition"]:
-            with optional(f"fold {self.fold.number}: mistakes"):
+            with warn_on_failure(f"fold {self.fold.number}: mistakes"):
                 self._write_mistakes(folder / "mistakes")
-        with optional(f"fold {self.fold.number}: confusion.png"):
+        with warn_on_failure(f"fold {self.fold.number}: confusion.png"):
             title = f"{self._title()}, {about}\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
             confusion_figure(metrics["confusion"], self.job.classes, title, folder / "confusion.png")
         write_json(folder / "result.json", result)
@@ -288,7 +296,7 @@ class FoldRun:
             clip = self.job.store.waveform(self.model.predictions[number].index)
             sound = io.BytesIO()  # libsndfile does not name a full disk
             soundfile.write(sound, np.clip(clip, -1, 1), RATE, format="MP3")
-            with whole(folder / f"{number}.mp3") as path:
+            with atomic_path(folder / f"{number}.mp3") as path:
                 path.write_bytes(sound.getvalue())
 
     def _title(self) -> str:
@@ -297,7 +305,7 @@ class FoldRun:
         chosen = ", ".join(names[group] for group in ("backbone", "aug", "aux_task", "protocol"))
         return f"{corpus}, test fold {f'{self.fold.number} {self.fold.name}'.strip()}: {chosen}"
 
-    def run(self, step: Any, **options: Any) -> None:
+    def run_lightning(self, step: Any, **options: Any) -> None:
         """Let a Lightning trainer take a step (fit, test, predict); what the user can put right is one line.
 
         Raises:
@@ -323,8 +331,8 @@ class FoldRun:
         except RuntimeError as error:
             if not has_lost_process(error):
                 raise
-            if not is_main_process():  # the one that ended says why
+            if not is_global_rank_zero():  # the one that ended says why
                 leave(1)
-            raise SeenetError(f"another process of this run ended: {reason(error)[:200]}") from error
+            raise SeenetError(f"another process of this run ended: {one_line(error)[:200]}") from error
         finally:
             note_children(step.__self__.strategy.launcher)

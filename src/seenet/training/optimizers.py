@@ -6,12 +6,12 @@ import torch
 from omegaconf import DictConfig
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
-from seenet.training.trainer import TrainerPlan
+from seenet.core.instantiate import instantiate_checked
+from seenet.training.trainer import TrainerConfig
 
 
 def build_optimizer(
-    node: DictConfig, plan: TrainerPlan
+    node: DictConfig, plan: TrainerConfig
 ) -> Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]:
     """Return the function that makes the optimiser, tried on one parameter so that a wrong setting is found early.
 
@@ -23,7 +23,7 @@ def build_optimizer(
             f"trainer.gradient_clip_val={plan.gradient_clip_val}: Lightning clips no gradients of a fused optimiser in "
             f"trainer.precision={plan.precision}; take optim.fused=false"
         )
-    make = build(node, "optim")
+    make = instantiate_checked(node, "optim")
     try:
         make([torch.nn.Parameter(torch.zeros(1))])
     except (TypeError, ValueError) as error:

@@ -11,8 +11,8 @@ import lightning
 import torch
 
 from seenet.corpora.folds import PlannedFold
-from seenet.training.experiment import Job
-from seenet.training.fold_runner import FoldRun
+from seenet.training.experiment import Experiment
+from seenet.training.fold_runner import FoldRunner
 
 PROBE_STEPS = 40  # at most, of which the later half counts: a process takes some steps to warm up
 PROBE_SECONDS = 6.0  # after the first step, after which no further one is begun; but three are made
@@ -44,7 +44,7 @@ class _Stopwatch(lightning.Callback):
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """What a model costs on this machine.
 
     Attributes:
@@ -59,7 +59,7 @@ class Cost:
     state: int
     steps: int
 
-    def seconds(self, job: Job, folds: Sequence[PlannedFold]) -> float:
+    def seconds(self, job: Experiment, folds: Sequence[PlannedFold]) -> float:
         """About how long the training of some folds and a job's missing tests take.
 
         A prediction is reckoned as a third of a step, whose way back is twice the way there.
@@ -70,7 +70,7 @@ class Cost:
         return self.train * (trained + tested / 3)
 
 
-def probe(job: Job, steps: int | None = None) -> Cost:
+def probe(job: Experiment, steps: int | None = None) -> StepCost:
     """Measure a few steps of a job's first missing fold; nothing of it stays.
 
     A CPU is asked for a few clips of a batch only where the model is large, and the rest is reckoned.
@@ -80,7 +80,7 @@ def probe(job: Job, steps: int | None = None) -> Cost:
         steps: how many; None makes as many as `PROBE_STEPS` and `PROBE_SECONDS` say. Equal numbers see equal batches.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = FoldRun(job, job.fold((job.untrained() or job.folds.planned)[0].number), Path(folder))
+        run = FoldRunner(job, job.fold((job.folds_to_train() or job.folds.planned)[0].number), Path(folder))
         parameters = sum(p.numel() for p in run.model.parameters())
         trained = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
         if job.plan.accelerator == "cpu" and parameters > SMALL:
@@ -89,8 +89,10 @@ def probe(job: Job, steps: int | None = None) -> Cost:
         # Where it is to tell what compilation is worth, a batch of the development part has its forms compiled, too.
         batches = int(steps is not None and job.plan.compile is True)
         limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": batches}
-        trainer = job.plan.make(Path(folder), False, [watch], enable_checkpointing=False, **limits)
-        run.run(trainer.fit)
+        trainer = job.plan.create_trainer(Path(folder), False, [watch], enable_checkpointing=False, **limits)
+        run.run_lightning(trainer.fit)
         clips = run.data.batch_size
     later = watch.seconds[len(watch.seconds) // 2 :]
-    return Cost(statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained), len(watch.seconds))
+    return StepCost(
+        statistics.median(later) / clips, 4 * parameters, 4 * (parameters + 2 * trained), len(watch.seconds)
+    )

@@ -8,14 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seenet.core.atomic import writing
-from seenet.core.console import is_main_process, optional, say
+from seenet.core.atomic import explain_write_errors
+from seenet.core.console import print_line, warn_on_failure
 from seenet.core.locks import POLL_SECONDS, Lock
-from seenet.core.processes import adopt_srun, agree, connect, end_children
+from seenet.core.processes import adopt_srun, agree, connect, end_children, is_global_rank_zero
 from seenet.core.signals import stop_signals
 from seenet.corpora.bad_files import BAD_FILES, write_bad_files
 from seenet.corpora.folds import Fold
-from seenet.corpora.leak_audit import audit
+from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.loading import say_notes
 from seenet.corpora.manifest import Manifest
 from seenet.reporting.console_tables import print_conditions, print_run
@@ -23,13 +23,13 @@ from seenet.runs.directory import names_of
 from seenet.runs.environment import git_commit, versions
 from seenet.runs.identity import IDENTITY_SCHEMA
 from seenet.runs.results import SCHEMA
-from seenet.training.experiment import Job
+from seenet.training.experiment import Experiment
 
 FOLDS_SHOWN = 20
 """How many test folds the console names."""
 
 
-def train(cfg: DictConfig) -> list[Path]:
+def run_experiment(cfg: DictConfig) -> list[Path]:
     """Train every fold that the configuration asks for, and test it under every condition; what is finished is reused.
 
     Args:
@@ -52,48 +52,48 @@ def train(cfg: DictConfig) -> list[Path]:
 
 def _train(cfg: DictConfig) -> list[Path]:
     if cfg.data.batch_size == "auto":
-        from seenet.training.auto_batch_size import with_batch_size  # brings Lightning and transformers
+        from seenet.training.auto_batch_size import resolve_batch_size  # brings Lightning and transformers
 
-        job = with_batch_size(cfg)
+        job = resolve_batch_size(cfg)
     else:
-        job = Job.of(cfg)
-    if job.plan.compile == "auto" and job.untrained():
-        from seenet.training.auto_compile import with_compilation
+        job = Experiment.of(cfg)
+    if job.plan.compile == "auto" and job.folds_to_train():
+        from seenet.training.auto_compile import resolve_compile
 
-        job = with_compilation(job)
+        job = resolve_compile(job)
     _announce_corpora(job)
     verdicts = {str(_audit(job, job.folds.outline(number))["verdict"]) for number in job.chosen}
     _announce_folds(job, verdicts)
     run = job.run
-    say(f"run {run.folder}")
+    print_line(f"run {run.folder}")
     connect(job.plan.accelerator == "gpu")
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in job.conditions}
     for position, number in enumerate(job.chosen, start=1):
         label = f"fold {number} ({position}/{len(job.chosen)})"
         for name, result in _test_fold(job, number, label).items():
             results[name].append(result)
-    if is_main_process():
+    if is_global_rank_zero():
         from seenet.reporting.run_summary import draw_confusion, draw_curves
 
-        with optional("curves.png of the run"):
+        with warn_on_failure("curves.png of the run"):
             trainings = sorted({job.training_name(number) for number in job.chosen})
             draw_curves([run.folder / name for name in trainings], next(iter(results.values())))
         for name, of_condition in results.items():
-            with optional(f"the confusion matrix of {name}"):
+            with warn_on_failure(f"the confusion matrix of {name}"):
                 draw_confusion(run.folder, of_condition)
     if len(results) == 1:
         print_run(*results.values())
     else:
         print_conditions(list(results.values()))
-    say(f"checkpoints, predictions and pictures: {run.folder}")
+    print_line(f"checkpoints, predictions and pictures: {run.folder}")
     return [folder for _, _, folder in job.tests()]
 
 
-def _audit(job: Job, fold: Fold) -> dict[str, object]:
-    return audit(job.manifest, job.store.digests, fold, job.protocol)
+def _audit(job: Experiment, fold: Fold) -> dict[str, object]:
+    return audit_leaks(job.manifest, job.store.digests, fold, job.protocol)
 
 
-def _test_fold(job: Job, number: int, label: str) -> dict[str, dict[str, Any]]:
+def _test_fold(job: Experiment, number: int, label: str) -> dict[str, dict[str, Any]]:
     """The results of one fold under every condition, after training it where that is still to be done."""
     results = agree(lambda: job.results(number))
     if not all(results.values()):
@@ -101,21 +101,21 @@ def _test_fold(job: Job, number: int, label: str) -> dict[str, dict[str, Any]]:
             results = agree(lambda: job.results(number))
             if not all(results.values()):
                 return _run_fold(job, number, label, results)
-    say(f"fold {number}: finished before, reused")
+    print_line(f"fold {number}: finished before, reused")
     return {name: result for name, result in results.items() if result}
 
 
 def _run_fold(
-    job: Job, number: int, label: str, results: dict[str, dict[str, Any] | None]
+    job: Experiment, number: int, label: str, results: dict[str, dict[str, Any] | None]
 ) -> dict[str, dict[str, Any]]:
     """Train a fold where that is still to be done, and test it under the conditions that have no result."""
-    from seenet.training.fold_runner import FoldRun  # brings Lightning and transformers
+    from seenet.training.fold_runner import FoldRunner  # brings Lightning and transformers
 
     if job.store.bad:
         agree(lambda: write_bad_files(job.run.folder / BAD_FILES, job.manifest, job.store.bad))
     fold = job.fold(number)
     audited = _audit(job, fold)
-    fold_run = FoldRun(job, fold)
+    fold_run = FoldRunner(job, fold)
     made_with = {
         "versions": versions(),
         "git_commit": git_commit(),
@@ -124,25 +124,27 @@ def _run_fold(
         "compiled": job.plan.compile is True,
     }
     trained = agree(lambda: fold_run.read_trained(label)) or fold_run.train(label, made_with)
-    facts = {**_facts(job, fold), "audit": audited, **trained}
+    facts = {**_result_metadata(job, fold), "audit": audited, **trained}
     tested = {}
     for _, name, folder in job.tests([number]):
         result = results[name]
         if result is None:
             if (folder / "result.json").exists():
-                say(f"! {label}: '{folder / 'result.json'}' is damaged or of another run; {name} is tested again")
+                print_line(
+                    f"! {label}: '{folder / 'result.json'}' is damaged or of another run; {name} is tested again"
+                )
             condition = job.conditions[name]
             config = {**job.config, "noise": job.config["noise"] | {"conditions": {}}}
             config["noise"]["conditions"][name] = job.config["noise"]["conditions"][name]
             about = {"noise": name, "condition": condition.settings, "config": config}
             result = fold_run.test(folder, condition, {**facts, **about})
         else:
-            say(f"fold {fold.number}, {name}: tested before, reused")
+            print_line(f"fold {fold.number}, {name}: tested before, reused")
         tested[name] = result
     return tested
 
 
-def _facts(job: Job, fold: Fold) -> dict[str, Any]:
+def _result_metadata(job: Experiment, fold: Fold) -> dict[str, Any]:
     """What result.json says of a fold whatever was trained and tested."""
     manifest, protocol = job.manifest, job.protocol
     return {
@@ -172,7 +174,7 @@ def _facts(job: Job, fold: Fold) -> dict[str, Any]:
     }
 
 
-def _contents(job: Job) -> dict[str, str]:
+def _contents(job: Experiment) -> dict[str, str]:
     """For each corpus a hash of its labels, its speakers and its clips' samples."""
     found, row = {}, 0
     for part in job.manifest.parts or (job.manifest,):
@@ -188,11 +190,11 @@ def _kept(corpus: Manifest, classes: tuple[str, ...]) -> dict[str, Any]:
     return {"parser": corpus.parser, "clips": len(corpus), **merged, "dropped": dropped}
 
 
-def _announce_corpora(job: Job) -> None:
+def _announce_corpora(job: Experiment) -> None:
     for corpus in job.manifest.parts or (job.manifest,):
         kept, counts = _kept(corpus, job.classes), corpus.counts()
         used = corpus.table[corpus.table["emotion"].isin(job.classes)]
-        say(
+        print_line(
             f"{'SYNTHETIC corpus' if corpus.synthetic else 'corpus'} {corpus.name}: {len(used)} clips, "
             f"{len(set(used['speaker']) - {''})} speakers, "
             + ", ".join(f"{c} {counts[c]}" for c in job.classes if c in counts)
@@ -202,13 +204,13 @@ def _announce_corpora(job: Job) -> None:
     say_notes(job.manifest)
 
 
-def _announce_folds(job: Job, verdicts: set[str]) -> None:
+def _announce_folds(job: Experiment, verdicts: set[str]) -> None:
     planned = job.folds.planned
     tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in planned[:FOLDS_SHOWN])
     more = f" and {len(planned) - FOLDS_SHOWN} more folds" if len(planned) > FOLDS_SHOWN else ""
-    say(f"test folds: {tests} clips{more}; audit: {', '.join(sorted(verdicts))}")
+    print_line(f"test folds: {tests} clips{more}; audit: {', '.join(sorted(verdicts))}")
     if job.protocol.remark:
-        say(f"! {job.protocol.remark}")
+        print_line(f"! {job.protocol.remark}")
 
 
 @contextmanager
@@ -218,9 +220,9 @@ def _fold_lock(folder: Path, label: str) -> Iterator[None]:
     lock = Lock(locks / f"{folder.parent.name}-{folder.name}.lock", label)
 
     def try_acquire() -> bool:
-        if not is_main_process():  # started by Lightning from the process that holds it
+        if not is_global_rank_zero():  # started by Lightning from the process that holds it
             return True
-        with writing(locks):
+        with explain_write_errors(locks):
             locks.mkdir(parents=True, exist_ok=True)
             return lock.try_acquire()
 

@@ -12,7 +12,7 @@ from seenet.runs.identity import TRAINER_SETTINGS
 
 
 @dataclass
-class TrainerPlan:
+class TrainerConfig:
     """What to train on, with `auto` resolved to what this machine has.
 
     Args:
@@ -83,14 +83,14 @@ class TrainerPlan:
         name = torch.cuda.get_device_name() if self.accelerator == "gpu" else "cpu"
         return name if self.devices == 1 else f"{self.devices} x {name}"
 
-    def make(self, folder: Path, logger: Any, callbacks: Sequence[Any], **options: Any) -> Any:
+    def create_trainer(self, folder: Path, logger: Any, callbacks: Sequence[Any], **options: Any) -> Any:
         """A Lightning Trainer that writes below `folder`; options go before its own."""
         import lightning
         from lightning.fabric.plugins.environments import LightningEnvironment
         from lightning.fabric.utilities.rank_zero import rank_zero_only
 
         from seenet.training.callbacks import StopSignals
-        from seenet.training.checkpoints import WholeCheckpoints
+        from seenet.training.checkpoints import AtomicCheckpointIO
 
         if self.devices == 1:  # a task of srun that is a run of its own, too
             rank_zero_only.rank = 0
@@ -107,7 +107,7 @@ class TrainerPlan:
             "logger": logger,
             "callbacks": [StopSignals(), *callbacks],
             "plugins": [
-                WholeCheckpoints(),
+                AtomicCheckpointIO(),
                 LightningEnvironment(),
             ],  # ranks are in its variables (seenet.core.processes)
             "use_distributed_sampler": False,  # our batch samplers know the processes

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 
 DELIMITERS = ",;\t|"
 AUDIO_NAME = re.compile(r"\.[A-Za-z0-9]{2,5}[\"']?$")
@@ -111,7 +111,7 @@ def _rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[str]]]
         except StopIteration:
             return
         except csv.Error as error:
-            raise _BadQuote(f"a quote that does not match ({reason(error)})", line) from error
+            raise _BadQuote(f"a quote that does not match ({one_line(error)})", line) from error
         if any(map(str.strip, row)):
             width = width or len(row)
             if reader.line_num > line and any(_swallows_rows(cell, k, mark, width) for k, cell in enumerate(row)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.audio.reading import looks_like_audio
-from seenet.core.console import printable, say
+from seenet.core.console import print_line, printable
 
 _LOSSLESS = "wav flac aif aiff aifc w64 rf64 bwf caf au snd nist sph wv tta ape tak voc"
 _LOSSY = "ogg oga opus spx mp3 mp2 mp1 mpa m4a m4b aac ac3 eac3 dts amr awb wma mpc ra mka 3ga weba"
@@ -51,7 +51,7 @@ def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str
             else:
                 strange.append(printable(path.relative_to(root).as_posix()))
     if strange and undecodable is None:
-        say(f"! {len(strange)} file(s) below '{root}' are passed over, e.g. '{strange[0]}': {NOT_UTF8}")
+        print_line(f"! {len(strange)} file(s) below '{root}' are passed over, e.g. '{strange[0]}': {NOT_UTF8}")
 
 
 def _is_decodable(name: str) -> bool:

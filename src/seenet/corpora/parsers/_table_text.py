@@ -6,7 +6,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 
 LEGACY = ("cp1252", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "mac_roman")
 """Encodings of Excel and annotation tools that are not Unicode."""
@@ -61,7 +61,7 @@ def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str,
             expected = ", ".join(("utf-8", "utf-16", *LEGACY))
             raise SeenetError(f"dataset.encoding={encoding}: no such encoding; expected e.g. {expected}") from error
         except UnicodeDecodeError as error:
-            raise SeenetError(f"dataset.encoding={encoding}: '{source}' is not in it ({reason(error)})") from error
+            raise SeenetError(f"dataset.encoding={encoding}: '{source}' is not in it ({one_line(error)})") from error
     try:
         for mark, name in BOMS:
             if data.startswith(mark):
@@ -72,7 +72,9 @@ def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str,
         return [("utf-8", data.decode("utf-8"))]
     except UnicodeDecodeError as error:
         if not (error.encoding == "utf-8" and not data.startswith(codecs.BOM_UTF8)):
-            raise SeenetError(f"dataset.table='{source}' cannot be read: {reason(error)}; save it as UTF-8") from error
+            raise SeenetError(
+                f"dataset.table='{source}' cannot be read: {one_line(error)}; save it as UTF-8"
+            ) from error
     found = []
     for name in LEGACY:
         try:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.core.errors import SeenetError, reason
-from seenet.corpora.locate import corpus_root
+from seenet.core.errors import SeenetError, one_line
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 
@@ -39,7 +39,7 @@ def read(root: str | None = None) -> Manifest:
         SeenetError: no such folder, no clip in it, a name with an actor, sentence or emotion that is none, or a
             table of actors without the columns ActorID and Sex.
     """
-    folder = corpus_root(root, "crema_d", ("crema-d", "crema_d", "cremad", "crema-d-master", "audiowav"))
+    folder = find_corpus_root(root, "crema_d", ("crema-d", "crema_d", "cremad", "crema-d-master", "audiowav"))
     genders = _genders(folder)
 
     def row(match: re.Match[str], path: str) -> Utterance:
@@ -65,7 +65,7 @@ def _genders(folder: Path) -> dict[str, str]:
             try:
                 actors = pd.read_csv(table, dtype=str, keep_default_na=False)
             except (ValueError, OSError) as error:
-                raise SeenetError(f"'{table}' cannot be read: {reason(error)}") from error
+                raise SeenetError(f"'{table}' cannot be read: {one_line(error)}") from error
             if not {"ActorID", "Sex"} <= set(actors):
                 raise SeenetError(f"'{table}' has the columns {', '.join(actors)}; expected ActorID and Sex")
             return dict(zip(actors["ActorID"].str.strip(), actors["Sex"].str.strip().str.lower(), strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from seenet.core.errors import SeenetError, reason
+from seenet.core.errors import SeenetError, one_line
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers._files import as_on_disk
 from seenet.corpora.parsers._label_files import read_text
@@ -156,7 +156,7 @@ def _read_list(path: Path) -> pd.DataFrame:
             times = (math.nan if entry.get(name) is None else float(entry[name]) for name in ("start_time", "end_time"))
             rows.append((*map(str, clip), *times))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise SeenetError(f"'{path}' line {number}: no entry of key, wav and emo ({reason(error)})") from error
+            raise SeenetError(f"'{path}' line {number}: no entry of key, wav and emo ({one_line(error)})") from error
     table = pd.DataFrame(rows, columns=["utterance", "path", "emotion", "start", "end"])
     return table.astype({"start": "float64", "end": "float64"})
 
@@ -204,5 +204,5 @@ def _label_map(folder: Path) -> dict[str, str]:
                 meanings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
                 return {code: SPELLINGS.get(plain(meaning), plain(meaning)) for code, meaning in meanings.items()}
             except (ValueError, TypeError, AttributeError) as error:
-                raise SeenetError(f"'{path}' is no map of labels to emotions ({reason(error)})") from error
+                raise SeenetError(f"'{path}' is no map of labels to emotions ({one_line(error)})") from error
     return {}

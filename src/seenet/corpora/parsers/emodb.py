@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 from seenet.corpora.parsers._files import files_below
@@ -49,7 +49,7 @@ def read(root: str | None = None, low_agreement: bool = False) -> Manifest:
     Raises:
         SeenetError: no such folder, no clip in it, or a name with a speaker, text or emotion that is none.
     """
-    folder = corpus_root(root, "emodb", ("emodb", "emo-db", "emodb_2.0"))
+    folder = find_corpus_root(root, "emodb", ("emodb", "emo-db", "emodb_2.0"))
     gold = None if low_agreement else _gold_standard(folder)
 
     def row(match: re.Match[str], path: str) -> Utterance | None:

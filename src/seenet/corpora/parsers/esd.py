@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 from seenet.corpora.parsers._files import files_below
@@ -28,7 +28,7 @@ def read(root: str | None = None, language: Literal["zh", "en"] | None = None) -
         SeenetError: no such folder, no clip in it or none of the language, or a path with a speaker or emotion that
             is none.
     """
-    folder = corpus_root(root, "esd", ("esd", "emotional speech dataset (esd)", "emotion speech dataset"))
+    folder = find_corpus_root(root, "esd", ("esd", "emotional speech dataset (esd)", "emotion speech dataset"))
     texts = {name: text for path in files_below(folder, ".txt") for name, text in _texts(path).items()}
 
     def row(match: re.Match[str], path: str) -> Utterance | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.core.console import say
+from seenet.core.console import print_line
 from seenet.core.errors import SeenetError
 from seenet.corpora.manifest import OWN_PEOPLE, Manifest
 from seenet.corpora.parsers._files import find_audio
@@ -36,7 +36,7 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
     files, passed_over = find_audio(folder, one_per_name=True)
     named = [(name, why) for name, why in passed_over if why != "not audio"]
     if named:
-        say(f"! {len(named)} file(s) in '{folder}' are passed over, e.g. '{named[0][0]}': {named[0][1]}")
+        print_line(f"! {len(named)} file(s) in '{folder}' are passed over, e.g. '{named[0][0]}': {named[0][1]}")
     for path in files:
         relative = path.relative_to(folder)
         above = [name for name in relative.parts[-2::-1] if plain(name) not in SPLITS]

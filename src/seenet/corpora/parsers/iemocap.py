@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import files_below
 from seenet.corpora.parsers._label_files import emotion_of, find_near, read_text, votes_of
@@ -64,7 +64,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, no label file in it, or a line that is none of IEMOCAP's.
     """
-    given = corpus_root(root, "iemocap", ("iemocap", "iemocap_full_release"))
+    given = find_corpus_root(root, "iemocap", ("iemocap", "iemocap_full_release"))
     near = find_near(given, LABEL_FOLDERS)
     folder = near.parents[2] if near else given
     # Sub-folders of EmoEvaluation repeat the turns in other formats, so only its own files are read.

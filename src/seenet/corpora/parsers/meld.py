@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import AUDIO, files_below, suffix_rank
 from seenet.corpora.parsers._label_files import emotion_of, read_text
@@ -42,7 +42,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, a CSV file is missing, or a line in it that is none of MELD's.
     """
-    folder = corpus_root(root, "meld", ("meld", "meld.raw"))
+    folder = find_corpus_root(root, "meld", ("meld", "meld.raw"))
     tables: dict[str, Path] = {}
     clips: dict[tuple[str, str], Path] = {}
     # Of two copies the one nearer to the root is kept, on every machine.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import files_below
 from seenet.corpora.parsers._label_files import emotion_of, find_near, read_text, votes_of
@@ -34,7 +34,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, no label file, or a line in it that is none of MSP-IMPROV's.
     """
-    folder = corpus_root(root, "msp_improv", ("msp-improv", "msp_improv"))
+    folder = find_corpus_root(root, "msp_improv", ("msp-improv", "msp_improv"))
     above = (folder.parent / name for name in LABEL_FILES)
     labels = find_near(folder, LABEL_FILES) or next((path for path in above if path.is_file()), None)
     if labels is None:

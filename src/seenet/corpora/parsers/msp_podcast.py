@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seenet.core.errors import SeenetError, reason
-from seenet.corpora.locate import corpus_root
+from seenet.core.errors import SeenetError, one_line
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers._label_files import emotion_of, find_near, votes_of
 from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
@@ -66,7 +66,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, no label file in it, or a value in it that is none of MSP-Podcast's.
     """
-    given = corpus_root(root, "msp_podcast", ("msp-podcast", "msp_podcast", "msppodcast"))
+    given = find_corpus_root(root, "msp_podcast", ("msp-podcast", "msp_podcast", "msppodcast"))
     labels = find_near(given, LABEL_FILES)
     if labels is None:
         raise SeenetError(
@@ -107,7 +107,7 @@ def _table(file: Path, columns: Sequence[str], either: Sequence[str] = ()) -> pd
             encoding_errors="replace",
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SeenetError(f"'{file}' is no CSV file: {reason(error)}") from error
+        raise SeenetError(f"'{file}' is no CSV file: {one_line(error)}") from error
     missing = [column for column in columns if column not in table]
     if not missing and either and not set(either) & set(table):
         missing = [" or ".join(either)]

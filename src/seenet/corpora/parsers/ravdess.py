@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 
@@ -35,7 +35,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, no speech clip in it, or a name with an emotion or actor that is none.
     """
-    folder = corpus_root(root, "ravdess", ("ravdess", "audio_speech_actors_01-24"))
+    folder = find_corpus_root(root, "ravdess", ("ravdess", "audio_speech_actors_01-24"))
     return named_clips("ravdess", folder, NAME, "Actor_01/03-01-01-01-01-01-01.wav", _clip)
 
 

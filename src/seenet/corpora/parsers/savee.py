@@ -2,7 +2,7 @@
 
 import re
 
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 
@@ -28,7 +28,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, no clip in it, or a name with an emotion that is none.
     """
-    folder = corpus_root(root, "savee", ("savee", "audiodata"))
+    folder = find_corpus_root(root, "savee", ("savee", "audiodata"))
 
     def row(match: re.Match[str], path: str) -> Utterance:
         speaker, emotion, number = match.groups()

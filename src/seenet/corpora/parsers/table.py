@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seenet.core.console import say
-from seenet.core.errors import SeenetError, reason
+from seenet.core.console import print_line
+from seenet.core.errors import SeenetError, one_line
 from seenet.corpora.manifest import COLUMNS, NUMBERS, OWN_PEOPLE, Manifest
 from seenet.corpora.parsers._delimited import Delimited, read_delimited
 from seenet.corpora.parsers._files import as_on_disk
@@ -84,7 +84,7 @@ def _decoded_rows(
     try:
         data = source.read_bytes()
     except OSError as error:
-        raise SeenetError(f"dataset.table='{source}' cannot be read: {reason(error)}") from error
+        raise SeenetError(f"dataset.table='{source}' cannot be read: {one_line(error)}") from error
     found: list[tuple[str, pd.DataFrame, str]] = []
     refused: SeenetError | None = None
     candidates = readings(data, source, encoding)
@@ -108,7 +108,7 @@ def _decoded_rows(
             )
     name, rows, mark = found[0]
     if encoding is None and not name.startswith("utf"):
-        say(f"! '{source}' is not UTF-8 and is read as {name}; another encoding: dataset.encoding=NAME")
+        print_line(f"! '{source}' is not UTF-8 and is read as {name}; another encoding: dataset.encoding=NAME")
     return rows, mark
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from seenet.corpora.locate import corpus_root
+from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._file_names import decoded, named_clips
 
@@ -28,7 +28,7 @@ def read(root: str | None = None) -> Manifest:
     Raises:
         SeenetError: no such folder, no clip in it, or a name with an emotion that is none.
     """
-    folder = corpus_root(root, "tess", ("tess", "tess toronto emotional speech set data"))
+    folder = find_corpus_root(root, "tess", ("tess", "tess toronto emotional speech set data"))
 
     def row(match: re.Match[str], path: str) -> Utterance:
         speaker, word, emotion = match[1] + "F", match[2], match[3]

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from seenet.core.atomic import make_once
-from seenet.core.console import progress, say
+from seenet.core.atomic import build_directory_once
+from seenet.core.console import print_line, progress
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
@@ -43,7 +43,7 @@ class _Speaker:
         self.gain_db = rng.normal(0, 2.0)
         self.style = rng.normal(0, 0.15, len(CUE_SPREAD)) * CUE_SPREAD
 
-    def say(self, emotion: str, number: int, clip: int, seed: int) -> Array:
+    def print_line(self, emotion: str, number: int, clip: int, seed: int) -> Array:
         """One clip, shape (samples,) at 16 kHz: a function of its arguments alone."""
         rng = np.random.default_rng([seed, number, EMOTIONS.index(emotion), clip])
         second = rng.choice([e for e in EMOTION_CUES if e != emotion])
@@ -111,9 +111,9 @@ def read(emotions: str | list[str] = "four", speakers: int = 24, clips: int = 10
     folder = cache_dir() / "corpora" / f"synthetic-{key}"
 
     def make(building: Path) -> None:
-        say(f"making the synthetic corpus in {folder} (once)")
+        print_line(f"making the synthetic corpus in {folder} (once)")
         _make(building, names, speakers, clips, seed)
 
-    make_once(folder, make)
+    build_directory_once(folder, make)
     rows = read_table(folder / "manifest.csv")
     return Manifest("synthetic", folder, rows, synthetic=True, people=f"synthetic, seed {seed}")

@@ -30,13 +30,13 @@ class Augmentation(ABC):
     def apply(self, batch: Batch, draws: Any) -> Batch:
         """The batch with changed waveforms."""
 
-    def change(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def draw_and_apply(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Draw and apply."""
         return self.apply(batch, self.draw(batch, generator))
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Draw and apply; the partners have served and are dropped."""
-        return replace(self.change(batch, generator), partner=None, partner_lengths=None)
+        return replace(self.draw_and_apply(batch, generator), partner=None, partner_lengths=None)
 
 
 def uniform(count: int, generator: torch.Generator) -> Tensor:
@@ -52,7 +52,7 @@ def integers(highest: Tensor, generator: torch.Generator) -> Tensor:
     return torch.minimum(drawn, highest)
 
 
-def sometimes(
+def sample_with_probability(
     count: int, probability: float, interval: tuple[float, float], otherwise: float, generator: torch.Generator
 ) -> Tensor:
     """Uniform in an interval with a probability, else the value that stands for no change. Shape (count,)."""

@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.data.augmentation.base import Augmentation
 from seenet.data.batch import Batch
 
@@ -37,10 +37,10 @@ class Chain(Augmentation):
             batch = step.apply(batch, drawn)
         return batch
 
-    def change(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def draw_and_apply(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Draw and apply, each step once."""
         for step in self.steps:
-            batch = step.change(batch, generator)
+            batch = step.draw_and_apply(batch, generator)
         return batch
 
 
@@ -65,5 +65,5 @@ def build_augmentation(node: DictConfig | None) -> Augmentation:
                 f"aug.{name}={step}: expected an augmentation with its _target_; conf/aug/mine.yaml nests its settings "
                 "under a key of its own, 'mine:'"
             )
-        steps.append(build(step, f"aug.{name}"))
+        steps.append(instantiate_checked(step, f"aug.{name}"))
     return steps[0] if len(steps) == 1 else Chain(steps)

@@ -11,7 +11,7 @@ from seenet.data.batch import Batch
 
 
 @dataclass(frozen=True)
-class Draws:
+class EbmDraws:
     """What EBM draws for each clip; every field has shape (batch,), int64.
 
     Attributes:
@@ -44,16 +44,16 @@ class EnergyBasedMixup(Augmentation):
             raise SeenetError(f"aug.ebm.ratio_db={list(ratio_db)}: expected two whole numbers, the lower one first")
         self.low, self.high = ratio_db
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
+    def draw(self, batch: Batch, generator: torch.Generator) -> EbmDraws:
         """r; then l in [0, ⌊L/2⌋] and start in [0, L − l]; a partner no longer than l is used whole."""
         lengths, partner_lengths = batch.lengths, batch.partner_lengths
         ratio = self.low + integers(torch.full_like(lengths, self.high - self.low), generator)
         length = integers(lengths // 2, generator)
         start = integers(lengths - length, generator)
         partner_start = integers((partner_lengths - length).clamp(min=0), generator)
-        return Draws(ratio, torch.minimum(length, partner_lengths), start, partner_start)
+        return EbmDraws(ratio, torch.minimum(length, partner_lengths), start, partner_start)
 
-    def apply(self, batch: Batch, draws: Draws) -> Batch:
+    def apply(self, batch: Batch, draws: EbmDraws) -> Batch:
         """Mix; outside [start, start + l) every sample keeps its bits."""
         waveform, partner = batch.waveform, batch.partner
         clip_power = power(waveform, batch.lengths)
@@ -66,7 +66,7 @@ class EnergyBasedMixup(Augmentation):
         return replace(batch, waveform=_mixed_at_once(batch, draws, scale))
 
 
-def _mixed_one_by_one(batch: Batch, draws: Draws, scale: Tensor) -> Tensor:
+def _mixed_one_by_one(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
     """For a CPU, which gains by touching nothing but the pieces. Shapes (batch,) and (batch, samples)."""
     mixed = batch.waveform.clone()
     places = zip(*(getattr(draws, name).tolist() for name in ("length", "start", "partner_start")), strict=True)
@@ -77,7 +77,7 @@ def _mixed_one_by_one(batch: Batch, draws: Draws, scale: Tensor) -> Tensor:
     return mixed
 
 
-def _mixed_at_once(batch: Batch, draws: Draws, scale: Tensor) -> Tensor:
+def _mixed_at_once(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
     """For a GPU, which must not wait for a number. Shapes (batch,) and (batch, samples)."""
     waveform, partner = batch.waveform, batch.partner
     size, rows = waveform.shape[1], torch.arange(len(waveform), device=waveform.device)

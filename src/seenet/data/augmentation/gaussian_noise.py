@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.data.augmentation.base import Augmentation, power, require_interval, require_share, sometimes
-from seenet.data.batch import Batch, valid_mask
+from seenet.data.augmentation.base import Augmentation, power, require_interval, require_share, sample_with_probability
+from seenet.data.batch import Batch, length_mask
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class GaussianSNR(Augmentation):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         """Which clips are changed, at which ratio, and the noise."""
-        snr_db = sometimes(len(batch), self.probability, self.snr_db, torch.inf, generator)
+        snr_db = sample_with_probability(len(batch), self.probability, self.snr_db, torch.inf, generator)
         return Draws(snr_db, torch.randn(batch.waveform.shape, generator=generator, device=generator.device))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Add the noise to the valid samples."""
         waveform, lengths = batch.waveform, batch.lengths
-        noise = draws.noise * valid_mask(lengths, waveform.shape[1])
+        noise = draws.noise * length_mask(lengths, waveform.shape[1])
         ratio = power(waveform, lengths) / power(noise, lengths)
         scale = ratio.sqrt() * 10.0 ** (-draws.snr_db.float() / 20)
         noisy = (waveform.float() + scale[:, None] * noise).to(waveform.dtype)

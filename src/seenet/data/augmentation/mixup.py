@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.data.augmentation.base import Augmentation, require_share, sometimes
-from seenet.data.batch import Batch, valid_mask
+from seenet.data.augmentation.base import Augmentation, require_share, sample_with_probability
+from seenet.data.batch import Batch, length_mask
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class Mixup(Augmentation):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         """Which clips are changed, and by how much."""
-        return Draws(sometimes(len(batch), self.probability, (0.0, self.max_ratio), 0.0, generator))
+        return Draws(sample_with_probability(len(batch), self.probability, (0.0, self.max_ratio), 0.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Mix the valid samples."""
         size = batch.waveform.shape[1]
         partner, lengths = batch.partner.float(), batch.partner_lengths
         mean = partner.sum(dim=1) / lengths
-        partner = torch.where(valid_mask(lengths, partner.shape[1]), partner, mean[:, None])[:, :size]
+        partner = torch.where(length_mask(lengths, partner.shape[1]), partner, mean[:, None])[:, :size]
         if partner.shape[1] < size:
             rest = mean[:, None].expand(-1, size - partner.shape[1])
             partner = torch.cat([partner, rest], dim=1)
         ratio = draws.ratio[:, None].float()
         mixed = ((1 - ratio) * batch.waveform.float() + ratio * partner).to(batch.waveform.dtype)
-        changed = valid_mask(batch.lengths, size) & (ratio > 0)
+        changed = length_mask(batch.lengths, size) & (ratio > 0)
         return replace(batch, waveform=torch.where(changed, mixed, batch.waveform))

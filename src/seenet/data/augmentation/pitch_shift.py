@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from seenet.data.augmentation import phase_vocoder
-from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sometimes
-from seenet.data.batch import Batch, valid_mask
+from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sample_with_probability
+from seenet.data.batch import Batch, length_mask
 
 OVERSAMPLING = 2  # so that the cubic that reads between samples is true over the whole band
 
@@ -37,7 +37,7 @@ class PitchShift(Augmentation):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         """Which clips are changed, and how far."""
-        return Draws(sometimes(len(batch), self.probability, self.semitones, 0.0, generator))
+        return Draws(sample_with_probability(len(batch), self.probability, self.semitones, 0.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Shift the valid samples."""
@@ -50,5 +50,5 @@ class PitchShift(Augmentation):
         stretched = phase_vocoder.synthesise(spectra * kept[:, None], longest, OVERSAMPLING)
         times = torch.arange(size, device=factor.device) * factor[:, None]
         shifted = phase_vocoder.read_at(stretched, OVERSAMPLING * times).to(waveform.dtype)
-        changed = (draws.semitones != 0)[:, None] & valid_mask(batch.lengths, size)
+        changed = (draws.semitones != 0)[:, None] & length_mask(batch.lengths, size)
         return replace(batch, waveform=torch.where(changed, shifted, waveform))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from seenet.data.augmentation import phase_vocoder
-from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sometimes
-from seenet.data.batch import Batch, valid_mask
+from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sample_with_probability
+from seenet.data.batch import Batch, length_mask
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TimeStretch(Augmentation):
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
         """Which clips are changed, and their rates."""
-        return Draws(sometimes(len(batch), self.probability, self.rate, 1.0, generator))
+        return Draws(sample_with_probability(len(batch), self.probability, self.rate, 1.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Stretch with a phase vocoder, then crop or pad."""
@@ -42,5 +42,5 @@ class TimeStretch(Augmentation):
         spectra = phase_vocoder.stretch(phase_vocoder.analyse(batch.waveform), rate, phase_vocoder.frames_for(size))
         stretched = phase_vocoder.synthesise(spectra, size).to(batch.waveform.dtype)
         ends = torch.minimum((batch.lengths / rate).round().long(), batch.lengths)
-        stretched = torch.where(valid_mask(ends, size), stretched, 0)
+        stretched = torch.where(length_mask(ends, size), stretched, 0)
         return replace(batch, waveform=torch.where((rate != 1)[:, None], stretched, batch.waveform))

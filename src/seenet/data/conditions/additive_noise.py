@@ -11,13 +11,13 @@ import torch
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.waveform_store import Store
+from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
-from seenet.data.conditions.base import Noise
+from seenet.data.conditions.base import TestCondition
 from seenet.data.conditions.noise_sources import find_source
 
 
-class AdditiveNoise(Noise):
+class AdditiveNoise(TestCondition):
     """Adds noise so that the power of a clip's valid samples over that of the noise in them is as stated.
 
     The noise of a clip follows from its corpus, its name, the source and `seed`; babble also from the fold. Every
@@ -35,7 +35,7 @@ class AdditiveNoise(Noise):
         SeenetError: a ratio that makes no sense, or a source that is not there.
     """
 
-    def __init__(self, manifest: Manifest, store: Store, snr_db: float, source: str = "white", seed: int = 0):
+    def __init__(self, manifest: Manifest, store: WaveformStore, snr_db: float, source: str = "white", seed: int = 0):
         if not -100 <= snr_db <= 100:
             raise SeenetError(f"noise: snr_db={snr_db}: expected -100 to 100")
         self.source, self.snr_db, self.seed = find_source(source, manifest, store), snr_db, seed

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from omegaconf import DictConfig
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import build
+from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.waveform_store import Store
+from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
 from seenet.data.conditions.noise_sources import require_source
 
 
-class Noise(ABC):
+class TestCondition(ABC):
     """A change to the clips of a test fold. It never touches training, so it never retrains.
 
     Attributes:
@@ -25,7 +25,7 @@ class Noise(ABC):
     settings: Mapping[str, object]
     remark: str = ""
 
-    def for_fold(self, fold: Fold) -> "Noise":
+    def for_fold(self, fold: Fold) -> "TestCondition":
         """The condition for the test part of one fold; most are the same for all folds.
 
         Args:
@@ -41,7 +41,7 @@ class Noise(ABC):
         """The batch as the model hears it; a function of each clip alone, the same in every run."""
 
 
-def build_conditions(node: DictConfig, manifest: Manifest, store: Store) -> dict[str, Noise]:
+def build_conditions(node: DictConfig, manifest: Manifest, store: WaveformStore) -> dict[str, TestCondition]:
     """Every test condition that `noise` names, in the order of the configuration.
 
     Args:
@@ -60,6 +60,6 @@ def build_conditions(node: DictConfig, manifest: Manifest, store: Store) -> dict
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise SeenetError(f"noise.seed={seed}: expected a whole number, 0 or more")
     return {
-        name: build(each, f"noise.conditions.{name}", manifest=manifest, store=store)
+        name: instantiate_checked(each, f"noise.conditions.{name}", manifest=manifest, store=store)
         for name, each in conditions.items()
     }

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.waveform_store import Store
+from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
-from seenet.data.conditions.base import Noise
+from seenet.data.conditions.base import TestCondition
 
 
-class Clean(Noise):
+class Clean(TestCondition):
     """Adds nothing.
 
     Args:
@@ -16,7 +16,7 @@ class Clean(Noise):
         store: its waveforms.
     """
 
-    def __init__(self, manifest: Manifest, store: Store):
+    def __init__(self, manifest: Manifest, store: WaveformStore):
         self.settings: Mapping[str, object] = {}
 
     def __call__(self, batch: Batch) -> Batch:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.core.console import printable, say
+from seenet.core.console import print_line, printable
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import find_audio
-from seenet.corpora.waveform_store import Store, prepare
+from seenet.corpora.waveform_store import WaveformStore, open_store
 
 LONGEST = 600.0  # seconds that are kept of a recording
 TALKERS = 6
@@ -91,13 +91,13 @@ class Recordings(Source):
             raise SeenetError(f"noise.source='{folder}' holds no audio file")
         if passed_over:
             name, why = passed_over[0]
-            say(f"! {len(passed_over)} file(s) in noise.source='{folder}' are passed over, e.g. '{name}': {why}")
+            print_line(f"! {len(passed_over)} file(s) in noise.source='{folder}' are passed over, e.g. '{name}': {why}")
         manifest = Manifest(f"noise-{folder.name}", folder, [Utterance(file, file, "other") for file in files])
-        self.store = prepare(manifest, LONGEST)
+        self.store = open_store(manifest, LONGEST)
         if self.store.bad:
             row, why = next(iter(self.store.bad.items()))
             example = f"'{printable(files[row])}': {why}"
-            say(f"! {len(self.store.bad)} noise files cannot be used and are left out, e.g. {example}")
+            print_line(f"! {len(self.store.bad)} noise files cannot be used and are left out, e.g. {example}")
         self.rows = np.flatnonzero((self.store.lengths > 0) & ~self.store.index["silent"])
         if not len(self.rows):
             raise SeenetError(f"noise.source='{folder}': every recording is silent")
@@ -105,7 +105,7 @@ class Recordings(Source):
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
         """A stretch of one recording."""
-        return stretch(self.store, int(rng.choice(self.rows)), length, rng)
+        return random_excerpt(self.store, int(rng.choice(self.rows)), length, rng)
 
 
 class Babble(Source):
@@ -119,7 +119,7 @@ class Babble(Source):
         store: its waveforms.
     """
 
-    def __init__(self, manifest: Manifest, store: Store):
+    def __init__(self, manifest: Manifest, store: WaveformStore):
         self.settings = {"source": "babble", "speakers": "not tested"}
         self.store, self.speakers = store, manifest.codes("speaker")
         self.pool: NDArray[np.int64] = np.array([], dtype=np.int64)
@@ -144,11 +144,11 @@ class Babble(Source):
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
         """The sum of six stretches."""
         assert len(self.pool), "for_fold comes first"
-        pieces = [stretch(self.store, int(row), length, rng) for row in rng.choice(self.pool, TALKERS)]
+        pieces = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, TALKERS)]
         return np.sum([piece / np.sqrt(np.square(piece).mean()) for piece in pieces], axis=0)
 
 
-def stretch(store: Store, row: int, length: int, rng: np.random.Generator) -> Array:
+def random_excerpt(store: WaveformStore, row: int, length: int, rng: np.random.Generator) -> Array:
     """A stretch of one clip from a random place, the clip repeated where it is shorter; never silent.
 
     Args:
@@ -179,7 +179,7 @@ def require_source(name: object) -> None:
         raise SeenetError(f"noise.source='{name}': expected white, pink, babble or a folder of recordings")
 
 
-def find_source(name: str, manifest: Manifest, store: Store) -> Source:
+def find_source(name: str, manifest: Manifest, store: WaveformStore) -> Source:
     """The source of a name.
 
     Args:

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from seenet.data.batch import Batch
-from seenet.data.dataset import GENDERS, Part
-from seenet.models.auxiliary.linear_task import LinearTask, known
+from seenet.data.dataset import GENDERS, FoldPart
+from seenet.models.auxiliary.linear_task import LinearTask, known_values
 
 
 class Gender(LinearTask):
@@ -17,8 +17,8 @@ class Gender(LinearTask):
         weight: λ.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: Part, weight: float = 0.01):
-        known(train.genders, "gender")
+    def __init__(self, dim: int, num_classes: int, train: FoldPart, weight: float = 0.01):
+        known_values(train.genders, "gender")
         super().__init__(dim, len(GENDERS), weight)
 
     def targets(self, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from seenet.data.batch import Batch
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 from seenet.models.auxiliary.base import AuxiliaryTask
 
 
@@ -17,7 +17,7 @@ class NoAuxiliary(AuxiliaryTask):
         train: the training part.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: Part):
+    def __init__(self, dim: int, num_classes: int, train: FoldPart):
         super().__init__()
 
     def loss(

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.data.dataset import Part
+from seenet.data.dataset import FoldPart
 from seenet.models.auxiliary.base import AuxiliaryTask
 
 
@@ -23,7 +23,7 @@ class SoftEmotionExperts(AuxiliaryTask):
         width: of an expert's embedding.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: Part, weight: float = 0.01, width: int = 256):
+    def __init__(self, dim: int, num_classes: int, train: FoldPart, weight: float = 0.01, width: int = 256):
         super().__init__()
         if not 0 <= weight <= 1:
             raise SeenetError(f"aux_task.weight={weight}: expected 0 to 1")
@@ -44,7 +44,7 @@ class SoftEmotionExperts(AuxiliaryTask):
         return (embeddings * self.score_weight).sum(-1) + self.score_bias
 
     @torch.no_grad()
-    def draw(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+    def sample_hard_negatives(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Mine one hard negative for each clip.
 
         For clip i of class c it is a clip j of another class, drawn with probability
@@ -73,7 +73,7 @@ class SoftEmotionExperts(AuxiliaryTask):
         Args:
             embeddings: shape (batch, classes, width).
             labels: shape (batch,).
-            negatives: what `draw` gave. Shape (batch,).
+            negatives: what `sample_hard_negatives` gave. Shape (batch,).
 
         Returns:
             A scalar.
@@ -90,7 +90,7 @@ class SoftEmotionExperts(AuxiliaryTask):
     ) -> tuple[Tensor, Tensor]:
         """Mine, then (1 − λ) · CE + λ · Σ BCE_c."""
         embeddings = self.experts(pooled)
-        negatives = self.draw(embeddings, batch.labels, generator)
+        negatives = self.sample_hard_negatives(embeddings, batch.labels, generator)
         auxiliary = self.experts_loss(embeddings, batch.labels, negatives)
         return (1 - self.weight) * main_loss + self.weight * auxiliary, auxiliary
 

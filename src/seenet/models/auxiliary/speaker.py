@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from seenet.data.batch import Batch
-from seenet.data.dataset import Part
-from seenet.models.auxiliary.linear_task import LinearTask, known
+from seenet.data.dataset import FoldPart
+from seenet.models.auxiliary.linear_task import LinearTask, known_values
 
 
 class Speaker(LinearTask):
@@ -18,8 +18,8 @@ class Speaker(LinearTask):
         weight: λ.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: Part, weight: float = 0.01):
-        speakers = known(train.speakers, "speaker")
+    def __init__(self, dim: int, num_classes: int, train: FoldPart, weight: float = 0.01):
+        speakers = known_values(train.speakers, "speaker")
         super().__init__(dim, len(speakers), weight)
         # Not in checkpoints: the numbers are the corpus' own, and known whenever there is something to train on.
         self.register_buffer("speakers", speakers, persistent=False)

@@ -46,7 +46,7 @@ class Positions(NamedTuple):
     pairs: Tensor
 
 
-def attend(
+def masked_attention(
     form: Form,
     query: Tensor,
     key: Tensor,
@@ -90,7 +90,7 @@ def attend(
         return F.scaled_dot_product_attention(query, key, value, bias, dropout)
 
 
-class InShares(torch.autograd.Function):
+class ChunkedAttention(torch.autograd.Function):
     """softmax(q · k · scale + gate · bias + padding) with dropout, times v, for a few clips at a time.
 
     Nothing of (batch, heads, frames, frames) is ever stored: the way back computes the weights again, and on a CPU they
@@ -168,7 +168,7 @@ def _weights(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, padding: Te
     return scores.softmax(-1)
 
 
-_in_shares = torch.compiler.disable(InShares.apply)
+_in_shares = torch.compiler.disable(ChunkedAttention.apply)
 
 
 @cache
@@ -192,7 +192,7 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, frames: Tensor, gated: tupl
 
 
 class GatedAttention(WavLMAttention):
-    """WavLM's attention by way of `attend`."""
+    """WavLM's attention by way of `masked_attention`."""
 
     form: Form
 
@@ -223,7 +223,7 @@ class GatedAttention(WavLMAttention):
         )
         valid = None if attention_mask is None else attention_mask.bool()
         dropout = self.dropout if self.training else 0.0
-        mixed = attend(self.form, query, key, value, valid, dropout, (gate, positions))
+        mixed = masked_attention(self.form, query, key, value, valid, dropout, (gate, positions))
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), None, positions
 
     def _positions(self, frames: int) -> Positions:
@@ -253,7 +253,7 @@ def _registered(form: Form) -> str:
         dropout: float = 0.0,
         **_: Any,
     ) -> tuple[Tensor, None]:
-        return attend(form, query, key, value, mask, dropout).transpose(1, 2), None
+        return masked_attention(form, query, key, value, mask, dropout).transpose(1, 2), None
 
     def valid(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
         return attention_mask

@@ -55,7 +55,7 @@ def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
     return sums
 
 
-class TimeFirst:
+class TimeMajorEncoderMixin:
     """A feature encoder that keeps time before channels; goes before a class of transformers."""
 
     conv_layers: nn.ModuleList
@@ -92,7 +92,7 @@ class TimeFirst:
         return hidden
 
 
-class BySpectrum:
+class FFTConvMixin:
     """A convolution of stride 1 by way of Fourier transforms; goes before a class of convolution."""
 
     groups: int
@@ -124,7 +124,7 @@ def _mixed(mixin: type, base: type) -> type:
 
 def use_convolutions(model: Any) -> None:
     """Make a transformers speech model compute its convolutions in these forms; changed in place, weights stay."""
-    model.feature_extractor.__class__ = _mixed(TimeFirst, type(model.feature_extractor))
+    model.feature_extractor.__class__ = _mixed(TimeMajorEncoderMixin, type(model.feature_extractor))
     for module in model.encoder.pos_conv_embed.modules():
         if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= LONG:
-            module.__class__ = _mixed(BySpectrum, type(module))
+            module.__class__ = _mixed(FFTConvMixin, type(module))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seenet.data.batch import valid_mask
+from seenet.data.batch import length_mask
 from seenet.models.backbones.spec_augment import mask_spans
 
 
@@ -42,7 +42,7 @@ class LengthAwareGroupNorm(nn.GroupNorm):
         kind, count = hidden.dtype, lengths[:, None]
         hidden = hidden.to(torch.promote_types(kind, torch.float32))  # where half precision is asked for, too
         into = None if hidden.requires_grad or torch.compiler.is_compiling() else hidden
-        mask = valid_mask(lengths, hidden.shape[1])[..., None].to(hidden.dtype)  # (batch, frames, 1)
+        mask = length_mask(lengths, hidden.shape[1])[..., None].to(hidden.dtype)  # (batch, frames, 1)
         mean = torch.mul(hidden, mask, out=into).sum(1) / count
         centred = torch.mul(torch.sub(hidden, mean[:, None], out=into), mask, out=into)
         variance = torch.linalg.vector_norm(centred, dim=1).square() / count
@@ -50,7 +50,7 @@ class LengthAwareGroupNorm(nn.GroupNorm):
         return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None].to(hidden.dtype), out=into).to(kind)
 
 
-def mind_lengths(model: nn.Module) -> None:
+def patch_length_handling(model: nn.Module) -> None:
     """Make a transformers speech model obey lengths in those places, and ask for no value on the host for them.
 
     Args:
@@ -63,7 +63,7 @@ def mind_lengths(model: nn.Module) -> None:
         first.layer_norm = LengthAwareGroupNorm(old.num_groups, old.num_channels, old.eps)
         first.layer_norm.load_state_dict(old.state_dict())
     for layer in _stacked(model):
-        layer.register_forward_pre_hook(_silence_padding)
+        layer.register_forward_pre_hook(_zero_padding_hook)
     # Methods and not functions, so that a copy of the model has its own.
     model._mask_hidden_states = MethodType(_masked, model)
     model._get_feature_vector_attention_mask = MethodType(_attention_mask, model)
@@ -73,7 +73,7 @@ def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
     """Tell a model that minds them the lengths of the next batch.
 
     Args:
-        model: changed by `mind_lengths`.
+        model: changed by `patch_length_handling`.
         samples: valid samples, at least the receptive field of a frame. Shape (batch,).
 
     Returns:
@@ -92,9 +92,9 @@ def _stacked(model: nn.Module) -> Iterable[nn.Module]:
     return getattr(model.encoder.pos_conv_embed, "layers", [])
 
 
-def _silence_padding(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+def _zero_padding_hook(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     hidden = inputs[0]  # (batch, dim, frames)
-    return (hidden * valid_mask(layer.frames, hidden.shape[-1])[:, None],)
+    return (hidden * length_mask(layer.frames, hidden.shape[-1])[:, None],)
 
 
 def _masked(model: nn.Module, hidden_states: Tensor, **_: Any) -> Tensor:
@@ -104,7 +104,7 @@ def _masked(model: nn.Module, hidden_states: Tensor, **_: Any) -> Tensor:
 
 
 def _attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Tensor:
-    return valid_mask(model.frames, size)
+    return length_mask(model.frames, size)
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:

@@ -13,8 +13,8 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 
-from seenet.core.atomic import write_whole
-from seenet.core.errors import SeenetError, reason
+from seenet.core.atomic import atomic_write_text
+from seenet.core.errors import SeenetError, one_line
 from seenet.core.paths import cache_dir
 from seenet.corpora.store_builder import file_digest
 
@@ -89,7 +89,7 @@ def _weight_files(folder: Path) -> list[Path]:
         shards = [folder / name for name in names]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SeenetError(
-            f"backbone.path='{folder}': {main.name} is damaged ({reason(error)}); download it again"
+            f"backbone.path='{folder}': {main.name} is damaged ({one_line(error)}); download it again"
         ) from error
     absent = [shard.name for shard in shards if not shard.is_file()]
     if absent:
@@ -142,7 +142,7 @@ def _content_digests(folder: Path, files: list[Path]) -> list[str]:
         seen = known.get(path.name)
         fresh[path.name] = seen if seen and seen[:2] == status else [*status, file_digest(path)]
     if fresh != known:
-        write_whole(memory, json.dumps(fresh))
+        atomic_write_text(memory, json.dumps(fresh))
     return [digest for _, _, digest in fresh.values()]
 
 
@@ -172,7 +172,7 @@ def _local(path: str, family: str) -> Weights:
     return Weights(str(folder), fingerprint=fingerprint)
 
 
-def find_weights(
+def resolve_weights(
     family: str, checkpoint: str | None = None, revision: str | None = None, path: str | None = None
 ) -> Weights:
     """Where to load from: the local folder, else the hub's cache, else the hub.
@@ -194,7 +194,7 @@ def find_weights(
     try:
         config = _cached(checkpoint, "config.json", revision)
     except HFValidationError as error:
-        raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {reason(error)}") from error
+        raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {one_line(error)}") from error
     if config and any(_cached(checkpoint, name, revision) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
     ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
@@ -208,5 +208,5 @@ def find_weights(
         commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision, timeout=PATIENCE).sha
     except Exception as error:  # the hub client's errors have another base class in each of its versions
         what = f"the hub does not give '{checkpoint}' (revision {revision})"
-        raise SeenetError(f"{what}: {reason(error)}; {ways}") from error
+        raise SeenetError(f"{what}: {one_line(error)}; {ways}") from error
     return Weights(checkpoint, revision=commit, cached=False, fingerprint=str(commit))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seenet.data.batch import valid_mask
+from seenet.data.batch import length_mask
 
 
 def draw_spans(lengths: Tensor, size: int, share: float, span: int, least: int) -> Tensor:
@@ -26,7 +26,7 @@ def draw_spans(lengths: Tensor, size: int, share: float, span: int, least: int) 
         True where masked. Shape (batch, size).
     """
     count = (share * lengths / span + torch.rand((), device=lengths.device)).long().clamp(min=least)
-    starts = valid_mask(lengths - span + 1, size)  # where a span fits
+    starts = length_mask(lengths - span + 1, size)  # where a span fits
     chance = torch.rand(starts.shape, device=lengths.device).masked_fill(~starts, 2.0)
     begun = (chance.argsort(1).argsort(1) < torch.minimum(count, lengths // span)[:, None]).cumsum(1)
     return begun > F.pad(begun, (span, 0))[:, :size]

@@ -14,12 +14,12 @@ import transformers
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from seenet.core.errors import SeenetError, reason
-from seenet.data.batch import valid_mask
+from seenet.core.errors import SeenetError, one_line
+from seenet.data.batch import length_mask
 from seenet.models.backbones.fast_attention import use_attention
 from seenet.models.backbones.fast_convolutions import use_convolutions
 from seenet.models.backbones.fast_dropout import use_dropout
-from seenet.models.backbones.length_handling import mind_lengths, pad_to, receptive_field, set_lengths
+from seenet.models.backbones.length_handling import pad_to, patch_length_handling, receptive_field, set_lengths
 from seenet.models.backbones.pretrained_weights import Weights
 
 FAMILIES = {
@@ -118,7 +118,7 @@ class SpeechBackbone(nn.Module):
         self.dim: int = config.hidden_size
         self.freeze, self.normalize = freeze, normalize
         self.dropout = nn.Dropout(config.final_dropout)
-        mind_lengths(self.model)
+        patch_length_handling(self.model)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
         self._hop = math.prod(config.conv_stride)
         if attention != "stock":
@@ -162,22 +162,22 @@ class SpeechBackbone(nn.Module):
         Returns:
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True where valid.
         """
-        waveform = torch.where(valid_mask(lengths, waveform.shape[1]), waveform, 0)
+        waveform = torch.where(length_mask(lengths, waveform.shape[1]), waveform, 0)
         heard = self._frames(waveform.shape[1])
-        waveform = pad_to(waveform, self._whole(waveform))
+        waveform = pad_to(waveform, self._padded_sample_count(waveform))
         lengths = lengths.clamp(min=self._shortest)
-        samples = valid_mask(lengths, waveform.shape[1])
+        samples = length_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalized(waveform, lengths, samples)
         frames = set_lengths(self.model, lengths)
         output = self.model(waveform, attention_mask=samples).last_hidden_state[:, :heard]
-        return self.dropout(output), valid_mask(frames, heard)
+        return self.dropout(output), length_mask(frames, heard)
 
     def _frames(self, samples: int) -> int:
         """How many frames so many samples have; one, where they are fewer than its receptive field."""
         return max(0, samples - self._shortest) // self._hop + 1
 
-    def _whole(self, waveform: Tensor) -> int:
+    def _padded_sample_count(self, waveform: Tensor) -> int:
         """Samples of as many frames as `FRAMES` asks for, with none left over.
 
         Where some are, or not, torch.compile would take the feature encoder for different programs.
@@ -223,7 +223,7 @@ def _load(
         try:
             return model_class(config_class(**architecture, **shares)), 0
         except Exception as error:  # transformers raises many kinds; every one of them is about these settings
-            raise SeenetError(f"backbone.architecture={architecture}: {reason(error)}") from error
+            raise SeenetError(f"backbone.architecture={architecture}: {one_line(error)}") from error
     place = {"revision": weights.revision, "local_files_only": weights.cached}
     try:
         config = config_class.from_pretrained(weights.source, **place)
@@ -256,8 +256,8 @@ def _failure(error: Exception) -> str:
         words in str(error) for words in ("zip ", "magic number", "unexpected EOF")
     )
     if cut or isinstance(error, SafetensorError | EOFError | struct.error):
-        return f"cannot be loaded: the file is damaged or incomplete ({reason(error)}); download it again"
-    return f"cannot be loaded: {reason(error)}"
+        return f"cannot be loaded: the file is damaged or incomplete ({one_line(error)}); download it again"
+    return f"cannot be loaded: {one_line(error)}"
 
 
 def _require_complete(model: transformers.PreTrainedModel, report: Mapping[str, Any], source: str) -> None:

@@ -8,24 +8,24 @@ import pandas as pd
 
 from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
 from seenet.reporting import report_plots
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Table
 from seenet.reporting.formatting import NONE, percent
 from seenet.reporting.grouping import Study
-from seenet.reporting.result_loader import Found, codes, probabilities
+from seenet.reporting.result_loader import LoadedResult, codes, probabilities
 from seenet.reporting.sections.classes_speakers_curves import MOST
 
 BINS = 15
 
 
-def _temperature(result: Found, classes: Sequence[str]) -> float | None:
+def _temperature(result: LoadedResult, classes: Sequence[str]) -> float | None:
     dev = result.dev_predictions
     if result.facts["selection"] == "test" or dev is None or dev.empty:
         return None
     return fit_temperature(probabilities(dev, classes), codes(dev["label"], classes))
 
 
-def calibration_section(study: Study, arms: Sequence[Measured], folder: Path, prefix: str) -> Section:
+def calibration_section(study: Study, arms: Sequence[ArmMetrics], folder: Path, prefix: str) -> Section:
     """Expected calibration error as trained and tempered, and reliability diagrams."""
     diagrams, numbers, text, notes = {}, [], [], []
     for arm in arms:
@@ -59,7 +59,7 @@ def calibration_section(study: Study, arms: Sequence[Measured], folder: Path, pr
     )
     keys = {"ECE %": "ece", "ECE % tempered": "ece_tempered"}
     table = Table(f"{prefix}calibration", caption, pd.DataFrame(numbers), pd.DataFrame(text), keys)
-    picture = report_plots.keep(
+    picture = report_plots.save_figure(
         report_plots.reliability_diagram(dict(list(diagrams.items())[:MOST])),
         folder,
         f"{prefix}reliability",

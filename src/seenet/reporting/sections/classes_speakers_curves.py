@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seenet.evaluation.scores import scores
+from seenet.evaluation.scores import classification_scores
 from seenet.reporting import report_plots
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Table
 from seenet.reporting.formatting import percent
 from seenet.reporting.grouping import Study
@@ -20,20 +20,20 @@ WORST = 8
 """Speakers that a table lists."""
 
 
-def classes_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Section:
+def classes_section(arms: Sequence[ArmMetrics], folder: Path, prefix: str) -> Section:
     """Confusion matrices and recall of each class."""
     classes = list(arms[0].classes)
     shown = arms[:MOST]
-    recalls = {arm.arm.name: scores(arm.confusion)["recall"] for arm in arms}
+    recalls = {arm.arm.name: classification_scores(arm.confusion)["recall"] for arm in arms}
     pictures = [
-        report_plots.keep(
+        report_plots.save_figure(
             report_plots.confusions({arm.arm.name: arm.confusion for arm in shown}, classes),
             folder,
             f"{prefix}confusion",
             "Confusion of all test clips, folds and seeds together: share of the true class, and clips.",
             "Confusion matrices of " + ", ".join(arm.arm.name for arm in shown),
         ),
-        report_plots.keep(
+        report_plots.save_figure(
             report_plots.recalls({arm.arm.name: recalls[arm.arm.name] for arm in shown}, classes),
             folder,
             f"{prefix}recall",
@@ -48,22 +48,22 @@ def classes_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Sect
     return Section("Classes", _left_out(arms), pictures, [table])
 
 
-def _left_out(arms: Sequence[Measured]) -> list[str]:
+def _left_out(arms: Sequence[ArmMetrics]) -> list[str]:
     return [f"The figures show the {MOST} best of {len(arms)} arms."] if len(arms) > MOST else []
 
 
-def speakers_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Section:
+def speakers_section(arms: Sequence[ArmMetrics], folder: Path, prefix: str) -> Section:
     """UA of each speaker."""
     values = {}
     for arm in arms:
         if arm.speakers:
             names, counts = arm.speakers
-            values[arm.arm.name] = pd.Series(scores(counts)["ua"], index=names)
+            values[arm.arm.name] = pd.Series(classification_scores(counts)["ua"], index=names)
     if not values:
         return Section("Speakers", ["The corpus does not name all speakers."])
     shown = dict(list(values.items())[:MOST])
-    picture = report_plots.keep(
-        report_plots.voices(shown),
+    picture = report_plots.save_figure(
+        report_plots.plot_speaker_scores(shown),
         folder,
         f"{prefix}speakers",
         "UA of each speaker, over the classes that there are clips of.",
@@ -81,7 +81,7 @@ def speakers_section(arms: Sequence[Measured], folder: Path, prefix: str) -> Sec
     )
 
 
-def learning_section(study: Study, arms: Sequence[Measured], folder: Path, prefix: str) -> Section:
+def learning_section(study: Study, arms: Sequence[ArmMetrics], folder: Path, prefix: str) -> Section:
     """Loss and UA of what selects the epoch, and the epochs selected."""
     curves, epochs, missing = {}, [], []
     for arm in arms:
@@ -105,7 +105,7 @@ def learning_section(study: Study, arms: Sequence[Measured], folder: Path, prefi
         part = selected_on(study.first["selection"])
         shown = dict(list(curves.items())[:MOST])
         pictures.append(
-            report_plots.keep(
+            report_plots.save_figure(
                 report_plots.learning(shown, part),
                 folder,
                 f"{prefix}curves",

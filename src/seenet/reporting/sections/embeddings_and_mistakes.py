@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from seenet.reporting import report_plots
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Sound
-from seenet.reporting.result_loader import Found, codes
+from seenet.reporting.result_loader import LoadedResult, codes
 
 SHOWN = 1000  # points of an embedding
 SOUNDS = 8
 PERPLEXITY = 30.0
 
 
-def _plane(result: Found, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+def _plane(result: LoadedResult, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
     """Places of a fold's clips in the plane, and their classes; None where a file is missing or clips are few."""
     from sklearn.manifold import TSNE
 
@@ -29,7 +29,7 @@ def _plane(result: Found, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarra
     return places, codes(rows["label"], classes)[chosen]
 
 
-def embedding_section(best: Measured, baseline: Measured, folder: Path, prefix: str) -> Section:
+def embedding_section(best: ArmMetrics, baseline: ArmMetrics, folder: Path, prefix: str) -> Section:
     """t-SNE of the pooled vectors of one fold: another fold's model has another space."""
     heading = "Pooled vectors"
     parts = {r.part: r for r in best.results}
@@ -43,7 +43,7 @@ def embedding_section(best: Measured, baseline: Measured, folder: Path, prefix: 
         return Section(heading, ["No embeddings.npy beside predictions.csv, or fewer than 8 clips."])
     fold, seed = pairs[best.arm.name].part
     caption = f"t-SNE of the pooled vectors of test fold {fold}, seed {seed}: the best arm and the baseline."
-    picture = report_plots.keep(
+    picture = report_plots.save_figure(
         report_plots.embedding(found, best.classes),
         folder,
         f"{prefix}embedding",
@@ -53,7 +53,7 @@ def embedding_section(best: Measured, baseline: Measured, folder: Path, prefix: 
     return Section(heading, ["Distances between groups mean little in t-SNE."], [picture])
 
 
-def mistakes_section(best: Measured, audio: bool) -> Section:
+def mistakes_section(best: ArmMetrics, audio: bool) -> Section:
     """The most confident wrong predictions of an arm, with their sound."""
     heading = "The worst mistakes"
     if not audio:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Table
 from seenet.reporting.grouping import Study
-from seenet.reporting.published_results import FOLDS, row_of
-from seenet.reporting.result_loader import crossed
+from seenet.reporting.published_results import FOLDS, published_row
+from seenet.reporting.result_loader import is_cross_corpus
 
 BATCH = 64
 """Clips a batch and process in the original."""
@@ -82,7 +82,7 @@ class Deviation:
 
 def is_comparable_to_paper(facts: Mapping[str, Any]) -> bool:
     """Whether a reader may compare a result with the paper: its protocol was taken, or it tells of the corpus."""
-    return facts["protocol"] == "paper" or row_of(facts) is not None
+    return facts["protocol"] == "paper" or published_row(facts) is not None
 
 
 def _setting(config: Mapping[str, Any], name: str, default: Any = None) -> Any:
@@ -113,15 +113,15 @@ def deviations(facts: Mapping[str, Any]) -> list[Deviation]:
 
 
 def _corpus(facts: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Deviation]:
-    trained_on = facts["dataset"].partition("_to_")[0] if crossed(facts) else facts["dataset"]
+    trained_on = facts["dataset"].partition("_to_")[0] if is_cross_corpus(facts) else facts["dataset"]
     dataset, folds = config["dataset"], f"{facts['n_folds']} folds ({config['dataset'].get('folds')})"
     if trained_on not in ("iemocap", "msp_improv", "ravdess"):
         yield Deviation("corpus", trained_on, "IEMOCAP, MSP-IMPROV or RAVDESS")
-    elif crossed(facts):
+    elif is_cross_corpus(facts):
         if len(facts["classes"]) != 4:
             yield Deviation("classes", ", ".join(facts["classes"]), "4 that the corpora share")
     else:
-        row = row_of(facts)
+        row = published_row(facts)
         if row and int(row["classes"]) != len(facts["classes"]):
             yield Deviation("classes", f"{len(facts['classes'])}", row["classes"])
         if trained_on == "msp_improv":
@@ -160,7 +160,7 @@ def _steps(facts: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Devi
         mined = "; SEE mines its negatives among them" if facts["aux_task"] == "see" else ""
         yield Deviation("clips a batch", f"{batch}{mined}", f"{BATCH}")
     epochs = _setting(config, "trainer.max_epochs")
-    known = CROSS_CORPUS_EPOCHS if crossed(facts) else EPOCHS.get((facts["aug"], facts["aux_task"]))
+    known = CROSS_CORPUS_EPOCHS if is_cross_corpus(facts) else EPOCHS.get((facts["aug"], facts["aux_task"]))
     if known is None:
         yield Deviation("experiment", f"aug={facts['aug']}, aux_task={facts['aux_task']}", "no such arm")
     elif epochs not in (None, *known):
@@ -192,7 +192,7 @@ def _partners(facts: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[D
     if not {"ebm", "mixup"} & set(augmentations):
         return
     how = _setting(config, "data.partner")
-    if facts["dataset"].startswith("msp_improv") or crossed(facts) or facts["noise"] != "clean":
+    if facts["dataset"].startswith("msp_improv") or is_cross_corpus(facts) or facts["noise"] != "clean":
         if how == "uniform":
             yield Deviation("partners drawn", how, "class_first")
     elif how == "class_first":
@@ -245,7 +245,7 @@ def _numerics(facts: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[D
     yield Deviation("random seeds", "fixed", "switched off")
 
 
-def fidelity_section(study: Study, arms: Sequence[Measured], prefix: str) -> Section | None:
+def fidelity_section(study: Study, arms: Sequence[ArmMetrics], prefix: str) -> Section | None:
     """List the differences from the paper, each with the arms that have it; None where nobody compares."""
     results = [result for arm in arms for result in arm.arm.results if is_comparable_to_paper(result.facts)]
     if not results:

@@ -10,7 +10,7 @@ import pandas as pd
 from seenet.evaluation.clusters import describe_clusters, name_clusters
 from seenet.evaluation.speaker_statistics import Interval
 from seenet.reporting import report_plots
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.baseline_comparison import Difference, differences
 from seenet.reporting.console_tables import SCORES, mean_and_deviation
 from seenet.reporting.document import Section, Table
@@ -18,7 +18,7 @@ from seenet.reporting.formatting import MINUS, NONE, duration, interval, p_value
 from seenet.reporting.grouping import Study
 
 
-def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, folder: Path, prefix: str) -> Section:
+def leaderboard(study: Study, arms: Sequence[ArmMetrics], baseline: ArmMetrics, folder: Path, prefix: str) -> Section:
     """The arms by UA, with intervals, beside their differences from the baseline."""
     numbers, text = [], []
     for arm in arms:
@@ -50,7 +50,7 @@ def leaderboard(study: Study, arms: Sequence[Measured], baseline: Measured, fold
     ends = {arm.arm.name: (arm.ua, *((arm.interval and (arm.interval.low, arm.interval.high)) or (math.nan,) * 2))
             for arm in arms}  # fmt: skip
     apart = {d.arm: (d.found.difference, d.found.low, d.found.high) for d in found if d.found}
-    picture = report_plots.keep(
+    picture = report_plots.save_figure(
         report_plots.forest(ends, apart, baseline.arm.name),
         folder,
         f"{prefix}leaderboard",
@@ -69,7 +69,7 @@ def _signed(value: float | None) -> str:
     return NONE if value is None else f"{value:+.2f}".replace("-", MINUS)
 
 
-def _difference_table(found: Sequence[Difference], baseline: Measured, prefix: str) -> Table:
+def _difference_table(found: Sequence[Difference], baseline: ArmMetrics, prefix: str) -> Table:
     numbers = [
         {"arm": d.arm, "baseline": baseline.arm.name, "clips": d.pairs, "left_out": d.left_out}
         | {name: getattr(d.found, name, None) for name in ("difference", "low", "high", "p", "effect")}

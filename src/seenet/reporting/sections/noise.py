@@ -8,29 +8,29 @@ import pandas as pd
 
 from seenet.evaluation.clusters import name_clusters
 from seenet.reporting import report_plots
-from seenet.reporting.arm_metrics import Measured, area
+from seenet.reporting.arm_metrics import ArmMetrics, area
 from seenet.reporting.document import Section, Table
 from seenet.reporting.formatting import interval, percent
 from seenet.reporting.grouping import Arm, Study
-from seenet.runs.results import noise_of
+from seenet.runs.results import noise_label
 
 Triple = tuple[float, float, float]
 
 
-def _triple(arm: Measured) -> Triple:
+def _triple(arm: ArmMetrics) -> Triple:
     return (arm.ua, arm.interval.low, arm.interval.high) if arm.interval else (arm.ua, math.nan, math.nan)
 
 
 def noise_section(study: Study, arms: Sequence[Arm], folder: Path, prefix: str) -> Section | None:
     """A figure and a table for each source of noise; None where nothing was tested in noise."""
-    sources: dict[str, dict[str, dict[float, Measured]]] = {}
-    clean: dict[str, Measured] = {}
+    sources: dict[str, dict[str, dict[float, ArmMetrics]]] = {}
+    clean: dict[str, ArmMetrics] = {}
     for arm in arms:
         for condition in dict.fromkeys(r.condition for r in arm.results):
             results = arm.under(condition)
-            settings, measured = results[0].facts["condition"], Measured(arm, results, study.classes)
+            settings, measured = results[0].facts["condition"], ArmMetrics(arm, results, study.classes)
             if "snr_db" in settings:
-                source = ", ".join(noise_of(settings)) or "noise"
+                source = ", ".join(noise_label(settings)) or "noise"
                 sources.setdefault(source, {}).setdefault(arm.name, {})[settings["snr_db"]] = measured
             elif condition == "clean":
                 clean[arm.name] = measured
@@ -44,7 +44,7 @@ def noise_section(study: Study, arms: Sequence[Arm], folder: Path, prefix: str) 
         over = name_clusters(measured.clusters for curve in curves.values() for measured in curve.values())
         caption = f"UA against the speech-to-noise ratio, noise: {source}; 95 % intervals over {over}."
         pictures.append(
-            report_plots.keep(
+            report_plots.save_figure(
                 report_plots.noise(drawn, beside), folder, name, caption, "UA by SNR; the table has the numbers"
             )
         )

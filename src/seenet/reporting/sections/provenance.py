@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Table
 from seenet.reporting.formatting import duration
 from seenet.reporting.grouping import Study, differing_settings, shared_settings
@@ -34,7 +34,7 @@ def _weights(facts: Mapping[str, Any]) -> str:
     return f"{source} ({weights['loaded_tensors']} tensors loaded, {weights['new_tensors']} new)"
 
 
-def provenance_section(study: Study, arms: Sequence[Measured], prefix: str) -> Section:
+def provenance_section(study: Study, arms: Sequence[ArmMetrics], prefix: str) -> Section:
     """Devices, versions, commits, verdicts, folders and settings."""
     rows, text = [], []
     for arm in arms:

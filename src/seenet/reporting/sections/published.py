@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from seenet.reporting.arm_metrics import Measured
+from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.console_tables import mean_and_deviation
 from seenet.reporting.document import Section, Table
 from seenet.reporting.formatting import NONE, points
 from seenet.reporting.grouping import Study
-from seenet.reporting.published_results import FOLDS, methods_of, mismatches, row_of
+from seenet.reporting.published_results import FOLDS, mismatches, published_row, published_rows
 
 
-def published_section(study: Study, arms: Sequence[Measured], prefix: str) -> Section | None:
+def published_section(study: Study, arms: Sequence[ArmMetrics], prefix: str) -> Section | None:
     """The published figures of this corpus beside ours, and whether they compare, in words."""
-    row = row_of(study.first)
+    row = published_row(study.first)
     if row is None or study.condition != "clean":
         return None
     rows, notes = [], []
@@ -55,7 +55,7 @@ def published_section(study: Study, arms: Sequence[Measured], prefix: str) -> Se
     if rows:
         caption = "SeeNet as published (Li et al. 2025, table 2) and as trained here: mean ± standard deviation."
         tables.append(Table(f"{prefix}published", caption, pd.DataFrame(numbers), pd.DataFrame(text)))
-    methods = pd.DataFrame(methods_of(study.first))
+    methods = pd.DataFrame(published_rows(study.first))
     shown = methods[["method", "year", "augmentation", "auxiliary_task", "backbone", "ua", "wa"]].replace("", NONE)
     caption = f"All methods of the published table for this corpus ({row['protocol']}, {row['classes']} classes)."
     tables.append(Table(f"{prefix}methods", caption, methods, shown, folded=True))
