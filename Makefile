@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all reproduce-all test test-slow lint format benchmark wheel clean
+.PHONY: help demo demo-all reproduce-all test test-slow lint format docs benchmark wheel clean
 
 EXPERIMENTS := main backbones augmentation auxiliary noise cross-corpus
 OPTIONS = $(if $(DRY),sweep.dry=true) $(ARGS)
@@ -44,6 +44,10 @@ format: .venv/installed-dev  ## put the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/installed-docs  ## draw the rooms and build the documentation site into site/
+	$(BIN)/python docs/draw_architecture.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 benchmark: .venv/installed  ## what speed-ups bring and leave alone; what trainer, preparing, a million clips, augmentation cost
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/epoch.py
@@ -56,7 +60,7 @@ wheel: .venv/installed-dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove the environment and what was built; outputs/ and the cache stay
-	rm -rf .venv dist build .pytest_cache .ruff_cache
+	rm -rf .venv dist build site .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
@@ -70,4 +74,8 @@ clean:  ## remove the environment and what was built; outputs/ and the cache sta
 
 .venv/installed-dev: .venv/installed
 	$(PIP) install --quiet --progress-bar off -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed
+	$(PIP) install --quiet --progress-bar off -c constraints.txt -e '.[docs]'
 	@touch $@
