@@ -46,7 +46,7 @@ format: .venv/installed-dev  ## put the code in ruff's format
 
 docs: .venv/installed-docs  ## draw the rooms and build the documentation site into site/
 	$(BIN)/python docs/draw_architecture.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 benchmark: .venv/installed  ## what speed-ups bring and leave alone; what trainer, preparing, a million clips, augmentation cost
 	$(BIN)/python benchmarks/speed.py
