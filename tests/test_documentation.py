@@ -150,3 +150,18 @@ def test_paths_in_the_text_exist():
             if path.startswith("src/seenet/") and not (PACKAGE / "core").is_dir():
                 continue
             assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_file_check_names_each_problem(tmp_path: Path):
+    script = load_script("check_files")
+    for name, content in {
+        "good.py": b"pass\n",
+        "marker.py": b"<" * 7 + b" mine\npass",
+        "clip.wav": b"RIFF\0",
+        "large.csv": b"1\n" * script.MAX_BYTES,
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    found = {path.name: script.find_problems(path) for path in sorted(tmp_path.iterdir())}
+    assert {name: len(problems) for name, problems in found.items()} == {
+        "clip.wav": 1, "good.py": 0, "large.csv": 1, "marker.py": 2
+    }  # fmt: skip
