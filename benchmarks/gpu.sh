@@ -41,7 +41,7 @@ for check in environment loader augmentation masking precision resume waiting me
 done
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
     if "$python" -c 'import pytest' 2> /dev/null; then  # the slow ones are the checks above
-        part tests_cuda 60 "$python" -m pytest -q -p no:cacheprovider -m "cuda and not slow" tests/test_cuda.py tests/test_loader.py
+        part tests_cuda 60 "$python" -m pytest -q -p no:cacheprovider -m "cuda and not slow" tests/test_cuda.py tests/data/test_loader.py
     else
         echo "tests_cuda: skipped, pytest is not installed (the checks above need none)" | tee -a "$out/summary.txt"
     fi

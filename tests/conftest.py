@@ -1,16 +1,10 @@
 """Shared fixtures: a cache of the test session's own, a composed configuration, and the console scripts."""
 
-import contextlib
-import importlib
-import io
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 # Before torch is loaded, here and in the processes that tests start: the models are tiny, and on a busy machine several
 # threads wait for each other many times as long as they compute.
@@ -20,76 +14,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import pytest
 import soundfile
-import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from seenet.core.paths import conf_dir
-from seenet.data.batch import Batch
-
-HANG = 900
-"""Seconds after which a process that should end is taken for one that never will; nothing is asserted of less."""
-
-SMALL = ("dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=2", "data.batch_size=8")
-"""A synthetic corpus of 48 clips and two epochs: seconds, not minutes."""
-
-
-def pad(waveforms: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Zeros behind the shorter clips, and the lengths."""
-    lengths = torch.tensor([len(w) for w in waveforms])
-    return torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True), lengths
-
-
-def batch_of(clips: list[torch.Tensor], partners: list[torch.Tensor] | None = None) -> Batch:
-    """Clips as a padded batch; labels 0 to 3 in turn, one unknown speaker."""
-    count = len(clips)
-    unknown = torch.full((count,), -1)
-    batch = Batch(*pad(clips), torch.arange(count) % 4, unknown, unknown, torch.arange(count))
-    if partners is None:
-        return batch
-    partner, partner_lengths = pad(partners)
-    return replace(batch, partner=partner, partner_lengths=partner_lengths)
-
-
-class NoFetching(TorchFunctionMode):
-    """Fails where a tensor is fetched to the host, which on a CPU no operation tells."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        fetches = ("tolist", "item", "cpu", "numpy", "__bool__", "__int__", "__float__", "__index__")
-        assert getattr(func, "__name__", "") not in fetches, func
-        return func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def no_waiting() -> Iterator[None]:
-    """Neither of both."""
-    with NoWaiting(), NoFetching():
-        yield
-
-
-class NoWaiting(TorchDispatchMode):
-    """Fails where a computation needs a value on the host, which on a GPU waits for all that was asked before."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        waits = (
-            "_local_scalar_dense",
-            "equal.",
-            "nonzero",
-            "masked_select",
-            "_unique",
-            "bincount",
-            "repeat_interleave.Tensor",
-        )
-        assert not any(f"aten.{name}" in str(func) for name in waits), func
-        if str(func).startswith(("aten.index.", "aten.index_put")):
-            masks = any(i is not None and i.dtype == torch.bool for i in args[1])
-            fills = "index_put" in str(func) and args[2].dim() == 0  # a number: with a mask, torch fills it in
-            assert masks == fills, "a mask as an index, or a number that is copied"
-        return func(*args, **(kwargs or {}))
+from support.console import Script, process, script
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -109,61 +38,6 @@ def config() -> Callable[..., DictConfig]:
             return compose("train", overrides=list(overrides))
 
     return composed
-
-
-Script = Callable[..., subprocess.CompletedProcess[str]]
-"""Runs a console script with the arguments given."""
-
-
-@contextlib.contextmanager
-def _fresh() -> Iterator[None]:
-    """The environment, Hydra and the warnings as a new process has them, and what they were again at the end."""
-    hydra, hydra_config = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
-    with mock.patch.dict(os.environ), warnings.catch_warnings():
-        warnings.resetwarnings()  # pytest's own filters; a warning is text on standard error, as it is to a user
-        for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
-            warnings.simplefilter("ignore", category)
-        warnings.showwarning = lambda *about: print(warnings.formatwarning(*about[:4]), file=sys.stderr)
-        try:
-            yield
-        finally:
-            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, hydra_config
-
-
-def script(name: str, folder: Path) -> Script:
-    """A console script's `main()` in this process, which has imported torch already."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        main = importlib.import_module(f"seenet.cli.{name.removeprefix('seenet-')}").main
-        command, out, err = [name, *arguments], io.StringIO(), io.StringIO()
-        with (
-            _fresh(),
-            contextlib.chdir(folder),
-            mock.patch.object(sys, "argv", list(command)),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            try:
-                main()
-                code = 0
-            except SystemExit as end:
-                code = end.code
-        return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
-
-    return run
-
-
-def process(name: str, folder: Path) -> Script:
-    """The installed console script, with environment variables of its own; seconds for the imports alone."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name(name)), *arguments]
-        env = {**os.environ, **environment}
-        return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=HANG)
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,351 @@
+"""Multirun: one table at the end, failed arms listed, fold sweeps joined."""
+
+import json
+import os
+import pickle
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from omegaconf import OmegaConf
+
+from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
+from seenet.core.errors import SeenetError
+from seenet.corpora.vocabulary import CLASS_SETS
+from seenet.reporting.console_tables import mean_and_deviation, print_arms, print_run
+from seenet.reporting.published_results import comparable_row
+from seenet.training.sweep_plan import format_duration, print_sweep_plan
+from support.console import HANG, SMALL
+from support.fabricated_results import sweep
+
+
+def test_arms_are_named_by_what_differs():
+    assert arm_names([["aug=ebm", "seed=1"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
+    assert arm_names([["fold=0"], ["fold=1"]]) == ["all", "all"]
+    assert arm_names([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
+
+
+def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    assert arm_names([]) == []
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "sweep": {"report": True}})
+    monkeypatch.setenv(SWEEP, "this one")
+    with pytest.raises(SystemExit, match="1"):
+        SweepCallback().on_multirun_end(config)
+    said = capsys.readouterr().err
+    assert "no job that could write arm.json" in said
+    assert said.count("\n") == 1
+
+
+def test_one_sweep_at_a_time_in_a_folder(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Another is refused and takes no note away; after the end of the first it may start."""
+    monkeypatch.setenv(SWEEP, "none yet")
+    sweep_of = {"sweep": {"dir": str(tmp_path / "s")}, "job": {"config_name": "train"}}
+    config = OmegaConf.create({"hydra": sweep_of, "sweep": {"report": False, "check": False, "dry": False}})
+    first = SweepCallback()
+    first.on_multirun_start(config)
+    workers = pickle.loads(pickle.dumps(first))
+    mine = {"number": 0, "overrides": ["seed=0"], "results": [], "error": None, "sweep": os.environ[SWEEP]}
+    for name, note in (("0", mine), ("1", {**mine, "error": "not of this sweep", "sweep": "another"})):
+        (tmp_path / "s" / name).mkdir()
+        (tmp_path / "s" / name / "arm.json").write_text(json.dumps(note))
+    with pytest.raises(SystemExit, match="1"):
+        SweepCallback().on_multirun_start(config)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert all(words in said for words in ("a sweep is running", str(tmp_path / "s"), "hydra.sweep.dir="))
+    del workers  # whose end must not be the sweep's
+    first.on_multirun_end(config)
+    assert "not of this sweep" not in capsys.readouterr().err
+    (tmp_path / "s/below/0").mkdir(parents=True)
+    for name in ("multirun.yaml", "0/arm.json"):
+        (tmp_path / "s/below" / name).write_text("{}")
+    SweepCallback().on_multirun_start(config)
+    assert list((tmp_path / "s").rglob("arm.json")) == [tmp_path / "s/below/0/arm.json"]
+
+
+def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
+    """Three arms, one of which fails: the others finish, the failure is listed, the exit code says so."""
+    arguments = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm,none", "optim.lr=1e-3,1e30")
+    run = seenet_train(*arguments)
+    assert run.returncode == 1
+    table = run.stdout.split("comparison of arms")[1]
+    assert [name in table for name in ("aug=ebm optim.lr=0.001", "aug=none optim.lr=0.001")] == [True, True]
+    assert "1e+30" not in table
+    assert run.stderr.count("failed: ") == 2
+    assert "lower optim.lr" in run.stderr
+    page = tmp_path / run.stdout.split("report: ")[1].strip()
+    assert all(words in page.read_text() for words in ("aug=ebm", "A job failed", "lower optim.lr", "SYNTHETIC"))
+    notes = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
+    assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
+
+
+def test_a_result_of_two_jobs_counts_once(seenet_train):
+    run = seenet_train(
+        *("-m", *SMALL, "trainer.max_epochs=1", "fold=0,[0]", "noise=clean,[clean,snr5]", "sweep.report=false")
+    )
+    assert run.returncode == 0, run.stderr
+    rows = [line.split() for line in run.stdout.split("comparison of arms")[1].splitlines() if "all" in line]
+    assert [row[1] for row in rows] == ["clean", "snr5-white"]
+    assert [row[-3:] for row in rows] == [["1", "1", "16"]] * 2
+    assert "±" not in "".join(map(str, rows)), "one fold deviates from nothing"
+
+
+def test_a_note_is_never_seen_half_written(seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_text = Path.write_text
+
+    def interrupted(path: Path, text: str, **how: str) -> int:
+        if not path.name.startswith("arm.json"):
+            return write_text(path, text, **how)
+        write_text(path, text[: len(text) // 2], **how)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    run = seenet_train("-m", "dataset=ravdess", "dataset.root=/nowhere", "seed=0,1", "hydra.sweep.dir=s")
+    assert run.returncode == 130
+    assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
+
+
+@pytest.mark.parametrize("wish", ["0", "1"])
+def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
+    """They are one line for each job, with a traceback only for who asks, and the sweep ends."""
+    workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/hydra_logging=none")
+    mistake = ("dataset=ravdess", "dataset.root=/nowhere", "seed=0,1")
+    run = seenet_train_process("-m", *workers, *mistake, HYDRA_FULL_ERROR=wish)
+    assert run.returncode == 1
+    assert run.stderr.count("failed: ") == 2
+    assert run.stderr.count("seenet: error: dataset.root='/nowhere'") == 2
+    assert run.stderr.count("Traceback") == 2 * int(wish)
+
+
+def test_what_a_killed_worker_raises_is_one_line(seenet_train, monkeypatch: pytest.MonkeyPatch):
+    killed = mock.Mock(side_effect=TerminatedWorkerError("a page of advice"))
+    monkeypatch.setattr("seenet.cli.hydra_app.hydra.main", lambda **about: lambda job: killed)
+    run = seenet_train("-m", "seed=0,1")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "the same command goes on" in run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
+def test_a_killed_worker_is_one_line(tmp_path: Path):
+    command = [str(Path(sys.executable).with_name("seenet-train")), "-m", *SMALL, "trainer.max_epochs=1000", "fold=0,1"]
+    options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], **options) as process:
+        try:
+            while not list((tmp_path / "outputs").glob("synthetic-*/fold0/last.ckpt")):
+                assert process.poll() is None, process.stderr.read()
+                time.sleep(0.1)
+            workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers}
+            os.kill(next(pid for pid, words in commands.items() if b"LokyProcess" in words), signal.SIGKILL)
+            _, said = process.communicate(timeout=HANG)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert "a worker process of the sweep was killed" in said
+    assert "the same command goes on" in said
+
+
+def test_a_sweep_does_not_go_with_ddp(seenet_train):
+    run = seenet_train(
+        "-m", *SMALL, "trainer=ddp", "fold=0,1", "sweep.report=false", "hydra.sweep.subdir=${hydra.job.num}/deep"
+    )
+    assert run.returncode == 1
+    assert run.stderr.count("failed: ") == 2
+    assert "trainer=ddp does not go with -m" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def result(**changes: object) -> dict:
+    metrics = {"ua": 0.5, "wa": 0.6, "macro_f1": 0.4, "recall": {}}
+    names = {
+        "dataset": "ravdess",
+        "backbone": "wavlm",
+        "aug": "ebm",
+        "aux_task": "see",
+        "noise": "clean",
+        "condition": {},
+    }
+    base = {
+        "protocol": "paper",
+        "classes": CLASS_SETS["eight"],
+        "n_folds": 5,
+        "fold": 0,
+        "test_part": "",
+        "config": {"dataset": {"folds": "luna5"}},
+        "seed": 0,
+        "n_test": 10,
+    }
+    rest = {
+        "condition": {},
+        "synthetic": False,
+        "test_part": "",
+        "remark": "",
+        "bad_files": {"count": 0, "list": None},
+        "audit": {"verdict": "clean"},
+        "corpora": {"ravdess": {"parser": "ravdess", "merged": {}}},
+        "best_epoch": 3,
+        "metrics": metrics,
+    }
+    return names | base | rest | changes
+
+
+def test_the_published_figure_stands_only_where_it_compares(capsys):
+    assert comparable_row(result())["ua"] == "80.6"
+    others = [CLASS_SETS["four"], ["bored", *CLASS_SETS["eight"][1:]]]
+    differing = [{"protocol": "strict"}, {"n_folds": 6}, {"dataset": "synthetic"}, *({"classes": c} for c in others)]
+    for change in [*differing, {"noise": "snr5"}]:
+        assert comparable_row(result(**change)) is None
+    print_run([result(fold=k) for k in range(5)])
+    assert "80.6 ± 0.5" in capsys.readouterr().out
+    print_run([result()])
+    assert "80.6" not in capsys.readouterr().out, "one fold does not compare with five"
+    print_run([result(protocol="strict")])
+    assert "80.6" not in capsys.readouterr().out
+
+
+def test_remarks_are_never_lost(capsys):
+    leaky = result(audit={"verdict": "leaks allowed"}, remark="selected on the test fold", synthetic=True)
+    for show in (lambda: print_run([leaky]), lambda: print_arms({"a": [result()], "b": [leaky]})):
+        show()
+        printed = capsys.readouterr().out
+        for words in ("SYNTHETIC", "selected on the test fold", "leaks"):
+            assert words in printed
+
+
+@pytest.mark.parametrize(("values", "text"), [([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1")])
+def test_mean_and_sample_deviation(values: list[float], text: str):
+    assert mean_and_deviation(values) == text
+
+
+TWELVE = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "sweep.report=false", "aug=none,ebm", "aux_task=none,see")
+
+
+def predictions(outputs: Path) -> dict[str, bytes]:
+    """The predictions of every finished run below a folder, by the run's name."""
+    found = [path for path in outputs.glob("*/fold0/clean/predictions.csv") if (path.parent / "result.json").is_file()]
+    return {path.parents[2].name: path.read_bytes() for path in found}
+
+
+@pytest.mark.slow
+def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train_process, tmp_path: Path):
+    whole = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
+    assert whole.returncode == 0, whole.stderr
+    expected = predictions(tmp_path / "whole")
+    assert len(expected) == len(set(expected.values())) == 12
+    command = [str(Path(sys.executable).with_name("seenet-train")), *TWELVE, "seed=0,1,2", "output_dir=killed"]
+    rng, survived = random.Random(), []
+    for _ in range(3):
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
+        before = len(predictions(tmp_path / "killed"))
+        while len(predictions(tmp_path / "killed")) <= before and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 4))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        survived.append(len(predictions(tmp_path / "killed")))
+    assert survived[0] < 12, "the first kill came too late to prove anything"
+    last = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=killed")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout.count("finished before, reused") == survived[-1]
+    assert predictions(tmp_path / "killed") == expected
+
+    broken = next((tmp_path / "whole").glob("*-none-none-strict-seed1-*"))
+    shutil.rmtree(broken / "fold0")
+    (broken / "fold0").write_bytes(b"")  # where the fold's folder should be made
+    again = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
+    assert again.returncode == 1
+    assert len(predictions(tmp_path / "whole")) == 11
+    assert again.stderr.count("failed: ") == 1
+    assert "aug=none aux_task=none seed=1" in again.stderr.split("failed: ")[1]
+
+
+def test_arms_are_means_over_seeds(capsys):
+    results = [
+        result(seed=seed, metrics={"ua": ua, "wa": ua, "macro_f1": ua, "recall": {}})
+        for seed, ua in enumerate((0.5, 0.7))
+    ]
+    print_arms({"aug=ebm": results})
+    row = next(line for line in capsys.readouterr().out.splitlines() if "aug=ebm" in line)
+    assert row.split() == ["aug=ebm", *["60.0", "±", "14.1"] * 3, "1", "2", "20"]
+    assert arm_names([["aug=ebm", "seed=0"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
+    assert arm_names([["seed=0", "noise=clean"], ["seed=1", "noise=snr5"]]) == ["all", "all"]
+
+
+def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path):
+    arguments = ("-m", *SMALL, "trainer.max_epochs=1", "aug=none,ebm", "fold=0", "noise=[clean,snr5]")
+    seenet_train(*SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm")
+    plan = seenet_train(*arguments, "sweep.dry=true")
+    assert plan.returncode == 0, plan.stderr
+    rows = {line.split()[0]: line.split()[1:5] for line in plan.stdout.splitlines() if line.strip().startswith("aug=")}
+    assert rows == {"aug=none": ["1", "0", "2", "0"], "aug=ebm": ["1", "1", "2", "1"]}
+    assert re.search(r"about \d+ s on cpu", plan.stdout)
+    assert "GB free" in plan.stdout
+    assert len(list((tmp_path / "outputs").glob("synthetic-*"))) == 1, "a plan trains nothing"
+
+
+@pytest.mark.parametrize("way", ["sweep.dry=true", "sweep.check=true"])
+def test_a_plan_leaves_the_notes_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
+    """One that finds everything, and one that does not and so starts nothing."""
+    sweep(tmp_path / "s", {"seed=0": ([], None)})
+    corpus = ("dataset=ravdess", "dataset.root=/nowhere") if way == "sweep.check=true" else SMALL
+    run = seenet_train("-m", *corpus, "trainer.max_epochs=1", "fold=0", "seed=0,1", "hydra.sweep.dir=s", way)
+    assert run.returncode == (way == "sweep.check=true"), run.stderr
+    assert (tmp_path / "s/0/arm.json").is_file()
+
+
+def test_the_plan_of_one_run(seenet_train, tmp_path: Path):
+    plan = seenet_train(*SMALL, "trainer.max_epochs=1", "sweep.dry=true", "aug=[ebm,speed]")
+    assert plan.returncode == 0, plan.stderr
+    assert re.search(r"this run +3 +0 +3 +0 ", plan.stdout)
+    assert "epoch" not in plan.stdout
+    assert not list((tmp_path / "outputs").glob("*-*"))
+
+
+def test_names_in_tables_keep_their_brackets(capsys):
+    print_arms({"aug=[ebm,speed]": [result()], "aug=none": [result()]})
+    assert "aug=[ebm,speed]" in capsys.readouterr().out
+
+
+def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_process, tmp_path: Path):
+    (tmp_path / "data/RAVDESS/Actor_01").mkdir(parents=True)
+    run = seenet_train_process(
+        *("experiment=main", "backbone.path=/nowhere", "backbone.checkpoint=null"),
+        SEENET_DATA=str(tmp_path / "data"),
+    )
+    assert run.returncode == 1
+    missing = [line for line in run.stdout.splitlines() if line.startswith("missing")]
+    words = ("backbone.path='/nowhere'", "iemocap", "msp", "RAVDESS", "trainer=cpu")
+    assert all(sum(word in line for line in missing) == 1 for word in words), run.stdout
+    assert "nothing was started" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list((tmp_path / "outputs").glob("*-*"))
+
+
+def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Also of jobs whose model another one's probe stands for."""
+    monkeypatch.setattr("seenet.training.sweep_plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
+    common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
+    cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
+    monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
+    with pytest.raises(SeenetError, match="nothing was started"):
+        print_sweep_plan(cfgs)
+    said = capsys.readouterr().out
+    assert said.count("missing") == 1
+    assert "missing (1 of 3 jobs): aux_task=gender" in said
+
+
+@pytest.mark.parametrize("seconds, words", [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")])
+def test_durations_are_said_as_people_say_them(seconds: float, words: str):
+    assert format_duration(seconds) == words

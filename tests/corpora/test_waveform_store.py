@@ -1,0 +1,398 @@
+"""Waveforms: any file in, 16 kHz mono out, and a store that is never half there."""
+
+import multiprocessing
+import os
+import pickle
+import struct
+import threading
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+import seenet.corpora.store_builder
+from seenet.audio.reading import UnreadableAudioError, read_audio
+from seenet.core.errors import SeenetError
+from seenet.corpora.joining import join
+from seenet.corpora.manifest import Manifest, Utterance
+from seenet.corpora.waveform_store import open_store
+from support.console import HANG
+
+
+def strongest_hertz(wave: np.ndarray, rate: int = 16000) -> float:
+    return float(np.argmax(np.abs(np.fft.rfft(wave))) * rate / len(wave))
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 24414, 44100, 48000, 96000])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_rate_and_channels(write_tone, tmp_path: Path, rate: int, channels: int):
+    wave = read_audio(write_tone(tmp_path / "a.wav", rate=rate, channels=channels), 6.0)
+    assert (wave.rate, wave.channels, wave.seconds) == (rate, channels, pytest.approx(1.0, abs=1e-4))
+    wave = wave.waveform
+    assert wave.dtype == np.float32
+    assert len(wave) == pytest.approx(16000, abs=1)
+    assert strongest_hertz(wave) == pytest.approx(440, abs=1.1)
+    assert np.sqrt(np.mean(wave[2000:-2000] ** 2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        *(("a.wav", s) for s in ("PCM_16", "PCM_24", "FLOAT", "ULAW", "PCM_U8")),
+        *(("a.flac", "PCM_16"), ("a.ogg", "VORBIS"), ("a.mp3", "MPEG_LAYER_III")),
+    ],
+)
+def test_formats(write_tone, tmp_path: Path, name: str, subtype: str):
+    wave = read_audio(write_tone(tmp_path / name, subtype=subtype), 6.0).waveform
+    assert strongest_hertz(wave) == pytest.approx(440, abs=2)
+
+
+def test_crop(write_tone, tmp_path: Path):
+    path = write_tone(tmp_path / "a.wav", seconds=2.0, rate=48000)
+    short, long = (read_audio(path, seconds) for seconds in (0.5, 6.0))
+    assert len(short.waveform) == 8000
+    assert short.seconds == long.seconds == 2.0, "of the whole file"
+    np.testing.assert_allclose(short.waveform, long.waveform[:8000], atol=1e-5)
+
+
+def test_16_khz_pcm_keeps_its_bits(tmp_path: Path):
+    samples = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    store = open_store(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
+    assert (store.waveform(0) * 32768 == samples).all()
+
+
+def test_a_peak_above_full_scale_is_not_clipped(tmp_path: Path):
+    soundfile.write(tmp_path / "a.wav", np.array([0.0, 2.5, -1.0, 0.5] * 100), 16000, subtype="FLOAT")
+    store = open_store(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
+    np.testing.assert_allclose(store.waveform(0)[:4], [0.0, 2.5, -1.0, 0.5], atol=1e-4)
+
+
+def test_extra_chunks_and_unknown_sizes_are_no_truncation(write_tone, tmp_path: Path):
+    data = write_tone(tmp_path / "a.wav").read_bytes()
+    extra = data[:36] + b"LIST" + struct.pack("<I", 5) + b"hello\0" + data[36:]
+    (tmp_path / "b.wav").write_bytes(extra)
+    assert len(read_audio(tmp_path / "b.wav", 6.0).waveform) == 16000
+    streamed = data[:40] + struct.pack("<I", 0xFFFFFFFF) + data[44:]
+    (tmp_path / "c.wav").write_bytes(streamed)
+    assert len(read_audio(tmp_path / "c.wav", 6.0).waveform) == 16000
+
+
+def corpus(folder: Path, count: int = 6) -> Manifest:
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(count):
+        soundfile.write(folder / f"{k}.wav", rng.normal(0, 0.1, 4000), 16000)
+    return Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(count)])
+
+
+def test_the_key_is_the_content(tmp_path: Path):
+    manifest = corpus(tmp_path / "a")
+    key = open_store(manifest, 6.0).key
+    assert open_store(corpus(tmp_path / "b"), 6.0).key == key, "the place does not matter"
+    assert open_store(manifest, 0.1).key != key, "the crop does"
+    wave, rate = soundfile.read(tmp_path / "a" / "3.wav")
+    stat = (tmp_path / "a" / "3.wav").stat()
+    soundfile.write(tmp_path / "a" / "3.wav", wave[::-1], rate)
+    os.utime(tmp_path / "a" / "3.wav", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    changed = open_store(manifest, 6.0)
+    assert changed.key != key, "a file of the same size, changed"
+    np.testing.assert_allclose(changed.waveform(3), wave[::-1], atol=1e-4)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    manifest = corpus(tmp_path / "gone")
+    (tmp_path / "gone" / "2.wav").unlink()
+    store = open_store(manifest, 6.0)
+    assert store.bad == {2: "No such file or directory"}
+    assert store.lengths.tolist() == [4000, 4000, 0, 4000, 4000, 4000]
+
+
+def test_nothing_but_bad_files_is_an_error(tmp_path: Path):
+    manifest = corpus(tmp_path / "none", 2)
+    for path in (tmp_path / "none").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(SeenetError, match=r"no audio file of x can be used.*0\.wav': empty"):
+        open_store(manifest, 6.0)
+
+
+COUNT = 400
+
+
+def _names(folder: Path) -> Manifest:
+    return Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(COUNT)])
+
+
+def _prepare_some(folder: Path, clips: int) -> None:
+    """Decode so many clips, of which whole blocks are written, then wait to be killed."""
+    decoded, left = seenet.corpora.store_builder._decoded, iter(range(clips))
+
+    def stalling(*arguments: object):
+        if next(left, None) is None:
+            threading.Event().wait()
+        return decoded(*arguments)
+
+    seenet.corpora.store_builder._decoded = stalling
+    open_store(_names(folder), 6.0)
+
+
+def whole_store(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """SIGKILL at several moments, one after the other; the store equals an uninterrupted one to the byte."""
+    corpus(tmp_path / "killed", COUNT)
+    (tmp_path / "killed" / "77.wav").write_bytes(b"no audio")
+    with monkeypatch.context() as patch:
+        patch.setenv("SEENET_CACHE", str(tmp_path / "other cache"))
+        expected = open_store(_names(tmp_path / "killed"), 6.0)
+    sizes, hang = [0], time.monotonic() + HANG
+    for _ in range(3):
+        process = multiprocessing.get_context("spawn").Process(target=_prepare_some, args=(tmp_path / "killed", 100))
+        process.start()
+        while (size := sum(p.stat().st_size for p in (cache / "stores").glob("x-*.part/journal.jsonl"))) <= sizes[-1]:
+            assert process.is_alive()
+            assert time.monotonic() < hang
+            time.sleep(0.005)
+        process.kill()
+        process.join()
+        sizes.append(size)
+    capsys.readouterr()
+    store = open_store(_names(tmp_path / "killed"), 6.0)
+    assert "going on with a preparation of x that was interrupted" in capsys.readouterr().out
+    assert store.key == expected.key
+    assert whole_store(store.folder) == whole_store(expected.folder)
+    assert store.bad.keys() == {77}
+    assert not list((cache / "stores").glob("*.part"))
+
+
+@pytest.mark.parametrize("cut", ["journal", "audio", "both"])
+def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str):
+    manifest = corpus(tmp_path / "cut", 200)
+    expected = whole_store(open_store(manifest, 6.0).folder)
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seenet.corpora.store_builder, "_finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(manifest, 6.0)
+    part = next((tmp_path / "cache/stores").glob("*.part"))
+    for name, size in (("journal.jsonl", 9001), ("audio.i16", 1000001)):
+        if cut == "both" or name.startswith(cut):
+            os.truncate(part / name, size)
+    assert whole_store(open_store(manifest, 6.0).folder) == expected
+
+
+def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
+    manifest = Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(200)])
+    store = open_store(manifest, 6.0)
+    queue.put((store.key, int(store.audio[0].astype(np.int64).sum())))
+
+
+def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):
+    corpus(tmp_path / "two", 200)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=_prepare_in_process, args=(tmp_path / "two", queue)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    results = [queue.get(timeout=HANG) for _ in processes]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert results[0] == results[1]
+    assert len([p for p in (cache / "stores").glob(f"x-{results[0][0]}*") if p.is_dir()]) == 1
+
+
+@pytest.mark.parametrize("corpora", [1, 2])
+def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
+    """A spawned process gets names, not samples."""
+    parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
+    for name, part in parts.items():
+        part.name = name
+    store = open_store(join("both", parts) if corpora > 1 else parts["0"], 6.0)
+    samples = sum(array.nbytes for array in store.audio)
+    pickled = pickle.dumps(store)
+    assert len(pickled) < samples / 4 + store.index.nbytes
+    again = pickle.loads(pickled)
+    assert all(isinstance(array, np.memmap) and not array.flags.writeable for array in again.audio)
+    np.testing.assert_array_equal(again.index, store.index)
+    np.testing.assert_array_equal(again.padded([3, 1, 19]), store.padded([3, 1, 19]))
+
+
+def test_clips_are_read_in_order_from_threads(tmp_path: Path):
+    """More clips than a block: the order in the store is the manifest's."""
+    manifest = corpus(tmp_path / "order", 300)
+    store = open_store(manifest, 6.0)
+    assert threading.active_count() < 20
+    for k in (0, 255, 256, 299):
+        wave, _ = soundfile.read(tmp_path / "order" / f"{k}.wav", dtype="float32")
+        np.testing.assert_allclose(store.waveform(k), wave, atol=1e-6)
+
+
+def test_clips_cut_from_a_long_file(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    wave = rng.integers(-9000, 9000, 32000).astype(np.int16)
+    soundfile.write(tmp_path / "long.flac", wave, 16000)
+    stretches = {"a": (0.5, 1.0), "b": (1.0, float("nan")), "c": (float("nan"), 0.25), "d": (1.5, 2.1), "e": (1.0, 1.0)}
+    rows = [Utterance(n, "long.flac", "sad", start=start, end=end) for n, (start, end) in stretches.items()]
+    store = open_store(Manifest("cut", tmp_path, rows), 0.75)
+    for row, (first, last) in enumerate([(8000, 16000), (16000, 28000), (0, 4000)]):
+        assert (store.waveform(row) * 32768 == wave[first:last]).all()
+    assert store.index["seconds"][:3].tolist() == [0.5, 1.0, 0.25]
+    assert store.bad.keys() == {3, 4}
+    assert store.bad[3] == "no stretch from 1.5 to 2.1 s in a file of 2.00 s"
+    moved = [Utterance(r.utterance, r.path, r.emotion, start=r.start, end=1.9) for r in rows]
+    assert open_store(Manifest("cut", tmp_path, moved), 0.75).key != store.key
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Two seconds of a 440 Hz tone, stereo, as AAC in an mp4 file."""
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(88200) / 44100)).astype(np.float32)
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.stack([tone, tone]), format="fltp", layout="stereo")
+        frame.rate = 44100
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return tmp_path / "clip.mp4"
+
+
+def test_the_sound_track_of_a_video(video: Path):
+    whole = read_audio(video, 6.0)
+    assert (whole.rate, whole.channels) == (44100, 2)
+    assert whole.seconds == pytest.approx(2.0, abs=0.05)
+    assert strongest_hertz(whole.waveform) == pytest.approx(440, abs=1)
+    assert len(read_audio(video, 0.5).waveform) == 8000
+    cut = read_audio(video, 6.0, start=0.5, end=1.0)
+    assert len(cut.waveform) == 8000
+    assert cut.seconds == 0.5
+
+
+def test_a_file_that_can_be_read_by_now_is(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing of the file changed: its rights did, say."""
+    soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 16000)
+    manifest = Manifest("films", tmp_path, [Utterance("a", "a.wav", "sad"), Utterance("b", video.name, "happy")])
+
+    def refused(path: Path, *arguments: float):
+        if path.name == video.name:
+            raise UnreadableAudioError("Permission denied")
+        return read_audio(path, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seenet.corpora.store_builder, "read_audio", refused)
+        assert open_store(manifest, 6.0).bad.keys() == {1}
+        assert open_store(manifest, 6.0).bad.keys() == {1}
+    assert open_store(manifest, 6.0).bad == {}
+
+
+def damage(path: Path, how: str) -> None:
+    size = path.stat().st_size
+    if how == "removed":
+        path.unlink()
+    elif how == "emptied":
+        path.write_bytes(b"")
+    elif how == "cut":
+        os.truncate(path, size // 3)
+    else:
+        path.write_bytes({"zeroed": bytes(size), "garbage": np.random.default_rng(0).bytes(size)}[how])
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied", "cut", "zeroed", "garbage"])
+@pytest.mark.parametrize("name", ["audio.i16", "index.npy", "bad_files.csv", "remarks.json", "link"])
+def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, name: str, how: str):
+    manifest = corpus(tmp_path / "x", 5)
+    (tmp_path / "x/3.wav").write_bytes(b"")
+    soundfile.write(tmp_path / "x/4.wav", np.array([[1, -1]] * 4000) * 0.1, 16000)  # with a remark
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+    store = open_store(manifest, 6.0)
+    assert (store.bad.keys(), store.remarks.keys()) == ({3}, {4})
+    expected = whole_store(store.folder)
+    path = next((tmp_path / "cache/stores").glob("*.link")) if name == "link" else store.folder / name
+    damage(path, how)
+    capsys.readouterr()
+    again = open_store(manifest, 6.0)
+    assert whole_store(again.folder) == expected
+    assert (again.key, again.bad, again.remarks) == (store.key, store.bad, store.remarks)
+    # without the link nobody knows of the store, which is then found to be the same
+    assert ("is damaged and is built again" in capsys.readouterr().out) == ((name, how) != ("link", "removed"))
+
+
+@pytest.mark.parametrize("how", ["emptied", "cut", "zeroed", "garbage"])
+@pytest.mark.parametrize("name", ["journal.jsonl", "audio.i16"])
+def test_damaged_preparation_is_resumed_where_it_is_sound(tmp_path: Path, monkeypatch, name: str, how: str):
+    manifest = corpus(tmp_path / "x", 100)
+    expected = whole_store(open_store(manifest, 6.0).folder)
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as patch:
+        patch.setattr(seenet.corpora.store_builder, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            open_store(manifest, 6.0)
+    damage(next((tmp_path / "cache/stores").glob("*.part")) / name, how)
+    assert whole_store(open_store(manifest, 6.0).folder) == expected
+
+
+@pytest.mark.parametrize("moment", ["finished", "linked", "renamed"])
+def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+    manifest = corpus(tmp_path / "late", 5)
+    expected = whole_store(open_store(manifest, 6.0).folder)
+    monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
+    function = {"finished": "atomic_write_text", "linked": "locked", "renamed": "_tidy"}[moment]
+    original, calls = getattr(seenet.corpora.store_builder, function), []
+
+    def killed(*arguments: object):
+        calls.append(arguments)
+        if moment == "linked" and len(calls) == 1:  # the first lock is that of the preparation
+            return original(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seenet.corpora.store_builder, function, killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(manifest, 6.0)
+
+    def never(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(seenet.corpora.store_builder, "_decoded", never)
+    assert whole_store(open_store(manifest, 6.0).folder) == expected
+
+
+def test_headers_of_streams_and_a_misleading_name(write_tone, tmp_path: Path):
+    data = write_tone(tmp_path / "a.wav").read_bytes()
+    (tmp_path / "sox.wav").write_bytes(data[:40] + struct.pack("<I", 0x7FFFF000) + data[44:])
+    assert len(read_audio(tmp_path / "sox.wav", 6.0).waveform) == 16000
+    (tmp_path / "a.raw").write_bytes(data)
+    assert len(read_audio(tmp_path / "a.raw", 6.0).waveform) == 16000, "the content decides, not the name"
+    assert len(read_audio(tmp_path / "a.wav", 6.0, start=0.5, end=1.004).waveform) == 8000, "a table rounds"
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1.0, 1.0), (0.5, 60.0), (1.0, 0.5), (5.0, 6.0)])
+def test_stretches_that_a_video_does_not_have(video: Path, start: float, end: float):
+    with pytest.raises(UnreadableAudioError, match="no stretch|no samples"):
+        read_audio(video, 6.0, start=start, end=end)
+
+
+def test_a_stretch_of_a_video_is_where_it_should_be(tmp_path: Path):
+    """Four tones of a second each; the third is sought, not decoded from the beginning."""
+    tones = [0.3 * np.sin(2 * np.pi * hertz * np.arange(44100) / 44100) for hertz in (300, 500, 700, 900)]
+    wave = np.concatenate(tones).astype(np.float32)
+    with av.open(str(tmp_path / "tones.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+        frame.rate = 44100
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    cut = read_audio(tmp_path / "tones.mp4", 6.0, start=2.05, end=2.95).waveform
+    assert len(cut) == 14400
+    assert strongest_hertz(cut) == pytest.approx(700, abs=2)
+    spectrum = np.abs(np.fft.rfft(cut * np.hanning(len(cut))))
+    assert spectrum[np.abs(np.fft.rfftfreq(len(cut), 1 / 16000) - 700) > 30].max() < 0.02 * spectrum.max()

@@ -1,0 +1,1 @@
+"""What tests share: batches, guards, console scripts and fabricated results."""

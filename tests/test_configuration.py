@@ -1,0 +1,239 @@
+"""Every shipped YAML composes, is named after its file, and builds what it says."""
+
+import itertools
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from seenet.cli.hydra_app import GROUPS, choices
+from seenet.core.errors import SeenetError
+from seenet.core.instantiate import instantiate_checked
+from seenet.core.paths import conf_dir
+from seenet.corpora.protocols import Protocol
+from seenet.corpora.split_schemes import Scheme
+from seenet.data.augmentation.base import Augmentation
+from seenet.data.augmentation.chain import build_augmentation
+from seenet.models.auxiliary.base import AuxiliaryTask
+from seenet.models.backbones.pretrained_weights import resolve_weights
+from seenet.training.experiment import Experiment
+from seenet.training.fold_runner import FoldRunner
+from seenet.training.trainer import TrainerConfig
+from support.paper_experiments import METHOD, arms
+
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]
+
+
+def of(group: str) -> list[str]:
+    return [choice for g, choice in CHOICES if g == group]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_is_commented(config, group: str, choice: str):
+    cfg = config(f"{group}={choice}")
+    text = (conf_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
+    assert "# " in re.split(r"\n *_target_", text)[0], "one line says what it is"
+    if group == "aug":
+        assert list(cfg.aug) == [choice]
+    elif text.startswith("name:") or "\nname:" in text:
+        assert cfg[group].name == choice
+
+
+def test_every_folder_is_a_group():
+    assert {p.name for p in conf_dir().iterdir() if p.is_dir()} - {"hydra"} == set(GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"),
+    [("protocol", Protocol), ("trainer", TrainerConfig)],
+)
+def test_simple_groups_build(config, group: str, kind: type):
+    for choice in of(group):
+        if choice != "gpu":  # asks for hardware
+            assert isinstance(instantiate_checked(config(f"{group}={choice}")[group], group), kind)
+
+
+@pytest.mark.parametrize("choice", of("aug"))
+def test_augmentations_build(config, choice: str):
+    assert isinstance(build_augmentation(config(f"aug={choice}").aug), Augmentation)
+
+
+def test_gpu_without_one_is_an_error(config):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(SeenetError, match="trainer=cpu"):
+        instantiate_checked(config("trainer=gpu").trainer, "trainer")
+
+
+def test_auxiliary_tasks_and_poolings_build(config):
+    train = SimpleNamespace(speakers=torch.tensor([3, 5]), genders=torch.tensor([0, 1]))
+    for choice in of("aux_task"):
+        task = instantiate_checked(config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        assert isinstance(task, AuxiliaryTask)
+    for choice in of("pooling"):
+        assert instantiate_checked(config(f"pooling={choice}").pooling, "pooling", dim=8) is not None
+
+
+@pytest.mark.parametrize("choice", of("optim"))
+def test_optimisers_build(config, choice: str):
+    cfg = config(f"optim={choice}", "backbone=wavlm")
+    optimizer = instantiate_checked(cfg.optim, "optim")([torch.nn.Parameter(torch.zeros(1))])
+    assert optimizer.defaults["lr"] == pytest.approx(1e-4)
+    assert optimizer.defaults["weight_decay"] == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize("choice", ["none", "csv"])
+def test_loggers_build(config, choice: str, tmp_path: Path):
+    instantiate_checked(config(f"logger={choice}").logger, "logger", save_dir=str(tmp_path)).log_metrics(
+        {"a": 1.0}, step=0
+    )
+
+
+@pytest.mark.parametrize("choice", of("dataset"))
+def test_schemes_build(config, choice: str):
+    dataset = config(f"dataset={choice}").dataset
+    assert dataset.folds in dataset.schemes
+    for name, node in dataset.schemes.items():
+        assert isinstance(instantiate_checked(node, name), Scheme)
+
+
+@pytest.mark.parametrize("choice", of("backbone"))
+def test_backbones_follow_the_paper(config, choice: str):
+    backbone = config(f"backbone={choice}").backbone
+    if choice.endswith("_tiny"):
+        assert backbone.checkpoint is None
+        assert resolve_weights(backbone.family).source is None
+        return
+    lr = 1e-5 if choice.startswith("data2vec") else 1e-4
+    assert backbone.recipe == {"lr": lr, "batch_size": 64, "accumulate_grad_batches": 4, "max_epochs": 15}
+    assert backbone.freeze_feature_encoder
+    assert not backbone.normalize
+    assert ("large" in backbone.checkpoint) == (not choice.endswith("_base"))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("aug.ebm.ratio_db=5", "aug.ebm.ratio_db=5: expected a list"),
+        ("aug.ebm.ratio_db=[5,-5]", "aug.ebm.ratio_db=[5, -5]: .* lower one first"),
+        ("aux_task.weight=much", "aux_task.weight=much: expected a number"),
+        ("aux_task.weight=2", "expected 0 to 1"),
+        ("protocol.dev_share=0.9", "at most 0.5"),
+        ("protocol.allow_leaks=[gender]", "expected speaker, session, file, waveform"),
+        ("trainer.max_epochs=1.5", "trainer.max_epochs=1.5: expected a whole number"),
+        ("trainer.max_epochs=0", "at least 1"),
+        ("+aug.ebm.ratio=3", "aug.ebm.ratio=3: there is no such setting; expected ratio_db"),
+        ("aug.ebm._target_=seenet.augment.nothing.X", "aug.ebm._target_=seenet.augment.nothing.X cannot be imported"),
+        ("trainer.precision=64", "expected one of auto, 32-true, 16-mixed, bf16-mixed"),
+    ],
+)
+def test_wrong_values_are_named(config, override: str, words: str):
+    group = override.lstrip("+").split(".")[0]
+    node = config(override)[group]
+    runtime = {"dim": 8, "num_classes": 4, "train": None} if group == "aux_task" else {}
+    with pytest.raises(SeenetError, match=words.replace("[", r"\[")):
+        build_augmentation(node) if group == "aug" else instantiate_checked(node, group, **runtime)
+
+
+def test_help_has_no_stale_group():
+    template = yaml.safe_load((conf_dir() / "hydra/help/seenet.yaml").read_text(encoding="utf-8"))["template"]
+    for group in GROUPS:
+        assert f"${{choices:{group}}}" in template
+    assert choices("aug") == "ebm, gaussian_snr, mixup, none, pitch, speed"
+
+
+EXPERIMENTS = [choice for choice in of("experiment") if (conf_dir() / f"experiment/demo_{choice}.yaml").is_file()]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_arm_of_an_experiment_builds(config, experiment: str):
+    """Of the paper's all but the weights; of the twins, which have as many arms, a whole model and its data."""
+    papers, twins = arms(config, experiment), arms(config, f"demo_{experiment}")
+    several = {"main": (3, 2), "cross_corpus": (3, 2)}.get(experiment)
+    assert (len(papers), len(twins)) == (several or (len(papers), len(papers)))
+    train = SimpleNamespace(speakers=torch.tensor([3, 5]), genders=torch.tensor([0, 1]))
+    for cfg in papers:
+        assert cfg.protocol.name == "paper"
+        assert "large" in cfg.backbone.checkpoint
+        build_augmentation(cfg.aug)
+        instantiate_checked(cfg.aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        assert cfg.dataset.folds in cfg.dataset.schemes
+    folders = set()
+    for cfg in twins:
+        for corpus in (cfg.dataset, *(cfg.test_dataset or [])):
+            corpus.speakers, corpus.clips = 6, 2
+        job = Experiment.of(cfg)
+        FoldRunner(job, job.folds[0])
+        folders |= {folder for _, _, folder in job.tests()}
+        assert len(job.conditions) == (6 if experiment == "noise" else 1)
+    assert len(folders) == sum(len(list(Experiment.of(cfg).tests())) for cfg in twins), "no two arms are the same"
+
+
+PARTNERS = {"iemocap": "uniform", "ravdess": "uniform", "msp_improv": "class_first"}
+SEENET = ("main", "cross_corpus", "paper_ravdess")
+
+
+def chosen(cfg: DictConfig, group: str) -> str:
+    return "+".join(cfg.aug) if group == "aug" else cfg[group].name
+
+
+@pytest.mark.parametrize("experiment", METHOD)
+def test_experiment_follows_the_method(config, experiment: str):
+    epochs, partners, swept = METHOD[experiment]
+    jobs = arms(config, experiment) if swept else [config(f"experiment={experiment}")]
+    assert [tuple(chosen(cfg, group) for group in swept) for cfg in jobs] == list(itertools.product(*swept.values()))
+    for cfg in jobs:
+        lr = 1e-5 if cfg.backbone.name == "data2vec" else 1e-4
+        assert (cfg.optim.lr, cfg.optim.weight_decay, cfg.optim._target_) == (lr, 1e-5, "torch.optim.AdamW")
+        assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (epochs, 64, 4)
+        assert cfg.data.partner == (PARTNERS[cfg.dataset.name] if partners == "by corpus" else partners)
+        assert (cfg.data.balanced, cfg.data.bucketed, cfg.data.max_seconds) == (True, False, 6)
+        assert (cfg.protocol._target_, cfg.trainer.gradient_clip_val) == ("seenet.corpora.protocols.Paper", None)
+        assert "backbone" in swept or cfg.backbone.name == "wavlm"
+        if experiment in SEENET:
+            assert (chosen(cfg, "aug"), chosen(cfg, "aux_task")) == ("ebm", "see")
+        else:  # what is not compared is off
+            assert "aug" in swept or chosen(cfg, "aug") == "none"
+            assert "aux_task" in swept or chosen(cfg, "aux_task") == "none"
+        if cfg.aux_task.name != "none":
+            assert cfg.aux_task.weight == 0.01
+    if experiment == "cross_corpus":
+        assert all(cfg.classes == "four" and len(cfg.test_dataset) == 3 for cfg in jobs)
+
+
+def test_every_experiment_of_the_paper_is_held_by_the_method():
+    papers = {choice for choice in of("experiment") if not choice.startswith("demo_") and choice != "smoke"}
+    assert papers == set(METHOD)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_demo_stays_small(config, experiment: str):
+    for cfg in arms(config, f"demo_{experiment}"):
+        assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (6, 16, 1)
+        assert (cfg.protocol.name, cfg.data.bucketed) == ("strict", True)
+
+
+def test_protocol_paper_takes_random_batches_of_256_clips(config):
+    cfg = config("protocol=paper", "backbone=wavlm")
+    assert not cfg.data.bucketed
+    assert cfg.data.batch_size * cfg.trainer.accumulate_grad_batches == 256
+    ddp = config("protocol=paper", "backbone=wavlm", "trainer=ddp")
+    assert (ddp.data.batch_size, ddp.trainer.accumulate_grad_batches) == (64, 1), "four processes are 256"
+    assert config("protocol=paper", "data.bucketed=true").data.bucketed
+
+
+def test_trainer_accumulates_nothing_when_the_recipe_does_not_say(config):
+    assert config().trainer.accumulate_grad_batches == 1
+    assert config("backbone=wavlm", "~backbone.recipe.accumulate_grad_batches").trainer.accumulate_grad_batches == 1
+
+
+def test_console_shows_the_effective_batch_and_epochs(seenet_train):
+    shown = seenet_train("experiment=main", "--cfg", "job")
+    assert shown.returncode == 0, shown.stderr
+    cfg = OmegaConf.to_container(OmegaConf.create(shown.stdout))
+    assert cfg["data"]["batch_size"] * cfg["trainer"]["accumulate_grad_batches"] == 256
+    assert cfg["trainer"]["max_epochs"] == 15
