@@ -98,7 +98,7 @@ class Trainer:
         self.model = nn.ModuleDict(
             {"backbone": backbone, "pooling": AttentionPooling(backbone.dim), "head": nn.Linear(backbone.dim, 4)}
         )
-        self.model["auxiliary"] = SoftEmotionExperts(backbone.dim, 4, train=None)
+        self.model["auxiliary"] = SoftEmotionExperts(backbone.dim, 4, target_spec=None)
         self.model.to(device).train()
         self.device, self.generator = device, torch.Generator(device).manual_seed(0)
         trained = [p for p in self.model.parameters() if p.requires_grad]

@@ -72,7 +72,9 @@ def test_gpu_without_one_is_an_error(config):
 def test_auxiliary_tasks_and_poolings_build(config):
     train = SimpleNamespace(speakers=torch.tensor([3, 5]), genders=torch.tensor([0, 1]))
     for choice in of("aux_task"):
-        task = instantiate_checked(config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        task = instantiate_checked(
+            config(f"aux_task={choice}").aux_task, "aux_task", dim=8, num_classes=4, target_spec=train
+        )
         assert isinstance(task, AuxiliaryTask)
     for choice in of("pooling"):
         assert instantiate_checked(config(f"pooling={choice}").pooling, "pooling", dim=8) is not None
@@ -160,7 +162,7 @@ def test_every_arm_of_an_experiment_builds(config, experiment: str):
         assert cfg.protocol.name == "paper"
         assert "large" in cfg.backbone.checkpoint
         build_augmentation(cfg.aug)
-        instantiate_checked(cfg.aux_task, "aux_task", dim=8, num_classes=4, train=train)
+        instantiate_checked(cfg.aux_task, "aux_task", dim=8, num_classes=4, target_spec=train)
         assert cfg.dataset.folds in cfg.dataset.schemes
     folders = set()
     for cfg in twins:

@@ -40,7 +40,7 @@ def test_a_training_step_does_not_wait_for_the_device(family: str):
         mask_feature_prob=0.1,
         architecture=TINY,
     )
-    experts = SoftEmotionExperts(backbone.dim, 4, train=None)
+    experts = SoftEmotionExperts(backbone.dim, 4, target_spec=None)
     model = EmotionModel(backbone, AttentionPooling(backbone.dim), experts, torch.optim.SGD, "abcd", 0).train()
     model.trainer = SimpleNamespace(is_last_batch=False)
     model.on_train_start()

@@ -20,7 +20,7 @@ from seenet.runs.identity import (
 )
 from seenet.training.run import run_experiment
 
-RUNTIME = {"self", "dim", "num_classes", "train", "dev", "test", "augmentation", "seed", "weights"}
+RUNTIME = {"self", "dim", "num_classes", "target_spec", "train", "dev", "test", "augmentation", "seed", "weights"}
 """Arguments that a component gets when it is built."""
 
 REQUIRED = {"family", "field", "count", "speakers"}

@@ -44,7 +44,7 @@ def check_components(cfg: DictConfig, plan: TrainerConfig, augmentation: Augment
     """
     check_settings(cfg.backbone, "backbone", NOT_OF_THE_NETWORK, runtime=("family", "weights"))
     instantiate_checked(cfg.pooling, "pooling", dim=ANY_DIM)
-    check_settings(cfg.aux_task, "aux_task", runtime=("dim", "num_classes", "train"))
+    check_settings(cfg.aux_task, "aux_task", runtime=("dim", "num_classes", "target_spec"))
     build_optimizer(cfg.optim, plan)
     check_settings(cfg.logger, "logger", runtime=("save_dir",))
     build_data(cfg, augmentation, train=None, dev=None, test=None)

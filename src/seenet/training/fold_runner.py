@@ -28,6 +28,7 @@ from seenet.core.seeds import INITIALISATION, derive_seed
 from seenet.corpora.folds import Fold
 from seenet.data.conditions.base import TestCondition
 from seenet.data.dataset import FoldPart
+from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
 from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
@@ -77,7 +78,9 @@ def build_auxiliary(job: Experiment, train: FoldPart, dim: int) -> AuxiliaryTask
     Raises:
         SeenetError: a wrong setting, or a corpus that does not say what the task needs.
     """
-    return instantiate_checked(job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), train=train)
+    return instantiate_checked(
+        job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), target_spec=TargetSpec.of(train)
+    )
 
 
 def _count_tensors(model: EmotionModel) -> dict[str, int]:

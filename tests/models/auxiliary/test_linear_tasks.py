@@ -99,7 +99,7 @@ def test_a_corpus_that_names_fewer_than_two(config, choice: str, values: list[in
     count = len(set(values) - {-1})
     words = f"aux_task={choice} needs .* at least two {choice}s, .* names {count}; take aux_task=see or aux_task=none"
     with pytest.raises(SeenetError, match=words):
-        instantiate_checked(node, "aux_task", dim=DIM, num_classes=CLASSES, train=train)
+        instantiate_checked(node, "aux_task", dim=DIM, num_classes=CLASSES, target_spec=train)
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])

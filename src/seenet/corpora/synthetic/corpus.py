@@ -43,7 +43,7 @@ class _Speaker:
         self.gain_db = rng.normal(0, 2.0)
         self.style = rng.normal(0, 0.15, len(CUE_SPREAD)) * CUE_SPREAD
 
-    def print_line(self, emotion: str, number: int, clip: int, seed: int) -> Array:
+    def speak(self, emotion: str, number: int, clip: int, seed: int) -> Array:
         """One clip, shape (samples,) at 16 kHz: a function of its arguments alone."""
         rng = np.random.default_rng([seed, number, EMOTIONS.index(emotion), clip])
         second = rng.choice([e for e in EMOTION_CUES if e != emotion])
@@ -64,7 +64,7 @@ def _make(folder: Path, emotions: Sequence[str], speakers: int, clips: int, seed
         name = f"speaker{number:02d}_{emotion}_{clip:02d}"
         path = Path("wav") / f"speaker{number:02d}" / f"{name}.wav"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        waveform = voices[number].say(emotion, number, clip, seed)
+        waveform = voices[number].speak(emotion, number, clip, seed)
         sound = io.BytesIO()  # libsndfile does not name a full disk
         soundfile.write(sound, np.rint(waveform * 32767).astype(np.int16), RATE, subtype="PCM_16", format="WAV")
         (folder / path).write_bytes(sound.getvalue())

@@ -12,7 +12,7 @@ class AuxiliaryTask(nn.Module, ABC):
     """A second task on the pooled vectors, with its own head, targets, loss and share of the prediction.
 
     Built with what is only known at run time: `dim`, the width of a pooled vector, `num_classes`, how many emotions
-    there are, and `train`, the training part (`seenet.data.dataset.FoldPart`: its labels, speakers and genders).
+    there are, and `target_spec`, the speakers and genders of the training part (`seenet.data.targets.TargetSpec`).
     """
 
     @abstractmethod

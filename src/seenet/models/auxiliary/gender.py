@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from seenet.data.batch import Batch
-from seenet.data.dataset import GENDERS, FoldPart
+from seenet.data.dataset import GENDERS
+from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.linear_task import LinearTask, known_values
 
 
@@ -13,12 +14,12 @@ class Gender(LinearTask):
     Args:
         dim: width of a pooled vector.
         num_classes: how many emotions.
-        train: the training part.
+        target_spec: speakers and genders of the training part.
         weight: λ.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: FoldPart, weight: float = 0.01):
-        known_values(train.genders, "gender")
+    def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01):
+        known_values(target_spec.genders, "gender")
         super().__init__(dim, len(GENDERS), weight)
 
     def targets(self, batch: Batch) -> Tensor:

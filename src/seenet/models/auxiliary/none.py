@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from seenet.data.batch import Batch
-from seenet.data.dataset import FoldPart
+from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.base import AuxiliaryTask
 
 
@@ -14,10 +14,10 @@ class NoAuxiliary(AuxiliaryTask):
     Args:
         dim: width of a pooled vector.
         num_classes: how many emotions.
-        train: the training part.
+        target_spec: speakers and genders of the training part.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: FoldPart):
+    def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec):
         super().__init__()
 
     def loss(

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from seenet.core.errors import SeenetError
 from seenet.data.batch import Batch
-from seenet.data.dataset import FoldPart
+from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.base import AuxiliaryTask
 
 
@@ -18,12 +18,12 @@ class SoftEmotionExperts(AuxiliaryTask):
     Args:
         dim: width of a pooled vector.
         num_classes: how many emotions, and so experts.
-        train: the training part.
+        target_spec: speakers and genders of the training part.
         weight: λ.
         width: of an expert's embedding.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: FoldPart, weight: float = 0.01, width: int = 256):
+    def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01, width: int = 256):
         super().__init__()
         if not 0 <= weight <= 1:
             raise SeenetError(f"aux_task.weight={weight}: expected 0 to 1")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from seenet.data.batch import Batch
-from seenet.data.dataset import FoldPart
+from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.linear_task import LinearTask, known_values
 
 
@@ -14,12 +14,12 @@ class Speaker(LinearTask):
     Args:
         dim: width of a pooled vector.
         num_classes: how many emotions.
-        train: the training part.
+        target_spec: speakers and genders of the training part.
         weight: λ.
     """
 
-    def __init__(self, dim: int, num_classes: int, train: FoldPart, weight: float = 0.01):
-        speakers = known_values(train.speakers, "speaker")
+    def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01):
+        speakers = known_values(target_spec.speakers, "speaker")
         super().__init__(dim, len(speakers), weight)
         # Not in checkpoints: the numbers are the corpus' own, and known whenever there is something to train on.
         self.register_buffer("speakers", speakers, persistent=False)
