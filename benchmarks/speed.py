@@ -37,6 +37,7 @@ import numpy as np
 import soundfile
 import torch
 import transformers
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from stock import QUIET, RATE, SECONDS, Stock, mix, read, stock_loader
 from torch import nn
@@ -182,8 +183,9 @@ def model(family: str, kind: str) -> tuple[dict, bool]:
     """
     if kind == "cuda":
         return LARGE, True
-    name = family.removesuffix("-audio")
-    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "backbone" / f"{name}_tiny.yaml").architecture), False
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        tiny = compose("train", overrides=[f"backbone={family.removesuffix('-audio')}_tiny"]).backbone
+    return OmegaConf.to_container(tiny.architecture), False
 
 
 def full_batch(device: torch.device, clips: int) -> Batch:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from seenet.models.backbones.pretrained_weights import resolve_weights
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 from seenet.training.trainer import TrainerConfig
+from support.console import SMALL
 from support.paper_experiments import METHOD, arms
 
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("[!_]*.yaml"))]
@@ -117,6 +119,46 @@ def test_backbones_follow_the_paper(config, choice: str):
     assert ("large" in backbone.checkpoint) == (not choice.endswith("_base"))
 
 
+def test_backbone_files_share_their_common_part():
+    lengths = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in backbone_files()}
+    assert sum(lengths.values()) < 150
+    assert max(lines for name, lines in lengths.items() if not name.startswith("_")) < 10
+
+
+def backbone_files() -> list[Path]:
+    return sorted((conf_dir() / "backbone").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("base", ["_pretrained", "wavlm"])
+def test_own_backbone_needs_one_short_file(seenet_train, tmp_path: Path, base: str):
+    mine = {"defaults": [base, "_self_"], "name": "mine", "family": "wavlm", "checkpoint": "me/mine"}
+    (tmp_path / "my_conf/backbone").mkdir(parents=True)
+    (tmp_path / "my_conf/backbone/mine.yaml").write_text(yaml.safe_dump(mine))
+    shown = seenet_train("--config-dir", "my_conf", "backbone=mine", "--cfg", "job", "--resolve")
+    assert shown.returncode == 0, shown.stderr
+    cfg = yaml.safe_load(shown.stdout)
+    assert (cfg["backbone"]["name"], cfg["backbone"]["checkpoint"]) == ("mine", "me/mine")
+    assert (cfg["optim"]["lr"], cfg["trainer"]["max_epochs"]) == (1e-4, 15)
+
+
+@pytest.mark.parametrize("path", backbone_files(), ids=lambda path: path.stem)
+def test_copied_backbone_file_gives_the_same_settings(seenet_train, config, tmp_path: Path, path: Path):
+    if path.stem.startswith("_"):
+        pytest.skip("not a choice")
+    (tmp_path / "my_conf/backbone").mkdir(parents=True)
+    shutil.copy(path, tmp_path / "my_conf/backbone/copied.yaml")
+    shown = seenet_train("--config-dir", "my_conf", "backbone=copied", "--cfg", "job")
+    assert yaml.safe_load(shown.stdout)["backbone"] == OmegaConf.to_container(config(f"backbone={path.stem}").backbone)
+
+
+@pytest.mark.parametrize(("base", "setting"), [("_tiny", "name"), ("_speech", "name")])
+def test_incomplete_backbone_file_is_an_error(seenet_train, base: str, setting: str):
+    run = seenet_train(f"backbone={base}", *SMALL)
+    assert run.returncode == 1
+    assert f"seenet: error: backbone.{setting}=??? is a placeholder: set backbone.{setting}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -136,7 +178,7 @@ def test_backbones_follow_the_paper(config, choice: str):
 def test_wrong_values_are_named(config, override: str, words: str):
     group = override.lstrip("+").split(".")[0]
     node = config(override)[group]
-    runtime = {"dim": 8, "num_classes": 4, "train": None} if group == "aux_task" else {}
+    runtime = {"dim": 8, "num_classes": 4, "target_spec": None} if group == "aux_task" else {}
     with pytest.raises(SeenetError, match=words.replace("[", r"\[")):
         build_augmentation(node) if group == "aug" else instantiate_checked(node, group, **runtime)
 

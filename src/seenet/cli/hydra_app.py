@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from seenet.cli.overrides import choices, explain_parse_error, quote_override, refuse_choices, suggest_quotes
 from seenet.core.errors import SeenetError, one_line
@@ -110,6 +110,8 @@ def format_error(error: Exception, config_name: str) -> str:
         return _unknown_setting(str(missing.full_key), config_name)
     if isinstance(error, OverrideParseException):
         return explain_parse_error(error, GROUPS)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}=??? is a placeholder: set {error.full_key}, on the command line or in your YAML file"
     if isinstance(error, UnicodeEncodeError):
         return f"{one_line(error)}: this locale cannot express it; set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
     text = str(error).split("Config search path:")[0].removeprefix(f"In '{config_name}': ")
