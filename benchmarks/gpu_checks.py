@@ -163,12 +163,12 @@ def augmentation(device: torch.device, figures: Figures) -> None:
 
     batch, mix = noise(device), ebm.EnergyBasedMixup()
     draws = mix.draw(batch, torch.Generator(device).manual_seed(0))
-    power = [ebm.power(batch.waveform, batch.lengths), ebm.power(batch.partner, batch.partner_lengths)]
+    power = [ebm.mean_power(batch.waveform, batch.lengths), ebm.mean_power(batch.partner, batch.partner_lengths)]
     scale = (power[0] / power[1]).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
-    at_once = ebm._mixed_at_once(batch, draws, scale)
+    at_once = ebm._mix_vectorized(batch, draws, scale)
     host = batch.to(torch.device("cpu"))
     drawn = ebm.EbmDraws(**{name: value.cpu() for name, value in vars(draws).items()})
-    one_by_one = ebm._mixed_one_by_one(host, drawn, scale.cpu())
+    one_by_one = ebm._mix_clip_by_clip(host, drawn, scale.cpu())
     figures.within("ebm_forms", relative_error(at_once, one_by_one), 1e-6)
     mixed = mix.apply(batch, draws).waveform
     added = mixed - batch.waveform

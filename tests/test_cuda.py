@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seenet.models.backbones.fast_dropout import drop
+from seenet.models.backbones.fast_dropout import apply_dropout
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_check_passes_on_a_gpu(checks, name: str):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
 def test_dropout_by_seed_is_the_same_twice_on_a_gpu():
     values = torch.ones(1000, 7, device="cuda")
-    first, second = drop(values, 0.3, seed=5), drop(values, 0.3, seed=5)
+    first, second = apply_dropout(values, 0.3, seed=5), apply_dropout(values, 0.3, seed=5)
     assert torch.equal(first, second)
     assert 0.6 < float((first > 0).float().mean()) < 0.8
 

@@ -5,7 +5,12 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
+from seenet.evaluation.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_curve,
+)
 
 CLIPS, CLASSES = 20000, 4
 
@@ -31,32 +36,36 @@ def test_calibrated_predictions_have_no_calibration_error(calibrated):
 @pytest.mark.parametrize("sharpened", [0.25, 0.5, 2.0])
 def test_a_known_temperature_is_recovered(calibrated, sharpened: float):
     probabilities, labels = calibrated
-    said = temper(probabilities, sharpened)
+    said = apply_temperature(probabilities, sharpened)
     found = fit_temperature(said, labels)
     assert found == pytest.approx(1 / sharpened, rel=0.03)
     assert (found > 1) == (sharpened < 1), "overconfident predictions are cooled"
-    assert nll(temper(said, found), labels) < nll(said, labels)
-    assert expected_calibration_error(temper(said, found), labels) < 0.02 < expected_calibration_error(said, labels)
+    assert nll(apply_temperature(said, found), labels) < nll(said, labels)
+    assert (
+        expected_calibration_error(apply_temperature(said, found), labels)
+        < 0.02
+        < expected_calibration_error(said, labels)
+    )
 
 
 def test_tempering_keeps_the_prediction_and_sums_to_one(calibrated):
     probabilities = calibrated[0]
-    np.testing.assert_allclose(temper(probabilities, 1.0), probabilities, atol=1e-8)
-    tempered = temper(probabilities, 3.0)
+    np.testing.assert_allclose(apply_temperature(probabilities, 1.0), probabilities, atol=1e-8)
+    tempered = apply_temperature(probabilities, 3.0)
     assert (tempered.argmax(1) == probabilities.argmax(1)).all()
     np.testing.assert_allclose(tempered.sum(1), 1)
 
 
 def test_a_probability_of_zero_has_a_logarithm():
     sure = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert np.isfinite(temper(sure, 2.0)).all()
+    assert np.isfinite(apply_temperature(sure, 2.0)).all()
     assert fit_temperature(sure, np.array([0, 1, 1])) > 1
 
 
 def test_the_diagram_adds_up_to_the_error(calibrated):
     probabilities, labels = calibrated
-    said = temper(probabilities, 0.4)
-    confidence, accuracy, count = reliability(said, labels, bins=10)
+    said = apply_temperature(probabilities, 0.4)
+    confidence, accuracy, count = reliability_curve(said, labels, bins=10)
     assert count.sum() == CLIPS
     assert (np.diff(confidence) > 0).all()
     assert (accuracy * count).sum() == pytest.approx((said.argmax(1) == labels).sum())
@@ -68,7 +77,7 @@ def test_the_diagram_adds_up_to_the_error(calibrated):
 def test_expected_calibration_error_counts_certainty_in_the_last_bin():
     """Of 15 bins the last is [14/15, 1]: a wrong clip at 1.0 and a right one at 0.95 are in it together."""
     probabilities, labels = np.array([[1.0, 0.0], [0.95, 0.05], [0.5, 0.5]]), np.array([1, 0, 0])
-    confidence, accuracy, count = reliability(probabilities, labels, 15)
+    confidence, accuracy, count = reliability_curve(probabilities, labels, 15)
     assert confidence.tolist() == pytest.approx([0.5, 0.975])
     assert (accuracy.tolist(), count.tolist()) == ([1, 0.5], [1, 2])
     wanted = (1 * abs(0.5 - 1) + 2 * abs(0.975 - 0.5)) / 3
@@ -78,7 +87,9 @@ def test_expected_calibration_error_counts_certainty_in_the_last_bin():
 
 
 def test_bins_without_clips_are_left_out():
-    confidence, accuracy, count = reliability(np.array([[1.0, 0.0], [0.45, 0.55], [0.4, 0.6]]), np.array([0, 0, 1]), 5)
+    confidence, accuracy, count = reliability_curve(
+        np.array([[1.0, 0.0], [0.45, 0.55], [0.4, 0.6]]), np.array([0, 0, 1]), 5
+    )
     assert confidence.tolist() == pytest.approx([0.55, 0.6, 1.0])
     assert accuracy.tolist() == [0, 1, 1]
     assert count.tolist() == [1, 1, 1]

@@ -10,7 +10,7 @@ from scipy.special import expit
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
 from seenet.evaluation.scores import classification_scores
-from seenet.evaluation.speaker_statistics import cluster_interval, compare, holm, lowest_p
+from seenet.evaluation.speaker_statistics import adjust_p_values, cluster_interval, compare, min_p_value
 
 EXPERIMENTS, SPEAKERS, CLASSES, CLIPS = 1000, 24, 4, 40
 EASE = np.array([0.4, 0.9, 1.4, 2.0])
@@ -139,7 +139,7 @@ def test_the_permutation_test_is_exact_for_few_speakers():
     b = np.array([[[hits, 10 - hits], [0, 10]] for hits in (5, 5, 5, 5, 5)])
     result = compare(a, b)
     assert result.p == pytest.approx(2 / 2**5), "of all swaps, only none and all are as extreme"
-    assert result.p == lowest_p(5)
+    assert result.p == min_p_value(5)
     gains = np.array([2, 3, 4, 5, 4]) / 20
     assert result.difference == pytest.approx(gains.mean())
     assert result.effect == pytest.approx(gains.mean() / gains.std(ddof=1))
@@ -162,7 +162,7 @@ def test_batches_of_resamples_change_nothing(monkeypatch):
     easy, clips = speakers(rng, (16,)), spoken(rng, (16,))
     a, b = heard(rng, easy, clips), heard(rng, easy, clips)
     whole = compare(a, b, resamples=500)
-    monkeypatch.setattr("seenet.evaluation.speaker_statistics.BATCH", 2000)
+    monkeypatch.setattr("seenet.evaluation.speaker_statistics.MAX_BATCH_COUNTS", 2000)
     assert compare(a, b, resamples=500) == whole
 
 
@@ -181,6 +181,8 @@ def test_interval_by_hand():
 
 
 def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])  # 3 * 0.01, then 2 * 0.03, then never less
-    assert holm([0.6, 0.7]) == [1, 1]
-    assert holm([]) == []
+    assert adjust_p_values([0.01, 0.04, 0.03]) == pytest.approx(
+        [0.03, 0.06, 0.06]
+    )  # 3 * 0.01, then 2 * 0.03, then never less
+    assert adjust_p_values([0.6, 0.7]) == [1, 1]
+    assert adjust_p_values([]) == []

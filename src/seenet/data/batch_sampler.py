@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 Item = tuple[int, int]
 """A clip and its partner, as positions in the part; the partner is -1 where none is asked for."""
 
-POOL = 32
+POOL_BATCHES = 32
 """Batches that are sorted by length together: the fewest that leave well below 5 % of padding in batches of 64 clips
 with IEMOCAP's lengths; more of them, and fewer clips could ever meet."""
 
@@ -93,18 +93,20 @@ def bucket_by_length(
     whole, rest = divmod(len(lengths), batch_size)
     sizes = rng.permutation([batch_size] * whole + [rest] * (rest > 0))
     # In a single pool, an epoch that takes every clip once would have the same batches as any other.
-    pools = max(min(2, len(sizes)), -(-len(sizes) // POOL))
+    pools = max(min(2, len(sizes)), -(-len(sizes) // POOL_BATCHES))
     batches, start = [], 0
     for within in np.array_split(sizes, pools):
         ends = np.cumsum(within)
         pool = slice(start, start + ends[-1])
-        places = _places(labels[pool], lengths[pool], rng)
+        places = _rank_within_class(labels[pool], lengths[pool], rng)
         batches += np.split(start + np.argsort(places, kind="stable"), ends[:-1])
         start += ends[-1]
     return [batches[k] for k in rng.permutation(len(batches))]
 
 
-def _places(labels: NDArray[np.int64], lengths: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _rank_within_class(
+    labels: NDArray[np.int64], lengths: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Where each draw stands among those of its class by length, from 0 (shortest) to 1. Shape (draws,)."""
     order = np.lexsort((lengths, labels))
     counts = np.bincount(labels)

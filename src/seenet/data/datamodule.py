@@ -60,7 +60,7 @@ class EmotionData(lightning.LightningDataModule):
             raise SeenetError(f"data.num_workers={num_workers}: expected 0 or more")
         self.parts = {"train": train, "dev": dev, "test": test}
         self.augmentation = augmentation
-        self.noise: Callable[[Batch], Batch] = _as_is
+        self.condition: Callable[[Batch], Batch] = _as_is
         self.seed, self.batch_size, self.balanced = seed, batch_size, balanced
         self.partner = partner if augmentation.needs_partner else None
         self.bucketed, self.num_workers = bucketed, num_workers
@@ -109,7 +109,7 @@ class EmotionData(lightning.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment a training batch, or add the test condition to a test batch, on the device."""
         if self.trainer.testing:
-            return self.noise(batch)
+            return self.condition(batch)
         if not self.trainer.training:
             return batch
         return self.augmentation(batch, self._step_generator(batch.waveform.device))

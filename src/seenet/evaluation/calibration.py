@@ -8,20 +8,23 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-SMALLEST = 1e-9
+MIN_PROBABILITY = 1e-9
 """Probabilities are raised to this before their logarithm, as in the loss on the dev part."""
 
-TEMPERATURES = (0.01, 100.0)
+TEMPERATURE_BOUNDS = (0.01, 100.0)
 """Where the temperature is looked for."""
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy over the bins of `reliability`, weighted by clips, in [0, 1]."""
-    confidence, accuracy, count = reliability(probabilities, labels, bins)
+    """Compute the mean distance between confidence and accuracy, in [0, 1].
+
+    The mean is over the bins of `reliability_curve`, weighted by clips.
+    """
+    confidence, accuracy, count = reliability_curve(probabilities, labels, bins)
     return float(np.average(np.abs(confidence - accuracy), weights=count))
 
 
-def reliability(
+def reliability_curve(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The points of a reliability diagram.
@@ -43,20 +46,20 @@ def reliability(
     return means[0], means[1], count[filled]
 
 
-def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities of softmax(log p / temperature): above 1 less confident, below 1 more; the order stays."""
-    return softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature, axis=1)
+    return softmax(np.log(np.maximum(probabilities, MIN_PROBABILITY)) / temperature, axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood of the labels.
 
     Fit it on other clips than those it is judged on. Where every prediction is right (or wrong) no temperature is
-    best, and an end of `TEMPERATURES` comes back.
+    best, and an end of `TEMPERATURE_BOUNDS` comes back.
     """
-    logits, rows = np.log(np.maximum(probabilities, SMALLEST)), np.arange(len(labels))
+    logits, rows = np.log(np.maximum(probabilities, MIN_PROBABILITY)), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
         return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
 
-    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded").x))

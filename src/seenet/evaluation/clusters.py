@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from seenet.corpora.split_schemes import group_linked
-from seenet.evaluation.speaker_statistics import lowest_p
+from seenet.evaluation.speaker_statistics import min_p_value
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,6 @@ def describe_clusters(found: Sequence[Clusters]) -> list[str]:
                 f"Intervals and tests are over speakers, not sessions: {one.remark}. They ignore what the speakers of "
                 "a session share and may be too short."
             )
-        if one.count > 1 and lowest_p(one.count) > 0.05:
-            sentences.append(f"Only {one.count} {one.kind}s: p cannot be below {lowest_p(one.count):.2g}.")
+        if one.count > 1 and min_p_value(one.count) > 0.05:
+            sentences.append(f"Only {one.count} {one.kind}s: p cannot be below {min_p_value(one.count):.2g}.")
     return list(dict.fromkeys(sentences))

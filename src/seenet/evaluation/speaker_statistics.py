@@ -19,7 +19,7 @@ from seenet.evaluation.scores import classification_scores
 
 Score = Literal["ua", "wa", "macro_f1"]
 
-BATCH = 2**22
+MAX_BATCH_COUNTS = 2**22
 """Counts that are gathered at a time, so that a corpus of a thousand speakers needs no gigabytes."""
 
 
@@ -127,7 +127,7 @@ def compare(
         permutation_type="samples",
         vectorized=True,
         n_resamples=resamples,
-        batch=max(1, BATCH // both.size),
+        batch=max(1, MAX_BATCH_COUNTS // both.size),
         rng=np.random.default_rng(seed),
     )
     by_cluster = classification_scores(a)[score] - classification_scores(b)[score]
@@ -141,12 +141,12 @@ def compare(
     )
 
 
-def lowest_p(clusters: int) -> float:
+def min_p_value(clusters: int) -> float:
     """The lowest p-value that the permutation test of `compare` can give: one swap of all, of all swaps there are."""
     return 2.0 ** (1 - clusters)
 
 
-def holm(p_values: list[float]) -> list[float]:
+def adjust_p_values(p_values: list[float]) -> list[float]:
     """P-values adjusted for their number (Holm, 1979), in the same order."""
     return multipletests(p_values, method="holm")[1].tolist() if p_values else []
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from seenet.evaluation.clusters import Clusters, find_clusters
-from seenet.evaluation.speaker_statistics import Comparison, compare, holm
+from seenet.evaluation.speaker_statistics import Comparison, adjust_p_values, compare
 from seenet.reporting.arm_metrics import ArmMetrics
 
 PAIR = ["fold", "seed", "utterance"]
@@ -61,5 +61,5 @@ def differences(arms: Sequence[ArmMetrics], baseline: ArmMetrics) -> list[Differ
     """Compare every other arm with the baseline."""
     made = [_difference(arm, baseline) for arm in arms if arm is not baseline]
     told = [d.found.p for d in made if d.found]
-    adjusted = iter(holm(told))
+    adjusted = iter(adjust_p_values(told))
     return [replace(d, adjusted=next(adjusted)) if d.found else d for d in made]

@@ -240,7 +240,7 @@ class FoldRunner:
             self.run_lightning(trainer.predict, return_predictions=False)
             agree(lambda: self._write_predictions(dev))
         noise = condition.for_fold(self.fold)
-        self.data.noise = noise
+        self.data.condition = noise
         trainer = self.job.plan.create_trainer(self.folder, False, [])
         self.run_lightning(trainer.test, verbose=False)
         values, classes = self.model.test_figures, self.job.classes

@@ -16,7 +16,7 @@ from seenet.corpora.parsers import folder
 from seenet.corpora.parsers._files import NOT_UTF8, files_below
 from seenet.corpora.parsers.ravdess import read as read_ravdess
 from seenet.corpora.waveform_store import open_store
-from seenet.data.conditions.noise_sources import find_source
+from seenet.data.conditions.noise_sources import build_noise_source
 
 
 def touch(root: Path, *names: str) -> None:
@@ -90,7 +90,7 @@ def test_noise_folder_takes_every_format_and_names_the_rest(tmp_path: Path, caps
         soundfile.write(tmp_path / name, noise, 16000, **options)
     (tmp_path / "README.md").write_text("about")
     manifest = Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")])
-    source = find_source(str(tmp_path), manifest, open_store(manifest, 6.0))
+    source = build_noise_source(str(tmp_path), manifest, open_store(manifest, 6.0))
     assert len(source.rows) == 4
     assert "1 file(s) in" in (told := capsys.readouterr().out)
     assert "'README.md': not audio" in told

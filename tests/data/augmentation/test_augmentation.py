@@ -13,7 +13,7 @@ from scipy.stats import chisquare, kstest
 from seenet.core.errors import SeenetError
 from seenet.core.paths import conf_dir
 from seenet.data.augmentation import ebm, gaussian_noise, mixup, pitch_shift, time_stretch
-from seenet.data.augmentation.base import integers
+from seenet.data.augmentation.base import draw_integers
 from seenet.data.augmentation.chain import Chain, build_augmentation
 from seenet.data.augmentation.identity import Identity
 from seenet.data.batch import Batch, length_mask
@@ -70,7 +70,7 @@ def test_ebm_is_the_same_on_every_device(dtype: torch.dtype, monkeypatch: pytest
     augmentation = ebm.EnergyBasedMixup()
     draws = augmentation.draw(batch, generator())
     here = augmentation.apply(batch, draws).waveform
-    monkeypatch.setattr(ebm, "_mixed_one_by_one", ebm._mixed_at_once)
+    monkeypatch.setattr(ebm, "_mix_clip_by_clip", ebm._mix_vectorized)
     assert torch.equal(augmentation.apply(batch, draws).waveform, here)
 
 
@@ -137,9 +137,9 @@ def test_ebm_leaves_silence_alone():
 
 
 def test_integers_reach_both_ends():
-    drawn = integers(torch.full((6000,), 2), generator())
+    drawn = draw_integers(torch.full((6000,), 2), generator())
     assert chisquare(torch.bincount(drawn).numpy()).pvalue > 1e-3
-    assert integers(torch.zeros(10, dtype=torch.long), generator()).tolist() == [0] * 10
+    assert draw_integers(torch.zeros(10, dtype=torch.long), generator()).tolist() == [0] * 10
 
 
 def test_mixup_equals_the_plain_loop():
@@ -291,7 +291,7 @@ WINDOW = torch.hann_window(64)
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
 def test_nothing_waits_for_the_device(augmentation, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ebm, "_mixed_one_by_one", ebm._mixed_at_once)  # as on a GPU
+    monkeypatch.setattr(ebm, "_mix_clip_by_clip", ebm._mix_vectorized)  # as on a GPU
     batch, random = make_batch(LENGTHS, PARTNERS), generator()
     with no_waiting():
         augmentation(batch, random)

@@ -22,7 +22,7 @@ from seenet.corpora.waveform_store import WaveformStore, open_store
 from seenet.data.augmentation.identity import Identity
 from seenet.data.conditions.additive_noise import AdditiveNoise
 from seenet.data.conditions.base import build_conditions
-from seenet.data.conditions.noise_sources import Babble, Pink, find_source
+from seenet.data.conditions.noise_sources import Babble, PinkNoise, build_noise_source
 from seenet.data.datamodule import EmotionData
 from seenet.data.dataset import FoldPart
 from seenet.runs.results import condition_label
@@ -120,7 +120,7 @@ def test_noise_follows_the_utterance_into_joined_corpora(corpus):
 
 
 def test_pink_noise_falls_by_3_db_an_octave():
-    spectrum = np.square(np.abs(np.fft.rfft(Pink().draw(0, 2**18, np.random.default_rng(0)))))
+    spectrum = np.square(np.abs(np.fft.rfft(PinkNoise().draw(0, 2**18, np.random.default_rng(0)))))
     octaves = [spectrum[2**k : 2 ** (k + 1)].mean() for k in range(8, 17)]
     steps = 10 * np.diff(np.log10(octaves))
     assert steps.mean() == pytest.approx(-3.01, abs=0.1)
@@ -228,14 +228,14 @@ def test_a_moved_folder_is_the_same_noise_and_a_changed_one_is_not(corpus, folde
 
 def test_wrong_sources_are_named(corpus, tmp_path: Path):
     with pytest.raises(SeenetError, match=r"noise.source='violet': expected white, pink, babble or a folder"):
-        find_source("violet", *corpus)
+        build_noise_source("violet", *corpus)
     with pytest.raises(SeenetError, match="holds no audio file"):
-        find_source(str(tmp_path), *corpus)
+        build_noise_source(str(tmp_path), *corpus)
     soundfile.write(tmp_path / "quiet.wav", np.zeros(1000), 16000)
     with pytest.raises(SeenetError, match="every recording is silent"):
-        find_source(str(tmp_path), *corpus)
+        build_noise_source(str(tmp_path), *corpus)
     nameless = Manifest("x", tmp_path, [Utterance("quiet", "quiet.wav", "sad")])
-    lonely = find_source("babble", nameless, open_store(nameless, 6.0))
+    lonely = build_noise_source("babble", nameless, open_store(nameless, 6.0))
     with pytest.raises(SeenetError, match="no clip of a known speaker"):
         lonely.for_fold(fold_testing(nameless, [-1]))
     with pytest.raises(SeenetError, match="-100 to 100"):

@@ -9,9 +9,9 @@ import transformers
 from torch.nn import functional as F
 
 from seenet.models.backbones import fast_attention
-from seenet.models.backbones.fast_attention import SHARE, ChunkedAttention, masked_attention
-from seenet.models.backbones.fast_convolutions import LONG, time_convolution, use_convolutions
-from seenet.models.backbones.fast_dropout import LEVELS, drop
+from seenet.models.backbones.fast_attention import MAX_CHUNK_WEIGHTS, ChunkedAttention, masked_attention
+from seenet.models.backbones.fast_convolutions import MIN_FFT_KERNEL, convolve_time_major, use_convolutions
+from seenet.models.backbones.fast_dropout import DROPOUT_LEVELS, apply_dropout
 from seenet.models.backbones.length_handling import LengthAwareGroupNorm
 from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.transformers_backbone import FAMILIES, SpeechBackbone
@@ -38,7 +38,7 @@ def backbone(family: str = "wavlm", norm: str = "layer", **settings) -> SpeechBa
     torch.manual_seed(0)
     architecture = dict(ARCHITECTURE)
     if family != "data2vec-audio":
-        architecture |= {"feat_extract_norm": norm, "num_conv_pos_embeddings": 2 * LONG}
+        architecture |= {"feat_extract_norm": norm, "num_conv_pos_embeddings": 2 * MIN_FFT_KERNEL}
         architecture |= {"do_stable_layer_norm": norm == "layer"}
     settings = {"freeze_feature_encoder": False, **dict.fromkeys(DROPOUTS, 0.0), **settings}
     model = SpeechBackbone(family, Weights(None), architecture=architecture, **settings)
@@ -90,8 +90,8 @@ def test_the_forms_are_the_same_function(family: str):
 
 
 def test_a_batch_in_many_shares(monkeypatch: pytest.MonkeyPatch):
-    assert SHARE > 4 * 200 * 200, "the other tests see one share"
-    monkeypatch.setattr("seenet.models.backbones.fast_attention.SHARE", 1)
+    assert MAX_CHUNK_WEIGHTS > 4 * 200 * 200, "the other tests see one share"
+    monkeypatch.setattr("seenet.models.backbones.fast_attention.MAX_CHUNK_WEIGHTS", 1)
     assert_alike(backbone().double(), backbone(**STOCK).double(), 1e-11, 1e-10)
 
 
@@ -108,19 +108,19 @@ def test_the_norm_over_valid_frames_in_half_precision():
 @pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile.*")
 def test_flex_attention(family: str, monkeypatch: pytest.MonkeyPatch):
     """Forward alone: torch has no way back through it on a CPU, where training takes another form."""
-    monkeypatch.setattr(fast_attention, "_flex", mock.Mock(side_effect=fast_attention._flex))
+    monkeypatch.setattr(fast_attention, "_flex_attention", mock.Mock(side_effect=fast_attention._flex_attention))
     with torch.no_grad():
         ours, mask = backbone(family, attention="flex").eval()(waveform(), LENGTHS)
         theirs, _ = backbone(family, **STOCK).eval()(waveform(), LENGTHS)
     torch.testing.assert_close(ours[mask], theirs[mask], atol=1e-5, rtol=0)
-    assert fast_attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
+    assert fast_attention._flex_attention.call_count == ARCHITECTURE["num_hidden_layers"]
     assert_alike(backbone(family, attention="flex").train(), backbone(family, **STOCK).train(), 1e-5, 1e-4)
-    assert fast_attention._flex.call_count == ARCHITECTURE["num_hidden_layers"]
+    assert fast_attention._flex_attention.call_count == ARCHITECTURE["num_hidden_layers"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_frames_are_padded_to_a_multiple_on_a_gpu(family: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("seenet.models.backbones.transformers_backbone.FRAMES", {"cpu": 8})
+    monkeypatch.setattr("seenet.models.backbones.transformers_backbone.FRAME_MULTIPLES", {"cpu": 8})
     ours, seen = backbone(family).train(), []
     ours.model.encoder.register_forward_hook(lambda *call: seen.append(call[2].last_hidden_state.shape[1]))
     assert_alike(ours, backbone(family, **STOCK).train(), 1e-5, 1e-4)
@@ -178,9 +178,9 @@ def test_checkpointing_changes_nothing_but_memory():
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.5])
 def test_dropout_drops_its_share(share: float):
     values = torch.ones(2_000_001)
-    dropped = drop(values, share)
+    dropped = apply_dropout(values, share)
     gone = (dropped == 0).float().mean().item()
-    exact = round(share * LEVELS) / LEVELS
+    exact = round(share * DROPOUT_LEVELS) / DROPOUT_LEVELS
     assert abs(gone - exact) < 5 * (share * (1 - share) / values.numel()) ** 0.5
     assert dropped.unique().tolist() == pytest.approx([0.0, 1 / (1 - exact)])
     neighbours = ((dropped[1:] == 0) & (dropped[:-1] == 0)).float().mean().item()
@@ -189,11 +189,11 @@ def test_dropout_drops_its_share(share: float):
 
 def test_dropout_at_its_ends_and_by_seed():
     values = torch.ones(1000)
-    assert torch.equal(drop(values, 0.0), values)
-    assert not drop(values, 1.0).any()
-    assert torch.equal(drop(values, 0.3, seed=1), drop(values, 0.3, seed=1))
-    assert not torch.equal(drop(values, 0.3, seed=1), drop(values, 0.3, seed=2))
-    assert not torch.equal(drop(values, 0.3), drop(values, 0.3))
+    assert torch.equal(apply_dropout(values, 0.0), values)
+    assert not apply_dropout(values, 1.0).any()
+    assert torch.equal(apply_dropout(values, 0.3, seed=1), apply_dropout(values, 0.3, seed=1))
+    assert not torch.equal(apply_dropout(values, 0.3, seed=1), apply_dropout(values, 0.3, seed=2))
+    assert not torch.equal(apply_dropout(values, 0.3), apply_dropout(values, 0.3))
 
 
 def test_attention_drops_weights_in_training_alone():
@@ -245,7 +245,7 @@ def test_a_convolution_as_matrix_products(kernel: int, stride: int):
     conv = torch.nn.Conv1d(6, 5, kernel, stride).double()
     for time in range(kernel, kernel + 3 * stride + 2):
         hidden = torch.randn(3, time, 6, dtype=torch.double)
-        torch.testing.assert_close(time_convolution(hidden, conv), conv(hidden.mT).mT)
+        torch.testing.assert_close(convolve_time_major(hidden, conv), conv(hidden.mT).mT)
 
 
 @pytest.mark.parametrize(("kernel", "frames"), [(128, 299), (128, 20), (65, 100), (64, 1)])
@@ -259,7 +259,7 @@ def test_the_positional_convolution_by_spectrum(kernel: int, frames: int):
     hidden = torch.randn(3, frames, config.hidden_size)
     expected = model.encoder.pos_conv_embed(hidden)
     use_convolutions(model)
-    assert type(model.encoder.pos_conv_embed.conv).__name__.startswith("BySpectrum")
+    assert type(model.encoder.pos_conv_embed.conv).__name__.startswith("FFTConvMixin")
     torch.testing.assert_close(model.encoder.pos_conv_embed(hidden), expected, atol=1e-5, rtol=1e-5)
     assert plain.keys() == model.state_dict().keys()
 
@@ -273,7 +273,7 @@ def graphs() -> int:
 @pytest.mark.parametrize("frozen", [True, False])
 def test_compiled_layers_are_the_same_function_and_compile_once_for_all_lengths(frozen: bool, monkeypatch):
     """A frozen encoder takes the five clips in three shares of two lengths, in training and in tests alike."""
-    monkeypatch.setattr("seenet.models.backbones.fast_convolutions.CPU_CHUNK", 2)
+    monkeypatch.setattr("seenet.models.backbones.fast_convolutions.CPU_CHUNK_CLIPS", 2)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     settings = {"attention": "sdpa", "freeze_feature_encoder": frozen}

@@ -39,16 +39,16 @@ class Augmentation(ABC):
         return replace(self.draw_and_apply(batch, generator), partner=None, partner_lengths=None)
 
 
-def uniform(count: int, generator: torch.Generator) -> Tensor:
+def draw_uniform(count: int, generator: torch.Generator) -> Tensor:
     """Uniform in [0, 1), float64 so that a floor of it times a length is exact. Shape (count,)."""
     if generator.device.type == "mps":  # has no float64
         return torch.rand(count, generator=generator, device=generator.device)
     return torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)
 
 
-def integers(highest: Tensor, generator: torch.Generator) -> Tensor:
+def draw_integers(highest: Tensor, generator: torch.Generator) -> Tensor:
     """Integers uniform in [0, highest], each with its own bound. Shape of both (batch,)."""
-    drawn = (uniform(len(highest), generator) * (highest + 1)).long()
+    drawn = (draw_uniform(len(highest), generator) * (highest + 1)).long()
     return torch.minimum(drawn, highest)
 
 
@@ -57,11 +57,11 @@ def sample_with_probability(
 ) -> Tensor:
     """Uniform in an interval with a probability, else the value that stands for no change. Shape (count,)."""
     low, high = interval
-    chosen = uniform(count, generator) < probability
-    return torch.where(chosen, low + (high - low) * uniform(count, generator), otherwise)
+    chosen = draw_uniform(count, generator) < probability
+    return torch.where(chosen, low + (high - low) * draw_uniform(count, generator), otherwise)
 
 
-def power(waveform: Tensor, lengths: Tensor) -> Tensor:
+def mean_power(waveform: Tensor, lengths: Tensor) -> Tensor:
     """Mean square over the valid samples, in float32.
 
     Args:
@@ -74,7 +74,7 @@ def power(waveform: Tensor, lengths: Tensor) -> Tensor:
     return torch.linalg.vector_norm(waveform.float(), dim=1).square() / lengths
 
 
-def require_share(setting: str, value: float) -> None:
+def require_fraction(setting: str, value: float) -> None:
     """Raise a SeenetError where a setting is not between 0 and 1."""
     if not 0 <= value <= 1:
         raise SeenetError(f"{setting}={value}: expected 0 to 1")

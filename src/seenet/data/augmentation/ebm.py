@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seenet.core.errors import SeenetError
-from seenet.data.augmentation.base import Augmentation, integers, power
+from seenet.data.augmentation.base import Augmentation, draw_integers, mean_power
 from seenet.data.batch import Batch
 
 
@@ -47,26 +47,26 @@ class EnergyBasedMixup(Augmentation):
     def draw(self, batch: Batch, generator: torch.Generator) -> EbmDraws:
         """r; then l in [0, ⌊L/2⌋] and start in [0, L − l]; a partner no longer than l is used whole."""
         lengths, partner_lengths = batch.lengths, batch.partner_lengths
-        ratio = self.low + integers(torch.full_like(lengths, self.high - self.low), generator)
-        length = integers(lengths // 2, generator)
-        start = integers(lengths - length, generator)
-        partner_start = integers((partner_lengths - length).clamp(min=0), generator)
+        ratio = self.low + draw_integers(torch.full_like(lengths, self.high - self.low), generator)
+        length = draw_integers(lengths // 2, generator)
+        start = draw_integers(lengths - length, generator)
+        partner_start = draw_integers((partner_lengths - length).clamp(min=0), generator)
         return EbmDraws(ratio, torch.minimum(length, partner_lengths), start, partner_start)
 
     def apply(self, batch: Batch, draws: EbmDraws) -> Batch:
         """Mix; outside [start, start + l) every sample keeps its bits."""
         waveform, partner = batch.waveform, batch.partner
-        clip_power = power(waveform, batch.lengths)
-        partner_power = power(partner, batch.partner_lengths)
+        clip_power = mean_power(waveform, batch.lengths)
+        partner_power = mean_power(partner, batch.partner_lengths)
         audible = partner_power > 0
         ratio = clip_power / torch.where(audible, partner_power, 1.0)
         scale = torch.where(audible, ratio, 0.0).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
         if waveform.device.type == "cpu":
-            return replace(batch, waveform=_mixed_one_by_one(batch, draws, scale))
-        return replace(batch, waveform=_mixed_at_once(batch, draws, scale))
+            return replace(batch, waveform=_mix_clip_by_clip(batch, draws, scale))
+        return replace(batch, waveform=_mix_vectorized(batch, draws, scale))
 
 
-def _mixed_one_by_one(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
+def _mix_clip_by_clip(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
     """For a CPU, which gains by touching nothing but the pieces. Shapes (batch,) and (batch, samples)."""
     mixed = batch.waveform.clone()
     places = zip(*(getattr(draws, name).tolist() for name in ("length", "start", "partner_start")), strict=True)
@@ -77,7 +77,7 @@ def _mixed_one_by_one(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
     return mixed
 
 
-def _mixed_at_once(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
+def _mix_vectorized(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
     """For a GPU, which must not wait for a number. Shapes (batch,) and (batch, samples)."""
     waveform, partner = batch.waveform, batch.partner
     size, rows = waveform.shape[1], torch.arange(len(waveform), device=waveform.device)

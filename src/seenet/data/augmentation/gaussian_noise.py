@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.data.augmentation.base import Augmentation, power, require_interval, require_share, sample_with_probability
+from seenet.data.augmentation.base import (
+    Augmentation,
+    mean_power,
+    require_fraction,
+    require_interval,
+    sample_with_probability,
+)
 from seenet.data.batch import Batch, length_mask
 
 
@@ -34,7 +40,7 @@ class GaussianSNR(Augmentation):
 
     def __init__(self, snr_db: tuple[float, float] = (0.0, 20.0), probability: float = 0.5):
         self.snr_db = require_interval("aug.gaussian_snr.snr_db", snr_db, -100, 100)
-        require_share("aug.gaussian_snr.probability", probability)
+        require_fraction("aug.gaussian_snr.probability", probability)
         self.probability = probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
@@ -46,7 +52,7 @@ class GaussianSNR(Augmentation):
         """Add the noise to the valid samples."""
         waveform, lengths = batch.waveform, batch.lengths
         noise = draws.noise * length_mask(lengths, waveform.shape[1])
-        ratio = power(waveform, lengths) / power(noise, lengths)
+        ratio = mean_power(waveform, lengths) / mean_power(noise, lengths)
         scale = ratio.sqrt() * 10.0 ** (-draws.snr_db.float() / 20)
         noisy = (waveform.float() + scale[:, None] * noise).to(waveform.dtype)
         return replace(batch, waveform=torch.where(draws.snr_db[:, None] < torch.inf, noisy, waveform))

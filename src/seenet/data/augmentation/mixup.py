@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seenet.data.augmentation.base import Augmentation, require_share, sample_with_probability
+from seenet.data.augmentation.base import Augmentation, require_fraction, sample_with_probability
 from seenet.data.batch import Batch, length_mask
 
 
@@ -27,8 +27,8 @@ class Mixup(Augmentation):
     needs_partner = True
 
     def __init__(self, max_ratio: float = 0.3, probability: float = 0.5):
-        require_share("aug.mixup.max_ratio", max_ratio)
-        require_share("aug.mixup.probability", probability)
+        require_fraction("aug.mixup.max_ratio", max_ratio)
+        require_fraction("aug.mixup.probability", probability)
         self.max_ratio, self.probability = max_ratio, probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:

@@ -53,7 +53,7 @@ def stretch(spectra: Tensor, rate: Tensor, frames: int) -> Tensor:
     return torch.polar(torch.lerp(magnitude[rows, before], magnitude[rows, before + 1], share), phase)
 
 
-def frames_for(samples: int) -> int:
+def count_frames(samples: int) -> int:
     """How many frames `synthesise` needs for a number of samples."""
     return 1 + (samples + N_FFT // 2) // HOP
 
@@ -84,7 +84,7 @@ def synthesise(spectra: Tensor, samples: int, oversampling: int = 1) -> Tensor:
     return _overlap_add(frames)[:, wanted] / weight[:, wanted]
 
 
-def read_at(waveform: Tensor, positions: Tensor) -> Tensor:
+def interpolate(waveform: Tensor, positions: Tensor) -> Tensor:
     """Values between the samples, by the cubic through the four samples around (Lagrange).
 
     True to 0.1 dB up to a quarter of the Nyquist frequency and to 1.1 dB at half of it: oversample first.

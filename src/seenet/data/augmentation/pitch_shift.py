@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seenet.data.augmentation import phase_vocoder
-from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sample_with_probability
+from seenet.data.augmentation.base import Augmentation, require_fraction, require_interval, sample_with_probability
 from seenet.data.batch import Batch, length_mask
 
 OVERSAMPLING = 2  # so that the cubic that reads between samples is true over the whole band
@@ -32,7 +32,7 @@ class PitchShift(Augmentation):
 
     def __init__(self, semitones: tuple[float, float] = (-4.0, 4.0), probability: float = 0.5):
         self.semitones = require_interval("aug.pitch.semitones", semitones, -12, 12)
-        require_share("aug.pitch.probability", probability)
+        require_fraction("aug.pitch.probability", probability)
         self.probability = probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
@@ -44,11 +44,13 @@ class PitchShift(Augmentation):
         waveform, size = batch.waveform, batch.waveform.shape[1]
         factor = 2.0 ** (draws.semitones / 12)
         longest = math.ceil(size * 2 ** (self.semitones[1] / 12))
-        spectra = phase_vocoder.stretch(phase_vocoder.analyse(waveform), 1 / factor, phase_vocoder.frames_for(longest))
+        spectra = phase_vocoder.stretch(
+            phase_vocoder.analyse(waveform), 1 / factor, phase_vocoder.count_frames(longest)
+        )
         bins = torch.arange(spectra.shape[2], device=factor.device)
         kept = bins < (spectra.shape[2] - 1) / factor.clamp(min=1)[:, None]  # (batch, bins)
         stretched = phase_vocoder.synthesise(spectra * kept[:, None], longest, OVERSAMPLING)
         times = torch.arange(size, device=factor.device) * factor[:, None]
-        shifted = phase_vocoder.read_at(stretched, OVERSAMPLING * times).to(waveform.dtype)
+        shifted = phase_vocoder.interpolate(stretched, OVERSAMPLING * times).to(waveform.dtype)
         changed = (draws.semitones != 0)[:, None] & length_mask(batch.lengths, size)
         return replace(batch, waveform=torch.where(changed, shifted, waveform))

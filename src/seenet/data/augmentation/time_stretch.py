@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seenet.data.augmentation import phase_vocoder
-from seenet.data.augmentation.base import Augmentation, require_interval, require_share, sample_with_probability
+from seenet.data.augmentation.base import Augmentation, require_fraction, require_interval, sample_with_probability
 from seenet.data.batch import Batch, length_mask
 
 
@@ -29,7 +29,7 @@ class TimeStretch(Augmentation):
 
     def __init__(self, rate: tuple[float, float] = (0.9, 1.1), probability: float = 0.5):
         self.rate = require_interval("aug.speed.rate", rate, 0.5, 2)
-        require_share("aug.speed.probability", probability)
+        require_fraction("aug.speed.probability", probability)
         self.probability = probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
@@ -39,7 +39,7 @@ class TimeStretch(Augmentation):
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Stretch with a phase vocoder, then crop or pad."""
         rate, size = draws.rate, batch.waveform.shape[1]
-        spectra = phase_vocoder.stretch(phase_vocoder.analyse(batch.waveform), rate, phase_vocoder.frames_for(size))
+        spectra = phase_vocoder.stretch(phase_vocoder.analyse(batch.waveform), rate, phase_vocoder.count_frames(size))
         stretched = phase_vocoder.synthesise(spectra, size).to(batch.waveform.dtype)
         ends = torch.minimum((batch.lengths / rate).round().long(), batch.lengths)
         stretched = torch.where(length_mask(ends, size), stretched, 0)

@@ -14,7 +14,7 @@ from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
 from seenet.data.conditions.base import TestCondition
-from seenet.data.conditions.noise_sources import find_source
+from seenet.data.conditions.noise_sources import build_noise_source
 
 
 class AdditiveNoise(TestCondition):
@@ -38,7 +38,7 @@ class AdditiveNoise(TestCondition):
     def __init__(self, manifest: Manifest, store: WaveformStore, snr_db: float, source: str = "white", seed: int = 0):
         if not -100 <= snr_db <= 100:
             raise SeenetError(f"noise: snr_db={snr_db}: expected -100 to 100")
-        self.source, self.snr_db, self.seed = find_source(source, manifest, store), snr_db, seed
+        self.source, self.snr_db, self.seed = build_noise_source(source, manifest, store), snr_db, seed
         self.settings: Mapping[str, object] = {"snr_db": snr_db, "seed": seed, **self.source.settings}
         prefix = "" if manifest.parts else f"{manifest.name}/"  # joined corpora have it in their names
         self._names = [f"{prefix}{name}" for name in manifest.column("utterance")]

@@ -11,7 +11,7 @@ from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
-from seenet.data.conditions.noise_sources import require_source
+from seenet.data.conditions.noise_sources import require_noise_source
 
 
 class TestCondition(ABC):
@@ -55,7 +55,7 @@ def build_conditions(node: DictConfig, manifest: Manifest, store: WaveformStore)
     conditions = node.get("conditions")
     if not conditions:
         raise SeenetError("noise names no condition; a YAML file of conf/noise holds some under 'conditions:'")
-    require_source(node.get("source", "white"))  # no condition need use it, nor the seed
+    require_noise_source(node.get("source", "white"))  # no condition need use it, nor the seed
     seed = node.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise SeenetError(f"noise.seed={seed}: expected a whole number, 0 or more")

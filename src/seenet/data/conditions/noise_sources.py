@@ -15,14 +15,14 @@ from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import find_audio
 from seenet.corpora.waveform_store import WaveformStore, open_store
 
-LONGEST = 600.0  # seconds that are kept of a recording
-TALKERS = 6
-TRIES = 100  # places in a recording that may be silent before the loudest one is taken
+MAX_RECORDING_SECONDS = 600.0  # seconds that are kept of a recording
+BABBLE_CLIPS = 6
+MAX_EXCERPT_TRIES = 100  # places in a recording that may be silent before the loudest one is taken
 
 Array = NDArray[np.float32]
 
 
-class Source(ABC):
+class NoiseSource(ABC):
     """Noise of any length, never silent.
 
     Attributes:
@@ -33,7 +33,7 @@ class Source(ABC):
     settings: Mapping[str, object]
     remark: str = ""
 
-    def for_fold(self, fold: Fold) -> "Source":
+    def for_fold(self, fold: Fold) -> "NoiseSource":
         """The source for the test part of one fold."""
         return self
 
@@ -51,7 +51,7 @@ class Source(ABC):
         """
 
 
-class White(Source):
+class WhiteNoise(NoiseSource):
     """Gaussian, of equal power at every frequency."""
 
     def __init__(self):
@@ -62,7 +62,7 @@ class White(Source):
         return rng.standard_normal(length, dtype=np.float32)
 
 
-class Pink(Source):
+class PinkNoise(NoiseSource):
     """Gaussian, its power falling by 3 dB an octave, without a constant part."""
 
     def __init__(self):
@@ -77,7 +77,7 @@ class Pink(Source):
         return np.fft.irfft(spectrum, size)[:length].astype(np.float32)
 
 
-class Recordings(Source):
+class Recordings(NoiseSource):
     """The recordings of a folder, each from a random place; a shorter one is repeated.
 
     Args:
@@ -93,7 +93,7 @@ class Recordings(Source):
             name, why = passed_over[0]
             print_line(f"! {len(passed_over)} file(s) in noise.source='{folder}' are passed over, e.g. '{name}': {why}")
         manifest = Manifest(f"noise-{folder.name}", folder, [Utterance(file, file, "other") for file in files])
-        self.store = open_store(manifest, LONGEST)
+        self.store = open_store(manifest, MAX_RECORDING_SECONDS)
         if self.store.bad:
             row, why = next(iter(self.store.bad.items()))
             example = f"'{printable(files[row])}': {why}"
@@ -108,7 +108,7 @@ class Recordings(Source):
         return random_excerpt(self.store, int(rng.choice(self.rows)), length, rng)
 
 
-class Babble(Source):
+class Babble(NoiseSource):
     """Six clips at once, equally loud, of speakers who are not in the test part.
 
     The clips are those that the fold trains on or selects the epoch by, so every protocol gets the same babble. Clips
@@ -144,7 +144,7 @@ class Babble(Source):
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
         """The sum of six stretches."""
         assert len(self.pool), "for_fold comes first"
-        pieces = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, TALKERS)]
+        pieces = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, BABBLE_CLIPS)]
         return np.sum([piece / np.sqrt(np.square(piece).mean()) for piece in pieces], axis=0)
 
 
@@ -163,7 +163,7 @@ def random_excerpt(store: WaveformStore, row: int, length: int, rng: np.random.G
     clip = store.waveform(row)
     if len(clip) <= length:
         return np.resize(np.roll(clip, -int(rng.integers(len(clip)))), length)
-    for _ in range(TRIES):
+    for _ in range(MAX_EXCERPT_TRIES):
         start = int(rng.integers(len(clip) - length + 1))
         if (piece := clip[start : start + length]).any():
             return piece
@@ -171,7 +171,7 @@ def random_excerpt(store: WaveformStore, row: int, length: int, rng: np.random.G
     return clip[start : start + length]
 
 
-def require_source(name: object) -> None:
+def require_noise_source(name: object) -> None:
     """Raise a SeenetError for what is neither a name of a source nor a folder."""
     if name in ("white", "pink", "babble"):
         return
@@ -179,7 +179,7 @@ def require_source(name: object) -> None:
         raise SeenetError(f"noise.source='{name}': expected white, pink, babble or a folder of recordings")
 
 
-def find_source(name: str, manifest: Manifest, store: WaveformStore) -> Source:
+def build_noise_source(name: str, manifest: Manifest, store: WaveformStore) -> NoiseSource:
     """The source of a name.
 
     Args:
@@ -191,10 +191,10 @@ def find_source(name: str, manifest: Manifest, store: WaveformStore) -> Source:
         SeenetError: neither a name nor a folder.
     """
     if name == "white":
-        return White()
+        return WhiteNoise()
     if name == "pink":
-        return Pink()
+        return PinkNoise()
     if name == "babble":
         return Babble(manifest, store)
-    require_source(name)
+    require_noise_source(name)
     return Recordings(Path(name).expanduser().resolve())

@@ -5,7 +5,7 @@ from torch import Tensor
 from seenet.data.batch import Batch
 from seenet.data.dataset import GENDERS
 from seenet.data.targets import TargetSpec
-from seenet.models.auxiliary.linear_task import LinearTask, known_values
+from seenet.models.auxiliary.linear_task import LinearTask, find_known_values
 
 
 class Gender(LinearTask):
@@ -19,7 +19,7 @@ class Gender(LinearTask):
     """
 
     def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01):
-        known_values(target_spec.genders, "gender")
+        find_known_values(target_spec.genders, "gender")
         super().__init__(dim, len(GENDERS), weight)
 
     def targets(self, batch: Batch) -> Tensor:

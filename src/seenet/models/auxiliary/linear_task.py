@@ -45,7 +45,7 @@ class LinearTask(AuxiliaryTask):
         return probabilities
 
 
-def known_values(values: Tensor, what: str) -> Tensor:
+def find_known_values(values: Tensor, what: str) -> Tensor:
     """The different values that are known (not -1), sorted.
 
     Args:

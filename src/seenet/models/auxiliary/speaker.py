@@ -5,7 +5,7 @@ from torch import Tensor
 
 from seenet.data.batch import Batch
 from seenet.data.targets import TargetSpec
-from seenet.models.auxiliary.linear_task import LinearTask, known_values
+from seenet.models.auxiliary.linear_task import LinearTask, find_known_values
 
 
 class Speaker(LinearTask):
@@ -19,7 +19,7 @@ class Speaker(LinearTask):
     """
 
     def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01):
-        speakers = known_values(target_spec.speakers, "speaker")
+        speakers = find_known_values(target_spec.speakers, "speaker")
         super().__init__(dim, len(speakers), weight)
         # Not in checkpoints: the numbers are the corpus' own, and known whenever there is something to train on.
         self.register_buffer("speakers", speakers, persistent=False)

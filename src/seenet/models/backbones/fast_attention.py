@@ -22,14 +22,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
-from seenet.models.backbones.fast_dropout import drop
+from seenet.models.backbones.fast_dropout import apply_dropout
 
 Form = Literal["auto", "eager", "sdpa", "flex"]
 
-SHARE = 2**22
+MAX_CHUNK_WEIGHTS = 2**22
 """Attention weights that are computed at a time in the eager form, so that they stay in a CPU's cache."""
 
-KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+SDPA_BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """Of torch's fused attention. Without cuDNN's, whose way back gives NaN for some masks and lengths (pytorch issue
 196678), and which plans anew for every length."""
 
@@ -82,11 +82,11 @@ def masked_attention(
     else:
         gate, table, pairs = (tensor.to(query.dtype) for tensor in (gated[0], *gated[1]))
     if form == "eager":
-        return _in_shares(query, key, value, gate, pairs, padding, query.shape[3] ** -0.5, dropout)
+        return _chunked_attention(query, key, value, gate, pairs, padding, query.shape[3] ** -0.5, dropout)
     if form == "flex" and dropout == 0 and not (query.requires_grad and query.device.type == "cpu"):
-        return _flex(query, key, value, valid.sum(1), (gate, table) if gated else None)
+        return _flex_attention(query, key, value, valid.sum(1), (gate, table) if gated else None)
     bias = torch.addcmul(padding, gate, pairs) if gated else padding
-    with sdpa_kernel(KERNELS):
+    with sdpa_kernel(SDPA_BACKENDS):
         return F.scaled_dot_product_attention(query, key, value, bias, dropout)
 
 
@@ -131,8 +131,8 @@ class ChunkedAttention(torch.autograd.Function):
         with torch.autocast(query.device.type, enabled=False):  # as on the way back
             return torch.cat(
                 [
-                    drop(_weights(q, k, g, bias, p, scale), dropout, seed + i) @ v
-                    for i, (q, k, v, g, p) in enumerate(_shares(query, key, value, gate, padding))
+                    apply_dropout(_attention_weights(q, k, g, bias, p, scale), dropout, seed + i) @ v
+                    for i, (q, k, v, g, p) in enumerate(_split_into_chunks(query, key, value, gate, padding))
                 ]
             )
 
@@ -143,10 +143,10 @@ class ChunkedAttention(torch.autograd.Function):
         query, key, value, gate, bias, padding = ctx.saved_tensors
         scale, dropout, seed = ctx.settings
         gated, to_bias, grads = ctx.needs_input_grad[4], torch.zeros_like(bias), []
-        for i, (q, k, v, g, p, out) in enumerate(_shares(query, key, value, gate, padding, grad)):
-            weights = _weights(q, k, g, bias, p, scale)
-            to_value = drop(weights, dropout, seed + i).mT @ out
-            slope = drop(out @ v.mT, dropout, seed + i).mul_(weights)  # of the weights, and then of the scores
+        for i, (q, k, v, g, p, out) in enumerate(_split_into_chunks(query, key, value, gate, padding, grad)):
+            weights = _attention_weights(q, k, g, bias, p, scale)
+            to_value = apply_dropout(weights, dropout, seed + i).mT @ out
+            slope = apply_dropout(out @ v.mT, dropout, seed + i).mul_(weights)  # of the weights, and then of the scores
             slope.sub_(weights.mul_(slope.sum(-1, keepdim=True)))
             to_query, to_key = (slope @ k).mul_(scale), (slope.mT @ q).mul_(scale)
             grads.append((to_query, to_key, to_value, (slope * bias).sum(-1, keepdim=True) if gated else g))
@@ -155,30 +155,32 @@ class ChunkedAttention(torch.autograd.Function):
         return *(torch.cat(parts) for parts in zip(*grads, strict=True)), to_bias, None, None, None
 
 
-def _shares(query: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors cut alike, into clips whose attention weights fit `SHARE`."""
+def _split_into_chunks(query: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors cut alike, into clips whose attention weights fit `MAX_CHUNK_WEIGHTS`."""
     _, heads, frames, _ = query.shape
-    clips = max(1, SHARE // (heads * frames * frames))
+    clips = max(1, MAX_CHUNK_WEIGHTS // (heads * frames * frames))
     return zip(*(tensor.split(clips) for tensor in (query, *others)), strict=True)
 
 
-def _weights(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, padding: Tensor, scale: float) -> Tensor:
+def _attention_weights(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, padding: Tensor, scale: float) -> Tensor:
     scores = torch.addcmul(padding, gate, bias)  # (clips, heads, frames, frames)
     scores.flatten(0, 1).baddbmm_(query.flatten(0, 1), key.flatten(0, 1).mT, alpha=scale)
     return scores.softmax(-1)
 
 
-_in_shares = torch.compiler.disable(ChunkedAttention.apply)
+_chunked_attention = torch.compiler.disable(ChunkedAttention.apply)
 
 
 @cache
-def _compiled_flex() -> Any:
+def _compile_flex_attention() -> Any:
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention, dynamic=True) if torch.cuda.is_available() else flex_attention
 
 
-def _flex(query: Tensor, key: Tensor, value: Tensor, frames: Tensor, gated: tuple[Tensor, Tensor] | None) -> Tensor:
+def _flex_attention(
+    query: Tensor, key: Tensor, value: Tensor, frames: Tensor, gated: tuple[Tensor, Tensor] | None
+) -> Tensor:
     """FlexAttention, in which no bias of (batch, heads, frames, frames) ever exists; `gated` is gate and table."""
     last = query.shape[2] - 1
     gate, table = gated or (None, None)
@@ -188,7 +190,7 @@ def _flex(query: Tensor, key: Tensor, value: Tensor, frames: Tensor, gated: tupl
             value = value + gate[clip, head, q, 0] * table[head, k - q + last]
         return torch.where(k < frames[clip], value, -math.inf)
 
-    return _compiled_flex()(query, key, value, score_mod=score)
+    return _compile_flex_attention()(query, key, value, score_mod=score)
 
 
 class GatedAttention(WavLMAttention):
@@ -241,7 +243,7 @@ class GatedAttention(WavLMAttention):
         return first * (second * self.gru_rel_pos_const - 1.0) + 2.0
 
 
-def _registered(form: Form) -> str:
+def _register_attention(form: Form) -> str:
     """The name under which transformers finds a form for the families whose attention it can exchange."""
 
     def forward(
@@ -278,4 +280,4 @@ def use_attention(model: PreTrainedModel, form: Form) -> None:
         module.__class__ = GatedAttention
         module.form = form
     if not gated:
-        model.set_attn_implementation(_registered(form))
+        model.set_attn_implementation(_register_attention(form))

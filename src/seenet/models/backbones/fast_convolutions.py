@@ -15,13 +15,13 @@ from transformers.activations import GELUActivation
 
 from seenet.models.backbones.length_handling import LengthAwareGroupNorm
 
-CPU_CHUNK, GPU_CHUNK = 4, 16
+CPU_CHUNK_CLIPS, GPU_CHUNK_CLIPS = 4, 16
 """Clips that go through a frozen feature encoder at once, whose first layers make much of little: few for a CPU's
 caches, more to keep a GPU busy."""
-LONG = 64  # frames from which a kernel is worth a Fourier transform
+MIN_FFT_KERNEL = 64  # frames from which a kernel is worth a Fourier transform
 
 
-def time_convolution(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
+def convolve_time_major(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
     """A convolution over time as matrix products, one for each stride's length of the kernel.
 
     Args:
@@ -63,7 +63,7 @@ class TimeMajorEncoderMixin:
     def forward(self, input_values: Tensor) -> Tensor:
         """Features of waveforms. Shapes (batch, samples) and (batch, channels, frames)."""
         learns = torch.is_grad_enabled() and any(t.requires_grad for t in (input_values, *self.parameters()))
-        chunk = CPU_CHUNK if input_values.device.type == "cpu" else GPU_CHUNK
+        chunk = CPU_CHUNK_CLIPS if input_values.device.type == "cpu" else GPU_CHUNK_CLIPS
         size = len(input_values) if learns else chunk
         norm = getattr(self.conv_layers[0], "layer_norm", None)
         lengths = norm.lengths if isinstance(norm, LengthAwareGroupNorm) else torch.zeros(len(input_values))
@@ -79,7 +79,7 @@ class TimeMajorEncoderMixin:
         """Shapes (batch, samples), of the first layer's valid frames (batch,), and (batch, frames, channels)."""
         hidden = waveform[..., None]
         for layer in self.conv_layers:
-            hidden = time_convolution(hidden, layer.conv)
+            hidden = convolve_time_major(hidden, layer.conv)
             norm = getattr(layer, "layer_norm", None)
             if isinstance(norm, LengthAwareGroupNorm):
                 hidden = norm.time_first(hidden, lengths)
@@ -117,14 +117,14 @@ class FFTConvMixin:
 
 
 @cache
-def _mixed(mixin: type, base: type) -> type:
+def _mixed_class(mixin: type, base: type) -> type:
     """One class for all models, or torch.compile would take the next fold's for another program."""
     return type(mixin.__name__ + base.__name__, (mixin, base), {})
 
 
 def use_convolutions(model: Any) -> None:
     """Make a transformers speech model compute its convolutions in these forms; changed in place, weights stay."""
-    model.feature_extractor.__class__ = _mixed(TimeMajorEncoderMixin, type(model.feature_extractor))
+    model.feature_extractor.__class__ = _mixed_class(TimeMajorEncoderMixin, type(model.feature_extractor))
     for module in model.encoder.pos_conv_embed.modules():
-        if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= LONG:
-            module.__class__ = _mixed(FFTConvMixin, type(module))
+        if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= MIN_FFT_KERNEL:
+            module.__class__ = _mixed_class(FFTConvMixin, type(module))

@@ -62,11 +62,11 @@ def patch_length_handling(model: nn.Module) -> None:
         old = first.layer_norm
         first.layer_norm = LengthAwareGroupNorm(old.num_groups, old.num_channels, old.eps)
         first.layer_norm.load_state_dict(old.state_dict())
-    for layer in _stacked(model):
+    for layer in _stacked_convolutions(model):
         layer.register_forward_pre_hook(_zero_padding_hook)
     # Methods and not functions, so that a copy of the model has its own.
-    model._mask_hidden_states = MethodType(_masked, model)
-    model._get_feature_vector_attention_mask = MethodType(_attention_mask, model)
+    model._mask_hidden_states = MethodType(_mask_hidden_states, model)
+    model._get_feature_vector_attention_mask = MethodType(_frame_attention_mask, model)
 
 
 def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
@@ -83,12 +83,12 @@ def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
     if isinstance(norm := getattr(first, "layer_norm", None), LengthAwareGroupNorm):
         norm.lengths = (samples - first.conv.kernel_size[0]) // first.conv.stride[0] + 1
     frames = model._get_feat_extract_output_lengths(samples)
-    for module in (model, *_stacked(model)):
+    for module in (model, *_stacked_convolutions(model)):
         module.frames = frames
     return frames
 
 
-def _stacked(model: nn.Module) -> Iterable[nn.Module]:
+def _stacked_convolutions(model: nn.Module) -> Iterable[nn.Module]:
     return getattr(model.encoder.pos_conv_embed, "layers", [])
 
 
@@ -97,13 +97,13 @@ def _zero_padding_hook(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]
     return (hidden * length_mask(layer.frames, hidden.shape[-1])[:, None],)
 
 
-def _masked(model: nn.Module, hidden_states: Tensor, **_: Any) -> Tensor:
+def _mask_hidden_states(model: nn.Module, hidden_states: Tensor, **_: Any) -> Tensor:
     if not model.training or not getattr(model.config, "apply_spec_augment", True):
         return hidden_states
     return mask_spans(hidden_states, model.frames, model.config, getattr(model, "masked_spec_embed", None))
 
 
-def _attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Tensor:
+def _frame_attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Tensor:
     return length_mask(model.frames, size)
 
 

@@ -24,7 +24,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-PATIENCE = 2.5  # seconds to wait for the hub
+HUB_TIMEOUT_SECONDS = 2.5  # seconds to wait for the hub
 FOREIGN_FILES = ("tf_model.h5", "flax_model.msgpack")
 LFS_HEADER = b"version https://git-lfs"
 
@@ -54,19 +54,19 @@ class Weights:
             folder, commit = local.resolve(), None
         else:
             commit = self.fingerprint
-            folder = Path(str(_cached(self.source, "config.json", self.revision))).parent
-        digests = _content_digests(folder, _weight_files(folder))
+            folder = Path(str(_find_cached_file(self.source, "config.json", self.revision))).parent
+        digests = _content_digests(folder, _find_weight_files(folder))
         together = digests[0] if len(digests) == 1 else hashlib.sha256("-".join(digests).encode()).hexdigest()[:32]
         return {"checkpoint": self.source, "revision": commit, "hash": together}
 
 
-def _cached(checkpoint: str, name: str, revision: str | None) -> str | None:
+def _find_cached_file(checkpoint: str, name: str, revision: str | None) -> str | None:
     """The path of a file in the hub's cache, or None."""
     found = huggingface_hub.try_to_load_from_cache(checkpoint, name, revision=revision)
     return found if isinstance(found, str) else None
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def _find_weight_files(folder: Path) -> list[Path]:
     """The files that transformers loads from a folder: one, or the shards that an index lists.
 
     Raises:
@@ -83,7 +83,7 @@ def _weight_files(folder: Path) -> list[Path]:
         raise SeenetError(f"backbone.path='{folder}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}{way}")
     if main.suffix != ".json":
         return [main]
-    _refuse_pointers(folder, [main])
+    _refuse_unusable_files(folder, [main])
     try:
         names = sorted(set(json.loads(main.read_text(encoding="utf-8"))["weight_map"].values()))
         shards = [folder / name for name in names]
@@ -100,7 +100,7 @@ def _weight_files(folder: Path) -> list[Path]:
     return shards
 
 
-def _refuse_pointers(folder: Path, files: list[Path]) -> None:
+def _refuse_unusable_files(folder: Path, files: list[Path]) -> None:
     """Raise a SeenetError for files that a clone without git-lfs left as pointers, and for empty files."""
     for file in files:
         with file.open("rb") as opened:
@@ -114,20 +114,20 @@ def _refuse_pointers(folder: Path, files: list[Path]) -> None:
             raise SeenetError(f"backbone.path='{folder}': {file.name} is empty (0 bytes); download it again")
 
 
-def _hub_answers() -> bool:
-    """Whether the hub answers within `PATIENCE`; in a thread, for a name look-up knows no time limit."""
+def _is_hub_reachable() -> bool:
+    """Whether the hub answers within `HUB_TIMEOUT_SECONDS`; in a thread, for a name look-up knows no time limit."""
     answered = threading.Event()
 
     def ask() -> None:
         try:
-            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_SECONDS)
         except Exception:  # any failure of the network means the same here: no answer
             return
         answered.set()
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(HUB_TIMEOUT_SECONDS)
     return answered.is_set()
 
 
@@ -146,7 +146,7 @@ def _content_digests(folder: Path, files: list[Path]) -> list[str]:
     return [digest for _, _, digest in fresh.values()]
 
 
-def _local(path: str, family: str) -> Weights:
+def _resolve_local_folder(path: str, family: str) -> Weights:
     folder = Path(path).expanduser()
     config = folder / "config.json"
     if folder.is_file():
@@ -158,15 +158,15 @@ def _local(path: str, family: str) -> Weights:
         raise SeenetError(
             f"backbone.path='{path}' is no folder with a config.json; give one that save_pretrained wrote"
         )
-    _refuse_pointers(folder, [config])
+    _refuse_unusable_files(folder, [config])
     try:
         found = json.loads(config.read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError, TypeError) as error:
         raise SeenetError(f"backbone.path='{path}': its config.json names no model_type ({error!r})") from error
     if found != family:
         raise SeenetError(f"backbone.path='{path}' holds a {found} model, not {family}; choose the fitting backbone")
-    weights = _weight_files(folder)
-    _refuse_pointers(folder, weights)
+    weights = _find_weight_files(folder)
+    _refuse_unusable_files(folder, weights)
     files = sorted([*weights, config])
     fingerprint = "-".join(digest[:8] for digest in _content_digests(folder.resolve(), files))
     return Weights(str(folder), fingerprint=fingerprint)
@@ -187,25 +187,25 @@ def resolve_weights(
         SeenetError: not there, of another family, or not cached with no network to fetch it.
     """
     if path is not None:
-        return _local(str(path), family)
+        return _resolve_local_folder(str(path), family)
     if checkpoint is None:
         return Weights(None)
 
     try:
-        config = _cached(checkpoint, "config.json", revision)
+        config = _find_cached_file(checkpoint, "config.json", revision)
     except HFValidationError as error:
         raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {one_line(error)}") from error
-    if config and any(_cached(checkpoint, name, revision) for name in WEIGHT_FILES):
+    if config and any(_find_cached_file(checkpoint, name, revision) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
     ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
     if constants.HF_HUB_OFFLINE:
         raise SeenetError(f"the weights of '{checkpoint}' are not on this machine and HF_HUB_OFFLINE is set; {ways}")
-    if not _hub_answers():
+    if not _is_hub_reachable():
         raise SeenetError(
             f"the weights of '{checkpoint}' are not on this machine and {constants.ENDPOINT} does not answer; {ways}"
         )
     try:
-        commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision, timeout=PATIENCE).sha
+        commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision, timeout=HUB_TIMEOUT_SECONDS).sha
     except Exception as error:  # the hub client's errors have another base class in each of its versions
         what = f"the hub does not give '{checkpoint}' (revision {revision})"
         raise SeenetError(f"{what}: {one_line(error)}; {ways}") from error

@@ -29,7 +29,7 @@ FAMILIES = {
     "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
 }
 
-FRAMES = {"cuda": 8}
+FRAME_MULTIPLES = {"cuda": 8}
 """Batches have a multiple of so many frames there: torch's fused attention would copy a bias of 299 in each layer."""
 
 OPTIONAL_TENSORS = frozenset({"masked_spec_embed"})
@@ -41,7 +41,7 @@ OPTIONAL_PARTS = frozenset({"adapter"})
 HEAD_TENSORS = frozenset({"feature_extractor.weight", "feature_extractor.bias"})
 """Tensors of a task head (XVector's) that have the name of an encoder's module; its own has only deeper names."""
 
-COMPILATIONS = 1024
+RECOMPILE_LIMIT = 1024
 """Forms of one layer that a process compiles at most: training and test, each of every arm of a sweep."""
 
 
@@ -114,7 +114,7 @@ class SpeechBackbone(nn.Module):
                 raise SeenetError(f"backbone.{name}={value}: expected 0 to 1")
         self.model, self.loaded_tensors = _load(family, weights, shares, architecture or {})
         config = self.model.config
-        _require_known(config)
+        _require_supported(config)
         self.dim: int = config.hidden_size
         self.freeze, self.normalize = freeze, normalize
         self.dropout = nn.Dropout(config.final_dropout)
@@ -140,7 +140,7 @@ class SpeechBackbone(nn.Module):
     def compile_layers(self) -> None:
         """Let torch.compile fuse the feature encoder and each transformer layer, once for clips of all lengths."""
         # All arms of a sweep share one limit, behind which torch goes on uncompiled without an error; it is 8.
-        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILATIONS
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT
         for part in (self.model.feature_extractor, *self.model.encoder.layers):
             part.compile(dynamic=True)
 
@@ -168,7 +168,7 @@ class SpeechBackbone(nn.Module):
         lengths = lengths.clamp(min=self._shortest)
         samples = length_mask(lengths, waveform.shape[1])
         if self.normalize:
-            waveform = _normalized(waveform, lengths, samples)
+            waveform = _normalize(waveform, lengths, samples)
         frames = set_lengths(self.model, lengths)
         output = self.model(waveform, attention_mask=samples).last_hidden_state[:, :heard]
         return self.dropout(output), length_mask(frames, heard)
@@ -178,16 +178,16 @@ class SpeechBackbone(nn.Module):
         return max(0, samples - self._shortest) // self._hop + 1
 
     def _padded_sample_count(self, waveform: Tensor) -> int:
-        """Samples of as many frames as `FRAMES` asks for, with none left over.
+        """Samples of as many frames as `FRAME_MULTIPLES` asks for, with none left over.
 
         Where some are, or not, torch.compile would take the feature encoder for different programs.
         """
-        multiple = FRAMES.get(waveform.device.type, 1)
+        multiple = FRAME_MULTIPLES.get(waveform.device.type, 1)
         frames = self._frames(waveform.shape[1] + self._hop - 1)
         return self._shortest + (-(-frames // multiple) * multiple - 1) * self._hop
 
 
-def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
+def _normalize(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
     count = lengths[:, None]
     mean = waveform.sum(1, keepdim=True) / count
     centred = torch.where(valid, waveform - mean, 0)
@@ -195,7 +195,7 @@ def _normalized(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
     return centred * torch.rsqrt(variance + 1e-7)
 
 
-def _require_known(config: transformers.PreTrainedConfig) -> None:
+def _require_supported(config: transformers.PreTrainedConfig) -> None:
     """Raise a SeenetError for what a checkpoint or `backbone.architecture` may ask for and is not done here."""
     if getattr(config, "add_adapter", False):
         raise SeenetError(

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seenet.evaluation.calibration import expected_calibration_error, fit_temperature, reliability, temper
+from seenet.evaluation.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_curve,
+)
 from seenet.reporting import report_plots
 from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Table
@@ -37,8 +42,10 @@ def calibration_section(study: Study, arms: Sequence[ArmMetrics], folder: Path, 
         temperatures = [_temperature(r, arm.classes) for r in arm.results]
         kinds = {"as trained": np.concatenate(plain)}
         if None not in temperatures:
-            kinds["tempered"] = np.concatenate([temper(p, t) for p, t in zip(plain, temperatures, strict=True)])
-        diagrams[arm.arm.name] = {kind: reliability(p, labels, BINS) for kind, p in kinds.items()}
+            kinds["tempered"] = np.concatenate(
+                [apply_temperature(p, t) for p, t in zip(plain, temperatures, strict=True)]
+            )
+        diagrams[arm.arm.name] = {kind: reliability_curve(p, labels, BINS) for kind, p in kinds.items()}
         errors = {kind: expected_calibration_error(p, labels, BINS) for kind, p in kinds.items()}
         after = errors.get("tempered")
         numbers.append({"arm": arm.arm.name, "ece": errors["as trained"], "ece_tempered": after})
