@@ -1,4 +1,4 @@
-"""Draws, partners, padding."""
+"""Sampling of clips and partners, masks, and batches of a part."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from seenet.data.dataset import FoldPart
 LABELS = np.array([0] * 50 + [1] * 10 + [2] * 30 + [3] * 1)
 
 
-def test_balanced_draws_weigh_every_class_alike():
+def test_balanced_draws_are_uniform_over_classes():
     rng = np.random.default_rng(0)
     clips = np.concatenate([draw_clips(LABELS, True, rng) for _ in range(200)])
     assert chisquare(np.bincount(LABELS[clips])).pvalue > 1e-3
@@ -22,19 +22,19 @@ def test_balanced_draws_weigh_every_class_alike():
     assert chisquare(within).pvalue > 1e-3
 
 
-def test_unbalanced_draws_take_every_clip_once():
+def test_unbalanced_draws_hold_every_clip_once():
     assert sorted(draw_clips(LABELS, False, np.random.default_rng(0))) == list(range(91))
 
 
-def test_uniform_partners():
+def test_uniform_partners_are_uniform_over_other_clips():
     clips = np.repeat(np.arange(91), 400)
     partners = draw_partners(clips, LABELS, "uniform", np.random.default_rng(0))
     assert (partners != clips).all()
     assert chisquare(np.bincount(partners, minlength=91)).pvalue > 1e-3
 
 
-def test_class_first_partners():
-    """Given the clip, each class is as likely, and each other clip of it; a class of the clip alone is not."""
+def test_class_first_partners_are_uniform_over_classes_and_clips():
+    """A class that holds only the clip itself is never drawn."""
     for clip, classes in ((0, 4), (55, 4), (90, 3)):
         clips = np.full(20000, clip)
         partners = draw_partners(clips, LABELS, "class_first", np.random.default_rng(clip))
@@ -46,17 +46,17 @@ def test_class_first_partners():
         assert chisquare(np.delete(first, clip) if clip < 50 else first).pvalue > 1e-3
 
 
-def test_a_part_of_one_clip_is_its_own_partner():
+def test_partner_is_the_clip_itself_when_the_part_has_one_clip():
     for how in ("uniform", "class_first"):
         assert draw_partners(np.array([0]), np.array([0]), how, np.random.default_rng(0)).tolist() == [0]
 
 
-def test_masks():
+def test_length_mask_marks_valid_positions():
     assert length_mask(torch.tensor([3, 5]), 5).sum(1).tolist() == [3, 5]
     assert length_mask(torch.tensor([0, 2]), 3).tolist() == [[False] * 3, [True, True, False]]
 
 
-def test_a_part_gives_whole_batches():
+def test_fold_part_returns_complete_batches():
     manifest = read(speakers=3, clips=2)
     store = open_store(manifest, 6.0)
     indices = np.array([i for i, row in enumerate(manifest) if row.speaker != "speaker02"])
@@ -74,12 +74,12 @@ def test_a_part_gives_whole_batches():
     np.testing.assert_array_equal(
         batch.partner[1, : batch.partner_lengths[1]],
         store.waveform(int(indices[3])),
-        "the partner is the clip named",
+        "the partner is the clip that the item names",
     )
     assert part.__getitems__([(0, -1)]).partner is None
 
 
-def test_a_batch_moves_whole():
+def test_batch_to_moves_every_tensor():
     batch = Batch(*(torch.zeros(2, 3) for _ in range(6)), partner=torch.zeros(2, 3), partner_lengths=torch.ones(2))
     moved = batch.to("meta")
     assert moved.partner.device.type == "meta"

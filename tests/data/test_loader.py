@@ -1,4 +1,4 @@
-"""Batches made ahead by a thread, and loaders that begin in mid-epoch."""
+"""Prefetching in a thread, and loaders that resume within an epoch."""
 
 import multiprocessing
 import subprocess
@@ -22,37 +22,37 @@ from support.console import HANG
 CPU = torch.device("cpu")
 
 
-def numbered(count: int, taken: list[int]) -> Iterator[Batch]:
-    """Batches of one number each, and which of them have been made."""
+def make_numbered_batches(count: int, taken: list[int]) -> Iterator[Batch]:
+    """Yield batches of one number each, and record in `taken` which were made."""
     for number in range(count):
         taken.append(number)
         yield Batch(*(torch.full((1,), number) for _ in range(6)))
 
 
-def test_batches_made_ahead_keep_their_order():
-    assert [int(batch.indices) for batch in prefetch_to_device(numbered(50, []), CPU)] == list(range(50))
-    assert list(prefetch_to_device(numbered(0, []), CPU)) == []
+def test_prefetch_keeps_the_order():
+    assert [int(batch.indices) for batch in prefetch_to_device(make_numbered_batches(50, []), CPU)] == list(range(50))
+    assert list(prefetch_to_device(make_numbered_batches(0, []), CPU)) == []
 
 
-def test_one_batch_is_made_ahead_and_no_more():
+def test_prefetch_loads_exactly_one_batch_early():
     made = [threading.Event() for _ in range(5)]
 
     def batches() -> Iterator[Batch]:
-        for number, batch in enumerate(numbered(5, [])):
+        for number, batch in enumerate(make_numbered_batches(5, [])):
             made[number].set()
             yield batch
 
     loop = prefetch_to_device(batches(), CPU)
     for number in range(4):
         assert int(next(loop).indices) == number
-        assert made[number + 1].wait(HANG), "made while the one before is in use"
+        assert made[number + 1].wait(HANG), "loaded while the previous batch is in use"
         assert not any(event.is_set() for event in made[number + 2 :])
     loop.close()
 
 
-def test_what_goes_wrong_in_the_thread_reaches_the_loop():
+def test_prefetch_raises_exceptions_of_its_thread():
     def batches() -> Iterator[Batch]:
-        yield from numbered(2, [])
+        yield from make_numbered_batches(2, [])
         raise OSError("the disk is gone")
 
     seen = []
@@ -64,10 +64,10 @@ def test_what_goes_wrong_in_the_thread_reaches_the_loop():
         next(loop)
 
 
-def test_leaving_early_ends_the_thread():
+def test_prefetch_ends_its_thread_when_closed_early():
     before = set(threading.enumerate())
     taken: list[int] = []
-    loop = prefetch_to_device(numbered(50, taken), CPU)
+    loop = prefetch_to_device(make_numbered_batches(50, taken), CPU)
     next(loop)
     assert set(threading.enumerate()) - before
     loop.close()
@@ -75,7 +75,7 @@ def test_leaving_early_ends_the_thread():
     assert taken in ([0], [0, 1])
 
 
-def test_a_program_that_stops_in_the_loop_ends():
+def test_program_ends_when_it_exits_while_prefetching():
     program = """
 import torch
 from seenet.data.batch import Batch
@@ -105,25 +105,25 @@ def indices(batches: Iterator[Batch]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_goes_on_where_another_was(part, workers: int):
-    """Behind the batches handed out, whatever was read ahead; the epoch after it is whole again."""
-    whole = train_loader(part)
+def test_train_loader_resumes_after_the_yielded_batches(part, workers: int):
+    """Prefetched batches do not count, and the next epoch is complete."""
+    uninterrupted = train_loader(part)
     epochs = []
     for number in (0, 1):
-        whole.sampler.set_epoch(number)
-        epochs.append(indices(iter(whole)))
+        uninterrupted.sampler.set_epoch(number)
+        epochs.append(indices(iter(uninterrupted)))
     first, second = train_loader(part, workers), train_loader(part, workers)
     loop = iter(first)
     assert [next(loop).indices.tolist() for _ in range(5)] == epochs[0][:5]
     second.load_state_dict(first.state_dict())
-    iter(second)  # Lightning makes one that it does not use
+    iter(second)  # Lightning creates an iterator that it does not use
     assert indices(iter(second)) == epochs[0][5:]
     assert len(second) == second.state_dict()["given"] == len(epochs[0]) == 12
     second.sampler.set_epoch(1)
     assert indices(iter(second)) == epochs[1]
 
 
-def test_a_part_is_the_same_made_ahead(part):
+def test_prefetched_batches_equal_loaded_batches(part):
     plain = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU))
     loaded = list(prefetch_to_device(iter(Loader(part, EvaluationBatches(part.lengths, 8), CPU)), CPU))
     assert len(plain) == len(loaded) == 6
@@ -132,8 +132,8 @@ def test_a_part_is_the_same_made_ahead(part):
 
 
 @pytest.mark.parametrize("method", ["spawn", "loky"])
-def test_loader_processes_give_the_same_batches_however_they_start(part, monkeypatch, method: str):
-    """Spawned ones get a pickled part; jobs of hydra/launcher=joblib have a start method that torch cannot use."""
+def test_loader_processes_return_equal_batches_with_every_start_method(part, monkeypatch, method: str):
+    """Spawned processes unpickle the part; torch does not accept the start method loky of hydra/launcher=joblib."""
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
     expected = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU))
     loaded = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU, num_workers=1))
@@ -144,8 +144,8 @@ def test_loader_processes_give_the_same_batches_however_they_start(part, monkeyp
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU")
-def test_what_arrives_on_a_gpu_is_whole(part):
-    """While the GPU is busy with the batch before, and its memory is used again."""
+def test_batches_on_a_gpu_are_complete(part):
+    """The GPU is busy with the previous batch, and its memory is reused."""
     device = torch.device("cuda", 0)
     expected = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU))
     for _ in range(5):

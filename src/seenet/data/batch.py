@@ -1,5 +1,6 @@
-"""The batch: padded waveforms that never travel without their lengths."""
+"""The batch: padded waveforms with their lengths and labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -14,10 +15,10 @@ class Batch:
         waveform: float32 at 16 kHz. Shape (batch, samples).
         lengths: valid samples of each clip. Shape (batch,).
         labels: class numbers. Shape (batch,).
-        speakers: speaker numbers, counted over the corpus; -1 where unknown. Shape (batch,).
+        speakers: speaker numbers within the corpus; -1 if unknown. Shape (batch,).
         genders: 0 female, 1 male, -1 unknown. Shape (batch,).
         indices: rows of the manifest. Shape (batch,).
-        partner: another training clip for each, for augmentations that ask; else None.
+        partner: another training clip for each clip, or None if no augmentation needs one.
             Shape (batch, partner samples).
         partner_lengths: valid samples of each partner, or None. Shape (batch,).
     """
@@ -35,30 +36,30 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """The batch on another device."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """Copy the batch to a device."""
+        return self._map_tensors(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "Batch":
-        """The batch in page-locked memory."""
-        return self._mapped(Tensor.pin_memory)
+        """Copy the batch to page-locked memory."""
+        return self._map_tensors(Tensor.pin_memory)
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the batch's memory until a stream is done with it, whichever stream it was made on."""
+        """Keep the memory of the batch until a stream has used it; another stream may have allocated it."""
         for f in fields(self):
             if (value := getattr(self, f.name)) is not None:
                 value.record_stream(stream)
 
-    def _mapped(self, function) -> "Batch":
+    def _map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: function(v) for name, v in values.items() if v is not None})
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
-    """True on what is no padding.
+    """Return a mask that is True for valid positions and False for padding.
 
     Args:
-        lengths: shape (batch,).
-        size: the padded length.
+        lengths: valid positions of each row. Shape (batch,).
+        size: padded length.
 
     Returns:
         Shape (batch, size), bool.

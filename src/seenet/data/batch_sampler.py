@@ -1,4 +1,4 @@
-"""Which clips make an epoch, in which order, each with which partner."""
+"""Batch samplers: the clips of an epoch, their order and their partners."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -8,19 +8,19 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 Item = tuple[int, int]
-"""A clip and its partner, as positions in the part; the partner is -1 where none is asked for."""
+"""Positions of a clip and of its partner in the part; the partner is -1 if none is needed."""
 
 POOL_BATCHES = 32
-"""Batches that are sorted by length together: the fewest that leave well below 5 % of padding in batches of 64 clips
-with IEMOCAP's lengths; more of them, and fewer clips could ever meet."""
+"""Batches per pool, within which clips are sorted by length. This is the smallest pool with well below 5 % padding for
+batches of 64 IEMOCAP clips; a larger pool restricts which clips can share a batch."""
 
 
 def draw_clips(labels: NDArray[np.int64], balanced: bool, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One epoch of clips: as many draws as there are clips.
+    """Draw the clips of one epoch, as many as there are clips.
 
     Args:
         labels: class numbers. Shape (clips,).
-        balanced: draw with replacement, each clip weighted 1 / its class' count; else every clip once.
+        balanced: whether to draw with replacement and weight 1 / class count; otherwise each clip is drawn once.
         rng: the only source of randomness.
 
     Returns:
@@ -38,14 +38,13 @@ def draw_partners(
     how: Literal["uniform", "class_first"],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """A partner for each clip, never the clip itself (a part of one clip alone has no other: itself).
+    """Draw a partner for each clip, which differs from the clip unless the part has one clip only.
 
     Args:
         clips: positions. Shape (draws,).
-        labels: class numbers of the whole training part. Shape (clips,).
-        how: `uniform` over the training part, or a class uniformly and then a clip of it (`class_first`;
-            MSP-IMPROV and the noise experiment of Li et al. 2025). A class that holds the clip alone is
-            passed over for that clip.
+        labels: class numbers of the training part. Shape (clips,).
+        how: `uniform` over the training part, or `class_first`: a uniform class, then a uniform clip of it (Li et al.
+            2025 for MSP-IMPROV and the noise experiment). A class without another clip than this one is skipped.
         rng: the only source of randomness.
 
     Returns:
@@ -57,8 +56,8 @@ def draw_partners(
     if how == "uniform":
         partner = rng.integers(0, total - 1, len(clips))
         return partner + (partner >= clips)
-    order = np.argsort(labels, kind="stable")  # clips by class
-    rank = np.argsort(order, kind="stable")  # where each clip stands in it
+    order = np.argsort(labels, kind="stable")  # clips sorted by class
+    rank = np.argsort(order, kind="stable")  # position of each clip in `order`
     counts = np.bincount(labels)
     starts = np.cumsum(counts) - counts
     own = labels[clips]
@@ -75,31 +74,31 @@ def draw_partners(
 def bucket_by_length(
     labels: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Draws in an order of chance, as batches of like length and hence of little padding.
+    """Group sampled clips into shuffled, length-bucketed, class-balanced batches.
 
-    They are cut into pools; each pool is sorted by length and cut into batches, every class by itself, so that all
-    batches of a pool have its mix of classes: where sad clips are long, a batch of long clips would else be sad. All
-    batches of the epoch are put in an order of chance. A smaller last batch is one of any length.
+    The draws are split into pools. Each pool is sorted by the rank of a clip within its class by length, and then split
+    into batches. All batches of a pool therefore have its mix of classes, even if the clips of one class are longer.
+    The batches of the epoch are shuffled. One batch is smaller if the sizes do not divide; it can have any length.
 
     Args:
         labels: class number of each draw. Shape (draws,).
         lengths: samples of each draw. Shape (draws,).
-        batch_size: draws a batch.
+        batch_size: draws per batch.
         rng: the only source of randomness.
 
     Returns:
-        For each batch the positions of its draws. Shape (batch,) each.
+        Positions of the draws of each batch. Shape (batch,) each.
     """
-    whole, rest = divmod(len(lengths), batch_size)
-    sizes = rng.permutation([batch_size] * whole + [rest] * (rest > 0))
-    # In a single pool, an epoch that takes every clip once would have the same batches as any other.
+    full, rest = divmod(len(lengths), batch_size)
+    sizes = rng.permutation([batch_size] * full + [rest] * (rest > 0))
+    # With one pool, every epoch that draws each clip once would have the same batches.
     pools = max(min(2, len(sizes)), -(-len(sizes) // POOL_BATCHES))
     batches, start = [], 0
-    for within in np.array_split(sizes, pools):
-        ends = np.cumsum(within)
+    for pool_sizes in np.array_split(sizes, pools):
+        ends = np.cumsum(pool_sizes)
         pool = slice(start, start + ends[-1])
-        places = _rank_within_class(labels[pool], lengths[pool], rng)
-        batches += np.split(start + np.argsort(places, kind="stable"), ends[:-1])
+        ranks = _rank_within_class(labels[pool], lengths[pool], rng)
+        batches += np.split(start + np.argsort(ranks, kind="stable"), ends[:-1])
         start += ends[-1]
     return [batches[k] for k in rng.permutation(len(batches))]
 
@@ -107,34 +106,35 @@ def bucket_by_length(
 def _rank_within_class(
     labels: NDArray[np.int64], lengths: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Where each draw stands among those of its class by length, from 0 (shortest) to 1. Shape (draws,)."""
+    """Rank each draw by length within its class, from 0 (shortest) to 1. Shape (draws,)."""
     order = np.lexsort((lengths, labels))
     counts = np.bincount(labels)
-    places = np.empty(len(labels))
-    places[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return (places + rng.random(len(counts))[labels]) / counts[labels]
+    ranks = np.empty(len(labels))
+    ranks[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return (ranks + rng.random(len(counts))[labels]) / counts[labels]
 
 
 class TrainBatches(Sampler[list[Item]]):
-    """Batches of an epoch, a function of (seed, epoch, process) alone.
+    """Training batches of an epoch, a function of (seed, epoch, rank) alone.
 
-    Every process draws the same epoch and takes its own share of it, so the union over processes is the
-    epoch that one process would see.
+    Every process draws the same epoch and yields its share of it. The union over processes is the epoch of a single
+    process.
 
     Attributes:
-        begin: the first batch that an iteration gives: 0, or where a resumed epoch goes on.
+        first_batch: the first batch that an iteration yields: 0, or the batch at which an epoch resumes.
 
     Args:
         labels: class numbers of the training part. Shape (clips,).
         lengths: samples of its clips. Shape (clips,).
-        batch_size: clips a batch and process.
+        batch_size: clips per batch and process.
         balanced: see `draw_clips`.
-        partner: see `draw_partners`; None draws none.
-        seed: of the run.
-        bucketed: see `bucket_by_length`; else the draws are cut into batches in their order. An epoch has the same
-            clips and partners either way. Only the clip's length counts: a model is not run over its partner.
-        rank: this process.
-        world_size: how many processes. What they take at one step is alike in length.
+        partner: see `draw_partners`; None draws no partners.
+        seed: seed of the run.
+        bucketed: whether to group clips with `bucket_by_length`; otherwise batches follow the order of the draws. The
+            clips and partners of an epoch do not depend on this. Lengths of partners do not matter, because the model
+            processes the clip only.
+        rank: rank of this process.
+        world_size: number of processes. Their batches of one step have similar lengths.
     """
 
     def __init__(
@@ -152,10 +152,10 @@ class TrainBatches(Sampler[list[Item]]):
         self.labels, self.lengths = np.asarray(labels, dtype=np.int64), np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.balanced, self.partner, self.seed = batch_size, balanced, partner, seed
         self.bucketed, self.rank, self.world_size = bucketed, rank, world_size
-        self.epoch, self.begin = 0, 0
+        self.epoch, self.first_batch = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws."""
+        """Set the epoch that the next iteration draws."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -169,38 +169,39 @@ class TrainBatches(Sampler[list[Item]]):
             partners = np.full_like(clips, -1)
         else:
             partners = draw_partners(clips, self.labels, self.partner, rng)
-        # Every process takes the same number of steps, or their gradient exchange would wait for ever.
+        # All processes need the same number of steps, otherwise gradient synchronisation blocks forever.
         draws = np.resize(np.arange(len(clips)), -(-len(clips) // self.world_size) * self.world_size)
         size = self.batch_size * self.world_size
         if self.bucketed:
             steps = bucket_by_length(self.labels[clips[draws]], self.lengths[clips[draws]], size, rng)
         else:
             steps = np.split(np.arange(len(draws)), range(size, len(draws), size))
-        for step in steps[self.begin :]:
-            mine = draws[step[self.rank :: self.world_size]]
-            yield list(zip(clips[mine].tolist(), partners[mine].tolist(), strict=True))
+        for step in steps[self.first_batch :]:
+            own = draws[step[self.rank :: self.world_size]]
+            yield list(zip(clips[own].tolist(), partners[own].tolist(), strict=True))
 
 
 class EvaluationBatches(Sampler[list[Item]]):
-    """Every clip once, over all processes together: no clip is repeated to fill a share.
+    """Batches that hold every clip once over all processes; no clip is repeated to equalise their shares.
 
-    They come by length, which leaves little padding; the longest first, so that memory fails at once or never.
+    Clips are sorted by length, which reduces padding. The longest come first: if memory is too small, the first batch
+    fails.
 
     Args:
-        lengths: samples of the part's clips. Shape (clips,).
-        batch_size: clips a batch.
-        rank: this process.
-        world_size: how many processes.
+        lengths: samples of the clips of the part. Shape (clips,).
+        batch_size: clips per batch.
+        rank: rank of this process.
+        world_size: number of processes.
     """
 
     def __init__(self, lengths: ArrayLike, batch_size: int, rank: int = 0, world_size: int = 1):
         longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-        self.share = longest_first[rank::world_size].tolist()
+        self.positions = longest_first[rank::world_size].tolist()
         self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.share) // self.batch_size)
+        return -(-len(self.positions) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Item]]:
-        for start in range(0, len(self.share), self.batch_size):
-            yield [(position, -1) for position in self.share[start : start + self.batch_size]]
+        for start in range(0, len(self.positions), self.batch_size):
+            yield [(position, -1) for position in self.positions[start : start + self.batch_size]]

@@ -1,4 +1,4 @@
-"""The LightningDataModule: parts of a fold as batches, augmented on the device."""
+"""LightningDataModule of one fold: batches of its parts, augmented on the device."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,7 +14,7 @@ from seenet.data.dataset import FoldPart
 from seenet.data.loader import Loader, TrainLoader
 
 
-def _as_is(batch: Batch) -> Batch:
+def _return_unchanged(batch: Batch) -> Batch:
     return batch
 
 
@@ -23,21 +23,21 @@ class EmotionData(lightning.LightningDataModule):
 
     Args:
         train: the training part.
-        dev: what selects the epoch.
+        dev: the part that selects the epoch.
         test: the test part.
-        augmentation: an `Augmentation`; training batches only.
-        seed: of the run.
-        batch_size: clips a batch and process.
-        balanced: draw clips with weight 1 / class count, with replacement.
-        partner: how partners are drawn: `uniform` over the training part, or `class_first`.
-        bucketed: put clips of like length into a batch, which leaves little padding.
-        num_workers: loader processes; 0 reads in the main one, which is fastest from a memory-mapped store.
+        augmentation: an `Augmentation` for training batches.
+        seed: seed of the run.
+        batch_size: clips per batch and process.
+        balanced: whether to draw clips with weight 1 / class count, with replacement.
+        partner: how to draw partners: `uniform` over the training part, or `class_first`.
+        bucketed: whether to batch clips of similar length, which reduces padding.
+        num_workers: loader processes; 0 reads in the main process, which is fastest with a memory-mapped store.
 
     Attributes:
-        noise: the test condition, a `Noise`; test batches only.
+        condition: the `TestCondition` for test batches.
 
     Raises:
-        SeenetError: a size that makes no batch.
+        SeenetError: `batch_size` or `num_workers` is out of range.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class EmotionData(lightning.LightningDataModule):
     ):
         super().__init__()
         if batch_size < 1:
-            raise SeenetError(f"data.batch_size={batch_size}: at least 1 is needed")
+            raise SeenetError(f"data.batch_size={batch_size}: expected 1 or more")
         if num_workers < 0:
             raise SeenetError(f"data.num_workers={num_workers}: expected 0 or more")
         self.parts = {"train": train, "dev": dev, "test": test}
         self.augmentation = augmentation
-        self.condition: Callable[[Batch], Batch] = _as_is
+        self.condition: Callable[[Batch], Batch] = _return_unchanged
         self.seed, self.batch_size, self.balanced = seed, batch_size, balanced
         self.partner = partner if augmentation.needs_partner else None
         self.bucketed, self.num_workers = bucketed, num_workers
@@ -69,13 +69,13 @@ class EmotionData(lightning.LightningDataModule):
     def _device(self) -> torch.device:
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
 
-    def _processes(self) -> dict[str, int]:
+    def _process_rank(self) -> dict[str, int]:
         if self.trainer is None:
             return {"rank": 0, "world_size": 1}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
     def train_dataloader(self) -> TrainLoader:
-        """The training part, drawn anew each epoch."""
+        """Return batches of the training part, which are drawn again each epoch."""
         part = self.parts["train"]
         batches = TrainBatches(
             part.labels,
@@ -85,29 +85,29 @@ class EmotionData(lightning.LightningDataModule):
             self.partner,
             self.seed,
             self.bucketed,
-            **self._processes(),
+            **self._process_rank(),
         )
         return TrainLoader(part, batches, self._device(), self.num_workers)
 
-    def _evaluation(self, name: str) -> Loader:
+    def _evaluation_loader(self, name: str) -> Loader:
         part = self.parts[name]
-        batches = EvaluationBatches(part.lengths, self.batch_size, **self._processes())
+        batches = EvaluationBatches(part.lengths, self.batch_size, **self._process_rank())
         return Loader(part, batches, self._device(), self.num_workers)
 
     def val_dataloader(self) -> Loader:
-        """Every clip of the development part once."""
-        return self._evaluation("dev")
+        """Return every clip of the development part once."""
+        return self._evaluation_loader("dev")
 
     def test_dataloader(self) -> Loader:
-        """Every clip of the test part once."""
-        return self._evaluation("test")
+        """Return every clip of the test part once."""
+        return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> Loader:
-        """Every clip of the development part once."""
-        return self._evaluation("dev")
+        """Return every clip of the development part once."""
+        return self._evaluation_loader("dev")
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment a training batch, or add the test condition to a test batch, on the device."""
+        """Augment a training batch, or apply the test condition to a test batch, on the device."""
         if self.trainer.testing:
             return self.condition(batch)
         if not self.trainer.training:
@@ -115,8 +115,8 @@ class EmotionData(lightning.LightningDataModule):
         return self.augmentation(batch, self._step_generator(batch.waveform.device))
 
     def _step_generator(self, device: torch.device) -> torch.Generator:
-        """A generator that starts anew each step, so that a resumed run draws what it would have drawn."""
-        step = self.trainer.fit_loop.batch_idx + 1  # it counts a batch after this
+        """Seed the generator for one step, which makes a resumed run equal to an uninterrupted one."""
+        step = self.trainer.fit_loop.batch_idx + 1  # Lightning increments its count after this hook
         stream = derive_seed(self.seed, AUGMENTATION, self.trainer.current_epoch, step, self.trainer.global_rank)
         if self._generator is None or self._generator.device != device:
             self._generator = torch.Generator(device)

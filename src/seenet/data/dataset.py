@@ -1,4 +1,4 @@
-"""A part of a corpus as a source of whole batches."""
+"""The dataset of one part of a fold, which returns complete batches."""
 
 from typing import Any
 
@@ -15,10 +15,11 @@ from seenet.data.batch import Batch
 from seenet.data.batch_sampler import Item
 
 GENDERS = {"female": 0, "male": 1}
+"""Number of each gender in a batch."""
 
 
-def _numbered(values: NDArray[Any], numbers: dict[str, int]) -> torch.Tensor:
-    """The number of each value; -1 for one that has none. Shape (clips,), int64."""
+def _encode(values: NDArray[Any], numbers: dict[str, int]) -> torch.Tensor:
+    """Map each value to its number, or to -1 if it has none. Shape (clips,), int64."""
     return torch.from_numpy(pd.Series(values).map(numbers).fillna(-1).to_numpy(np.int64))
 
 
@@ -27,35 +28,35 @@ class FoldPart(Dataset[Batch]):
 
     Args:
         manifest: the corpus.
-        store: its waveforms.
-        indices: the rows of the part. Shape (clips,).
-        classes: class names in their order.
+        store: the waveforms of the corpus.
+        indices: rows of the part in the manifest. Shape (clips,).
+        classes: class names in order.
     """
 
     def __init__(self, manifest: Manifest, store: WaveformStore, indices: Indices, classes: tuple[str, ...]):
         self.store, self.indices = store, indices
-        self.labels = _numbered(manifest.column("emotion")[indices], {c: n for n, c in enumerate(classes)})
+        self.labels = _encode(manifest.column("emotion")[indices], {c: n for n, c in enumerate(classes)})
         self.speakers = torch.from_numpy(manifest.codes("speaker")[indices])
-        self.genders = _numbered(manifest.column("gender")[indices], GENDERS)
+        self.genders = _encode(manifest.column("gender")[indices], GENDERS)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Samples of each clip. Shape (clips,)."""
+        """Number of samples of each clip. Shape (clips,)."""
         return self.store.lengths[self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def _waveforms(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _read_waveforms(self, positions: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = self.indices[positions]
         return torch.from_numpy(self.store.padded(rows)), torch.from_numpy(self.store.lengths[rows])
 
     def __getitems__(self, items: list[Item]) -> Batch:
-        """A padded batch of clips, with their partners where the items name any."""
+        """Return a padded batch of clips, with partners if the items name them."""
         positions = [clip for clip, _ in items]
         partners = [partner for _, partner in items]
-        waveform, lengths = self._waveforms(positions)
-        partner, partner_lengths = (None, None) if partners[0] < 0 else self._waveforms(partners)
+        waveform, lengths = self._read_waveforms(positions)
+        partner, partner_lengths = (None, None) if partners[0] < 0 else self._read_waveforms(partners)
         return Batch(
             waveform=waveform,
             lengths=lengths,
@@ -68,5 +69,5 @@ class FoldPart(Dataset[Batch]):
         )
 
     def __getitem__(self, item: Item) -> Batch:
-        """A batch of one clip."""
+        """Return a batch of one clip."""
         return self.__getitems__([item])

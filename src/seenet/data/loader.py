@@ -1,4 +1,4 @@
-"""Batches of a part as Lightning takes them; for a GPU, the next is made and sent while this one computes."""
+"""Loaders of batches for Lightning; on a GPU they prefetch the next batch during the current step."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -15,64 +15,64 @@ from seenet.data.batch_sampler import EvaluationBatches, Item, TrainBatches
 from seenet.data.dataset import FoldPart
 
 
-def _as_is(batch: Batch) -> Batch:
+def _return_unchanged(batch: Batch) -> Batch:
     return batch
 
 
 def _choose_start_method() -> str:
-    """Return how loader processes start.
+    """Return the start method of loader processes.
 
-    A job of hydra/launcher=joblib starts its processes as loky does, which takes no process of torch's: there it is the
-    platform's own way.
+    Jobs of hydra/launcher=joblib use loky, whose start method torch does not accept. They get the default of the
+    platform.
     """
     method = multiprocessing.get_start_method()
     return multiprocessing.get_all_start_methods()[0] if method.startswith("loky") else method
 
 
 @cache
-def _copying(device: torch.device) -> torch.cuda.Stream:
-    """One stream for all passes over all loaders: torch keeps memory apart for each stream."""
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return one stream for all iterations of all loaders, because torch caches memory per stream."""
     return torch.cuda.Stream(device)
 
 
 def prefetch_to_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    """Batches on a device, each made and sent by a thread while the one before is in use.
+    """Yield batches on a device and prefetch one batch in a thread.
 
-    The thread copies on a stream of its own, so that the GPU computes meanwhile. What goes wrong in it is raised
-    here; leaving the loop waits for the batch in the making, no longer.
+    The thread copies on its own stream, in parallel to the computation. An exception in the thread is raised here. If
+    the caller stops early, only the batch in progress is completed.
 
     Args:
-        batches: what the thread takes; pinned where the device is a GPU, or the copy would not be at the same time.
-        device: where to. On the CPU nothing is copied.
+        batches: source of the thread; in pinned memory for a GPU, otherwise the copy blocks.
+        device: target device; a batch for the CPU is not copied.
     """
-    stream = _copying(device) if device.type == "cuda" else None
+    stream = _copy_stream(device) if device.type == "cuda" else None
 
-    def following() -> Batch | None:
-        with torch.cuda.stream(stream):  # and on its device, which a new thread does not know
+    def load_next() -> Batch | None:
+        with torch.cuda.stream(stream):  # also selects the device, which a new thread does not inherit
             batch = next(batches, None)
             return None if batch is None else batch.to(device, non_blocking=True)
 
     with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(following)
-        while (batch := waiting.result()) is not None:
+        pending = thread.submit(load_next)
+        while (batch := pending.result()) is not None:
             if stream is not None:
                 current = torch.cuda.current_stream(device)
                 current.wait_stream(stream)
                 batch.record_stream(current)
-            waiting = thread.submit(following)
+            pending = thread.submit(load_next)
             yield batch
 
 
 class Loader:
-    """The batches of a part, in the sampler's order; on a GPU made ahead of their use.
+    """Batches of a part in the order of the sampler; prefetched on a GPU.
 
-    On the CPU they are made when asked for: a thread would take the step's cores.
+    A CPU loads each batch on request, because a thread would compete with the step for cores.
 
     Args:
-        part: where the clips are.
-        batches: which clips make a batch.
-        device: where the batches go.
-        num_workers: loader processes; 0 reads in this one.
+        part: source of the clips.
+        batches: positions of the clips of each batch.
+        device: target device.
+        num_workers: loader processes; 0 reads in this process.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Loader:
         self._loader = DataLoader(
             part,
             batch_sampler=batches,
-            collate_fn=_as_is,
+            collate_fn=_return_unchanged,
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
             persistent_workers=num_workers > 0,
             worker_init_fn=ignore_in_worker,
             multiprocessing_context=_choose_start_method() if num_workers else None,
-            generator=torch.Generator(),  # a loader without one takes its seeds from the model's stream
+            generator=torch.Generator(),  # the default would draw seeds from the random stream of the model
         )
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class Loader:
 
     @property
     def _iterator(self) -> Any:
-        """Where Lightning looks for loader processes to end when all is done; Python would at any time later."""
+        """The attribute by which Lightning shuts down loader processes; Python would do it at an arbitrary time."""
         return self._loader._iterator
 
     @_iterator.setter
@@ -115,31 +115,31 @@ class Loader:
 
 
 class TrainLoader(Loader):
-    """Knows how many batches of the epoch it has handed out, and begins behind them after a resume.
+    """A loader that counts the batches it has yielded and resumes after them.
 
-    What it, or its processes, read ahead does not count.
+    Prefetched batches do not count.
     """
 
     batches: TrainBatches
-    _given = 0
+    _yielded_count = 0
 
     @property
     def sampler(self) -> TrainBatches:
-        """Where Lightning looks for `set_epoch` at the start of each epoch."""
+        """The attribute by which Lightning calls `set_epoch` at the start of each epoch."""
         return self.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        # All this waits for the first batch, when Lightning has told the sampler its epoch.
-        self._given = self.batches.begin
+        # A generator runs at the first batch only, after Lightning has set the epoch of the sampler.
+        self._yielded_count = self.batches.first_batch
         for batch in super().__iter__():
-            self.batches.begin = 0
-            self._given += 1
+            self.batches.first_batch = 0
+            self._yielded_count += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of batches handed out; Lightning asks when they have been trained on."""
-        return {"given": self._given}
+        """Return the number of yielded batches; Lightning calls this after their training steps."""
+        return {"given": self._yielded_count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Begin the next epoch behind the batches of a state."""
-        self.batches.begin = state_dict["given"]
+        """Start the next epoch after the batches that a state counts."""
+        self.batches.first_batch = state_dict["given"]

@@ -1,4 +1,4 @@
-"""Augmentation: exact values with frozen draws, physics, and what must stay as it was."""
+"""Augmentations: exact values with fixed draws, physical ratios, and invariants."""
 
 import math
 from dataclasses import fields, replace
@@ -32,8 +32,8 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def ebm_loop(batch: Batch, draws: ebm.EbmDraws) -> np.ndarray:
-    """EBM of Li et al. 2025, one clip at a time, from the formula, in float64."""
+def compute_ebm_plainly(batch: Batch, draws: ebm.EbmDraws) -> np.ndarray:
+    """Compute EBM of Li et al. 2025 clip by clip, from the formula, in float64."""
     out = batch.waveform.double().numpy().copy()
     for i in range(len(batch)):
         clip = batch.waveform[i, : batch.lengths[i]].double().numpy()
@@ -52,29 +52,29 @@ PARTNERS = [8000, 30000, 500, 4001, 50, 1, 12000, 20000]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ebm_equals_the_plain_loop(seed: int):
+def test_ebm_equals_the_formula(seed: int):
     batch = make_batch(LENGTHS, PARTNERS, seed)
     augmentation = ebm.EnergyBasedMixup()
     draws = augmentation.draw(batch, generator(seed))
     mixed = augmentation.apply(batch, draws)
-    np.testing.assert_allclose(mixed.waveform.numpy(), ebm_loop(batch, draws), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(mixed.waveform.numpy(), compute_ebm_plainly(batch, draws), atol=1e-5, rtol=0)
     assert mixed.labels is batch.labels
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_ebm_is_the_same_on_every_device(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
-    """To the bit: on a CPU clip by clip, on a GPU all at once; silent clips and partners among them."""
+def test_ebm_equals_bit_by_bit_on_cpu_and_gpu_code_paths(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+    """A CPU mixes clip by clip, a GPU all at once; the batch has silent clips and partners."""
     batch = make_batch(LENGTHS, PARTNERS)
     batch.waveform[2], batch.partner[3] = 0, 0
     batch = replace(batch, waveform=batch.waveform.to(dtype), partner=batch.partner.to(dtype))
     augmentation = ebm.EnergyBasedMixup()
     draws = augmentation.draw(batch, generator())
-    here = augmentation.apply(batch, draws).waveform
+    clip_by_clip = augmentation.apply(batch, draws).waveform
     monkeypatch.setattr(ebm, "_mix_clip_by_clip", ebm._mix_vectorized)
-    assert torch.equal(augmentation.apply(batch, draws).waveform, here)
+    assert torch.equal(augmentation.apply(batch, draws).waveform, clip_by_clip)
 
 
-def test_ebm_outside_the_piece_every_bit_stays():
+def test_ebm_changes_no_bit_outside_the_segment():
     batch = make_batch(LENGTHS, PARTNERS)
     augmentation = ebm.EnergyBasedMixup()
     draws = augmentation.draw(batch, generator())
@@ -90,16 +90,16 @@ def test_ebm_outside_the_piece_every_bit_stays():
 
 
 @pytest.mark.parametrize("ratio", range(-5, 6))
-def test_ebm_realises_the_ratio(ratio: int):
-    """A stationary partner (a sine over whole periods): clip power over the piece's power is r dB."""
+def test_ebm_realises_the_drawn_ratio(ratio: int):
+    """For a stationary partner, a sine over complete periods, clip power over segment power is r dB."""
     length = 16000
     time = torch.arange(length) / 16000
     clip = 0.2 * torch.sin(2 * torch.pi * 300 * time)
     partner = 0.05 * torch.sin(2 * torch.pi * 500 * time)
     batch = replace(make_batch([length], [length]), waveform=clip[None], partner=partner[None])
     draws = ebm.EbmDraws(*(torch.tensor([v]) for v in (ratio, 6400, 1234, 3200)))
-    piece = (ebm.EnergyBasedMixup().apply(batch, draws).waveform - clip)[0, 1234 : 1234 + 6400]
-    realised = 10 * math.log10(float(clip.square().mean() / piece.square().mean()))
+    segment = (ebm.EnergyBasedMixup().apply(batch, draws).waveform - clip)[0, 1234 : 1234 + 6400]
+    realised = 10 * math.log10(float(clip.square().mean() / segment.square().mean()))
     assert realised == pytest.approx(ratio, abs=0.01)
 
 
@@ -113,11 +113,11 @@ def test_ebm_draws_follow_the_paper():
     assert (draws.start >= 0).all()
     assert (draws.start + draws.length <= 101).all()
     assert (draws.partner_start + draws.length <= 60).all()
-    whole = draws.length == 0
-    assert chisquare(torch.bincount(draws.start[whole] // 17, minlength=6).numpy()).pvalue > 1e-3
+    is_empty = draws.length == 0
+    assert chisquare(torch.bincount(draws.start[is_empty] // 17, minlength=6).numpy()).pvalue > 1e-3
 
 
-def test_ebm_uses_a_short_partner_whole():
+def test_ebm_uses_a_short_partner_entirely():
     batch = make_batch([1000] * 500, [3] * 500)
     draws = ebm.EnergyBasedMixup().draw(batch, generator())
     assert draws.length.max() == 3
@@ -125,24 +125,24 @@ def test_ebm_uses_a_short_partner_whole():
     assert torch.isfinite(ebm.EnergyBasedMixup().apply(batch, draws).waveform).all()
 
 
-def test_ebm_leaves_silence_alone():
+def test_ebm_keeps_clips_when_clip_or_partner_is_silent():
     batch = make_batch([1000, 1000, 1000], [1000, 1000, 1000])
     waveform, partner = batch.waveform.clone(), batch.partner.clone()
     waveform[0], partner[1] = 0, 0
-    waveform[2], partner[2] = 1e-30, 1e-30  # their powers vanish in float32
+    waveform[2], partner[2] = 1e-30, 1e-30  # their power underflows in float32
     silent = replace(batch, waveform=waveform, partner=partner)
     mixed = ebm.EnergyBasedMixup()(silent, generator()).waveform
     assert torch.isfinite(mixed).all()
     assert torch.equal(mixed[:2], waveform[:2])
 
 
-def test_integers_reach_both_ends():
+def test_draw_integers_includes_both_bounds():
     drawn = draw_integers(torch.full((6000,), 2), generator())
     assert chisquare(torch.bincount(drawn).numpy()).pvalue > 1e-3
     assert draw_integers(torch.zeros(10, dtype=torch.long), generator()).tolist() == [0] * 10
 
 
-def test_mixup_equals_the_plain_loop():
+def test_mixup_equals_the_formula():
     batch = make_batch(LENGTHS, PARTNERS)
     ratio = torch.tensor([0.3, 0.1, 0.2, 0.0, 0.25, 0.05, 0.15, 0.3])
     mixed = mixup.Mixup().apply(batch, mixup.Draws(ratio)).waveform
@@ -157,7 +157,7 @@ def test_mixup_equals_the_plain_loop():
     assert torch.equal(mixed[3], batch.waveform[3])
 
 
-def test_mixup_draws():
+def test_mixup_draws_follow_the_settings():
     draws = mixup.Mixup().draw(make_batch([10] * 4000, [10] * 4000), generator())
     changed = draws.ratio > 0
     assert changed.float().mean().item() == pytest.approx(0.5, abs=0.03)
@@ -165,8 +165,8 @@ def test_mixup_draws():
     assert draws.ratio[changed].mean().item() == pytest.approx(0.15, abs=0.005)
 
 
-def test_noise_has_the_drawn_ratio():
-    """Over each clip's valid samples, whatever its length, level and neighbours."""
+def test_gaussian_noise_realises_the_drawn_ratio():
+    """The ratio holds over the valid samples of each clip, for all lengths and levels."""
     lengths = [32000, 9000, 300, 16000, 20000]
     batch = make_batch(lengths, lengths)
     batch = replace(batch, waveform=batch.waveform * torch.tensor([1.0, 0.01, 3.0, 0.1, 1.0])[:, None])
@@ -180,7 +180,7 @@ def test_noise_has_the_drawn_ratio():
     assert torch.equal(noisy[4], batch.waveform[4])
 
 
-def test_noise_is_white_and_gaussian():
+def test_gaussian_noise_is_white_and_gaussian():
     batch = make_batch([64000], [1])
     draws = gaussian_noise.GaussianSNR(probability=1).draw(batch, generator())
     added = (gaussian_noise.GaussianSNR().apply(batch, draws).waveform - batch.waveform)[0].double().numpy()
@@ -197,7 +197,9 @@ def test_noise_is_white_and_gaussian():
         (pitch_shift.PitchShift(), "semitones", -4, 4, 0),
     ],
 )
-def test_half_of_the_clips_draw_uniformly(augmentation, field: str, low: float, high: float, unchanged: float):
+def test_draws_are_uniform_and_change_half_of_the_clips(
+    augmentation, field: str, low: float, high: float, unchanged: float
+):
     drawn = getattr(augmentation.draw(make_batch([10] * 4000, [1]), generator()), field)
     changed = drawn[drawn != unchanged]
     assert len(changed) / 4000 == pytest.approx(0.5, abs=0.03)
@@ -215,14 +217,14 @@ EVERY = [
 ]
 
 
-def test_every_augmentation_is_under_the_contract(config):
+def test_every_shipped_augmentation_is_in_the_contract_tests(config):
     files = {path.stem for path in (conf_dir() / "aug").glob("*.yaml")}
     assert {type(build_augmentation(config(f"aug={name}").aug)) for name in files} == {type(a) for a in EVERY} - {Chain}
 
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
-def test_the_contract(augmentation):
-    """Same generator, same batch; labels stay, padding is zero, partners go; only Identity is the identity."""
+def test_augmentation_obeys_the_contract(augmentation):
+    """Equal seeds give equal batches, labels stay, padding is zero, partners are dropped."""
     batch = make_batch(LENGTHS, PARTNERS)
     first, second = augmentation(batch, generator(3)), augmentation(batch, generator(3))
     assert torch.equal(first.waveform, second.waveform)
@@ -230,41 +232,41 @@ def test_the_contract(augmentation):
     assert first.labels is batch.labels
     assert torch.isfinite(first.waveform).all()
     assert not first.waveform[~length_mask(first.lengths, first.waveform.shape[1])].any()
-    same = first.waveform.shape == batch.waveform.shape and torch.equal(first.waveform, batch.waveform)
-    assert same == isinstance(augmentation, Identity)
-    assert torch.equal(batch.waveform, make_batch(LENGTHS, PARTNERS).waveform), "the batch given is not changed"
+    is_unchanged = first.waveform.shape == batch.waveform.shape and torch.equal(first.waveform, batch.waveform)
+    assert is_unchanged == isinstance(augmentation, Identity)
+    assert torch.equal(batch.waveform, make_batch(LENGTHS, PARTNERS).waveform), "the input batch is not changed"
 
 
-def cut(draws: Any, row: int, length: int) -> Any:
-    """The draws of one clip alone."""
+def select_draws(draws: Any, row: int, length: int) -> Any:
+    """Return the draws of one clip."""
     values = {f.name: getattr(draws, f.name)[row : row + 1] for f in fields(draws)}
     return type(draws)(**{name: value[..., :length] if value.dim() > 1 else value for name, value in values.items()})
 
 
 @pytest.mark.parametrize("augmentation", EVERY[:5], ids=lambda a: type(a).__name__)
-def test_a_clip_does_not_hear_its_neighbours(augmentation):
+def test_augmented_clip_does_not_depend_on_its_batch(augmentation):
     batch = make_batch(LENGTHS, PARTNERS)
     draws = augmentation.draw(batch, generator(1))
     together = augmentation.apply(batch, draws)
     for i, (length, partner) in enumerate(zip(LENGTHS, PARTNERS, strict=True)):
         single = batch_of([batch.waveform[i, :length]], [batch.partner[i, :partner]])
-        alone = augmentation.apply(single, cut(draws, i, length))
+        alone = augmentation.apply(single, select_draws(draws, i, length))
         assert alone.lengths[0] == together.lengths[i]
         size = int(alone.lengths[0])
         torch.testing.assert_close(alone.waveform[0, :size], together.waveform[i, :size], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("augmentation", EVERY[2:5], ids=lambda a: type(a).__name__)
-def test_clips_that_draw_nothing_keep_every_bit(augmentation):
+def test_unchanged_clips_keep_every_bit(augmentation):
     batch = make_batch(LENGTHS, PARTNERS)
     changed = augmentation(batch, generator(4))
     size = batch.waveform.shape[1]
-    kept = [torch.equal(old, new[:size]) for old, new in zip(batch.waveform, changed.waveform, strict=True)]
+    is_kept = [torch.equal(old, new[:size]) for old, new in zip(batch.waveform, changed.waveform, strict=True)]
     draws = augmentation.draw(batch, generator(4))
     drawn = next(getattr(draws, f.name) for f in fields(draws))
     unchanged = {"snr_db": math.inf, "rate": 1, "semitones": 0}[fields(draws)[0].name]
-    assert kept == (drawn == unchanged).tolist()
-    assert 0 < sum(kept) < len(kept)
+    assert is_kept == (drawn == unchanged).tolist()
+    assert 0 < sum(is_kept) < len(is_kept)
     never = type(augmentation)(probability=0)(batch, generator())
     assert torch.equal(never.waveform[:, :size], batch.waveform)
     assert torch.equal(never.lengths, batch.lengths)
@@ -272,7 +274,7 @@ def test_clips_that_draw_nothing_keep_every_bit(augmentation):
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(augmentation, dtype: torch.dtype):
+def test_augmentation_supports_half_precision(augmentation, dtype: torch.dtype):
     batch = make_batch([20000] * 4, [20000] * 4)
     half = replace(batch, waveform=batch.waveform.to(dtype), partner=batch.partner.to(dtype))
     low, full = augmentation(half, generator()).waveform, augmentation(batch, generator()).waveform
@@ -281,17 +283,17 @@ def test_half_precision(augmentation, dtype: torch.dtype):
 
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
-def test_silence_stays_silence(augmentation):
+def test_augmentation_keeps_silence(augmentation):
     batch = make_batch(LENGTHS, PARTNERS, noise=0)
-    assert not augmentation(batch, generator()).waveform.any(), "and no NaN, of which any() is true"
+    assert not augmentation(batch, generator()).waveform.any(), "any() is also true for NaN"
 
 
 WINDOW = torch.hann_window(64)
 
 
 @pytest.mark.parametrize("augmentation", EVERY, ids=lambda a: type(a).__name__)
-def test_nothing_waits_for_the_device(augmentation, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ebm, "_mix_clip_by_clip", ebm._mix_vectorized)  # as on a GPU
+def test_augmentation_does_not_synchronise_with_the_device(augmentation, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ebm, "_mix_clip_by_clip", ebm._mix_vectorized)  # the code path of a GPU
     batch, random = make_batch(LENGTHS, PARTNERS), generator()
     with no_waiting():
         augmentation(batch, random)
@@ -309,13 +311,13 @@ def test_nothing_waits_for_the_device(augmentation, monkeypatch: pytest.MonkeyPa
         lambda x: torch.istft(torch.stft(x, 64, window=WINDOW, return_complex=True), 64, window=WINDOW),
     ],
 )
-def test_the_watch_sees_waiting(waiting):
+def test_no_waiting_raises_when_code_synchronises(waiting):
     with pytest.raises(AssertionError), no_waiting():
         waiting(torch.randn(2, 4000))
 
 
 class Halve(Identity):
-    """Keep the first half of each clip."""
+    """An augmentation that keeps the first half of each clip."""
 
     def apply(self, batch: Batch, draws: None) -> Batch:
         lengths = batch.lengths // 2
@@ -323,8 +325,8 @@ class Halve(Identity):
         return replace(batch, waveform=waveform, lengths=lengths)
 
 
-def test_a_chain_applies_its_steps_in_order():
-    """The second step draws for the lengths after the first one: half of them."""
+def test_chain_applies_its_steps_in_order():
+    """The second step draws for the halved lengths that the first step returns."""
     batch = make_batch([4000] * 50, [9000] * 50)
     first, second = Halve(), ebm.EnergyBasedMixup()
     chain = Chain([first, second])
@@ -332,29 +334,31 @@ def test_a_chain_applies_its_steps_in_order():
     assert not Chain([first, pitch_shift.PitchShift()]).needs_partner
     random = generator()
     expected = second(first.draw_and_apply(batch, random), random)
-    done = chain(batch, generator())
-    assert torch.equal(done.waveform, expected.waveform)
-    assert done.lengths.tolist() == [2000] * 50
+    augmented = chain(batch, generator())
+    assert torch.equal(augmented.waveform, expected.waveform)
+    assert augmented.lengths.tolist() == [2000] * 50
     draws = chain.draw(batch, generator())
     assert torch.equal(chain.apply(batch, draws).waveform, expected.waveform)
     assert (draws[1].start + draws[1].length <= 2000).all()
 
 
-def test_hydra_composes_chains(config):
+def test_build_augmentation_composes_chains(config):
     augmentation = build_augmentation(config("aug=[speed,ebm]", "aug.ebm.ratio_db=[3,3]").aug)
     assert [type(step) for step in augmentation.steps] == [time_stretch.TimeStretch, ebm.EnergyBasedMixup]
     assert augmentation.steps[1].low == 3
-    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch_shift.PitchShift), "a chain of one is that one"
+    assert isinstance(build_augmentation(config("aug=pitch").aug), pitch_shift.PitchShift), (
+        "a single step needs no chain"
+    )
 
 
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        ({"_target_": "mine.Mine", "name": "mine"}, "conf/aug/mine.yaml nests its settings under .* 'mine:'"),
-        ({"mine": {"strength": 3}}, "aug.mine={'strength': 3}: expected an augmentation with its _target_"),
+        ({"_target_": "mine.Mine", "name": "mine"}, "conf/aug/mine.yaml nests its settings under its name, 'mine:'"),
+        ({"mine": {"strength": 3}}, "aug.mine={'strength': 3}: expected an augmentation with a _target_"),
         ({}, "aug=none"),
     ],
 )
-def test_what_is_no_augmentation(node: dict, words: str):
+def test_build_augmentation_raises_when_the_node_is_invalid(node: dict, words: str):
     with pytest.raises(SeenetError, match=words):
         build_augmentation(OmegaConf.create(node))

@@ -1,4 +1,4 @@
-"""Test conditions: the ratio as stated, the same noise for every model, rerun, batch size and worker."""
+"""Test conditions: exact ratios; equal noise for every model, rerun, batch size and worker count."""
 
 import json
 import math
@@ -35,14 +35,14 @@ CLASSES = ("happy", "neutral", "sad", "angry")
 
 @pytest.fixture(scope="module")
 def corpus() -> tuple[Manifest, WaveformStore]:
-    """200 clips of 10 speakers."""
+    """Synthesize 200 clips of 10 speakers."""
     manifest = read(speakers=10, clips=5)
     return manifest, open_store(manifest, 6.0)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Noise recordings: 48 kHz stereo, one shorter than any clip, one silent, one silent for long stretches."""
+    """Write noise recordings: 48 kHz stereo, one shorter than any clip, one silent, one with long pauses."""
     root = tmp_path_factory.mktemp("noises") / "DEMAND"
     rng = np.random.default_rng(0)
     pauses = np.where(np.arange(10 * 16000) % (5 * 16000) < 1600, 1.0, 0.0)
@@ -58,21 +58,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def fold_testing(manifest: Manifest, speakers: list[int]) -> Fold:
-    """A fold that tests some speakers, by their numbers, and trains on all others."""
+def make_fold(manifest: Manifest, speakers: list[int]) -> Fold:
+    """Make a fold that tests speakers by number and trains on all others."""
     tested = np.isin(manifest.codes("speaker"), speakers)
     return Fold(0, np.flatnonzero(~tested), np.array([], dtype=np.int64), np.flatnonzero(tested))
 
 
 def noise_of_fold(corpus: tuple[Manifest, WaveformStore], *args, **options) -> AdditiveNoise:
-    """Noise for a fold that tests the first three speakers."""
-    return AdditiveNoise(*corpus, *args, **options).for_fold(fold_testing(corpus[0], [0, 1, 2]))
+    """Make noise for a fold that tests the first three speakers."""
+    return AdditiveNoise(*corpus, *args, **options).for_fold(make_fold(corpus[0], [0, 1, 2]))
 
 
-def mixed(
+def apply_to_all_clips(
     corpus: tuple[Manifest, WaveformStore], noise: AdditiveNoise, batch_size: int, workers: int = 0
 ) -> list[tuple]:
-    """Every clip with its noise, cut to its length: (noisy, clean)."""
+    """Return (noisy, clean) of every clip, cropped to its length."""
     manifest, store = corpus
     part = FoldPart(manifest, store, np.arange(len(manifest)), CLASSES)
     data = EmotionData(part, part, part, Identity(), seed=0, batch_size=batch_size, num_workers=workers)
@@ -86,48 +86,51 @@ def mixed(
 
 
 @pytest.mark.parametrize("source", ["white", "pink", "babble", "folder"])
-def test_the_ratio_is_as_stated_and_the_noise_is_the_same(corpus, folder: Path, source: str):
+def test_additive_noise_has_the_stated_ratio_and_is_reproducible(corpus, folder: Path, source: str):
     source = str(folder) if source == "folder" else source
-    first = mixed(corpus, noise_of_fold(corpus, 5, source), 16)
+    first = apply_to_all_clips(corpus, noise_of_fold(corpus, 5, source), 16)
     assert len(first) == 200
     for noisy, clean in first:
         added = (noisy - clean).double()
         realised = 10 * math.log10(float(clean.double().square().mean() / added.square().mean()))
         assert realised == pytest.approx(5.0, abs=0.05)
     for batch_size, workers in ((1, 0), (64, 2)):
-        again = mixed(corpus, noise_of_fold(corpus, 5, source), batch_size, workers)
+        again = apply_to_all_clips(corpus, noise_of_fold(corpus, 5, source), batch_size, workers)
         assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
 
 
-def test_levels_differ_in_loudness_only_and_seeds_in_everything(corpus):
+def test_additive_noise_level_scales_it_and_seed_changes_it(corpus):
     clip = corpus[1].waveform(3)
-    loud, soft = (AdditiveNoise(*corpus, snr).noise(3, clip) for snr in (0, 20))
+    loud, soft = (AdditiveNoise(*corpus, snr).draw_noise(3, clip) for snr in (0, 20))
     np.testing.assert_allclose(loud, 10 * soft, rtol=1e-5)
-    other_clip, other_seed = AdditiveNoise(*corpus, 0).noise(4, clip), AdditiveNoise(*corpus, 0, seed=1).noise(3, clip)
+    other_clip, other_seed = (
+        AdditiveNoise(*corpus, 0).draw_noise(4, clip),
+        AdditiveNoise(*corpus, 0, seed=1).draw_noise(3, clip),
+    )
     for other in (other_clip, other_seed):
         assert abs(np.corrcoef(loud, other)[0, 1]) < 0.1
 
 
-def test_noise_follows_the_utterance_into_joined_corpora(corpus):
+def test_additive_noise_of_an_utterance_is_equal_in_joined_corpora(corpus):
     manifest, store = corpus
     other = read(speakers=4, clips=2, seed=1)
     other.name = "other"
     both = join("both", {"train": other, "test": manifest})
     joined = open_store(both, 6.0)
-    alone = AdditiveNoise(manifest, store, 10, "white").noise(7, store.waveform(7))
+    alone = AdditiveNoise(manifest, store, 10, "white").draw_noise(7, store.waveform(7))
     row = len(both.parts[0]) + 7
-    assert np.array_equal(AdditiveNoise(both, joined, 10, "white").noise(row, joined.waveform(row)), alone)
+    assert np.array_equal(AdditiveNoise(both, joined, 10, "white").draw_noise(row, joined.waveform(row)), alone)
 
 
-def test_pink_noise_falls_by_3_db_an_octave():
+def test_pink_noise_falls_by_3_db_per_octave():
     spectrum = np.square(np.abs(np.fft.rfft(PinkNoise().draw(0, 2**18, np.random.default_rng(0)))))
     octaves = [spectrum[2**k : 2 ** (k + 1)].mean() for k in range(8, 17)]
     steps = 10 * np.diff(np.log10(octaves))
     assert steps.mean() == pytest.approx(-3.01, abs=0.1)
 
 
-def of_tones(manifest: Manifest, store: WaveformStore) -> tuple[WaveformStore, np.ndarray]:
-    """A store in which each of ten speakers is one tone, and the tones in Hz."""
+def make_tone_store(manifest: Manifest, store: WaveformStore) -> tuple[WaveformStore, np.ndarray]:
+    """Return a store in which each of ten speakers is one tone, and the tones in Hz."""
     tones = np.array(store.index)
     tones["offset"], tones["length"] = 16000 * np.maximum(manifest.codes("speaker"), 0), 16000
     hertz = 500 + 100 * np.arange(10)
@@ -137,34 +140,34 @@ def of_tones(manifest: Manifest, store: WaveformStore) -> tuple[WaveformStore, n
 
 @pytest.mark.parametrize("protocol", [Strict(), Paper()])
 @pytest.mark.parametrize("scheme", [SpeakerFolds(5), LeaveOneOut("speaker")])
-def test_babble_holds_no_speaker_of_the_test_part_and_everybody_else(corpus, scheme, protocol):
+def test_babble_contains_every_speaker_except_those_of_the_test_part(corpus, scheme, protocol):
     manifest, store = corpus
-    fake, hertz = of_tones(manifest, store)
+    tone_store, hertz = make_tone_store(manifest, store)
     speakers = manifest.codes("speaker")
     for fold in (make_folds(manifest, np.arange(len(manifest)), scheme, protocol)[k] for k in (0, 3)):
-        babble, heard = Babble(manifest, fake).for_fold(fold), np.zeros(10)
+        babble, levels = Babble(manifest, tone_store).for_fold(fold), np.zeros(10)
         for index in fold.test:
             spectrum = np.abs(np.fft.rfft(babble.draw(index, 16000, np.random.default_rng(index))))[hertz]
-            heard = np.maximum(heard, spectrum / spectrum.max())
-        tested = np.isin(np.arange(10), speakers[fold.test])
-        assert heard[tested].max() < 1e-2
-        assert heard[~tested].min() > 0.1
+            levels = np.maximum(levels, spectrum / spectrum.max())
+        is_tested = np.isin(np.arange(10), speakers[fold.test])
+        assert levels[is_tested].max() < 1e-2
+        assert levels[~is_tested].min() > 0.1
 
 
-def test_babble_is_the_same_whatever_the_protocol(corpus):
+def test_babble_does_not_depend_on_the_protocol(corpus):
     manifest, store = corpus
     folds = [make_folds(manifest, np.arange(200), SpeakerFolds(5), p)[1] for p in (Strict(), Strict(0.5, 3), Paper())]
     index = int(folds[0].test[0])
     noises = [
-        AdditiveNoise(manifest, store, 5, "babble").for_fold(f).noise(index, store.waveform(index)) for f in folds
+        AdditiveNoise(manifest, store, 5, "babble").for_fold(f).draw_noise(index, store.waveform(index)) for f in folds
     ]
     assert all(np.array_equal(noise, noises[0]) for noise in noises)
     other = make_folds(manifest, np.arange(200), SpeakerFolds(5), Paper())[0]
-    assert not np.array_equal(noises[0], noise_of_fold(corpus, 5, "babble").noise(index, store.waveform(index)))
+    assert not np.array_equal(noises[0], noise_of_fold(corpus, 5, "babble").draw_noise(index, store.waveform(index)))
     assert index not in other.test
 
 
-def test_babble_of_a_test_corpus_is_made_of_the_training_corpus(corpus):
+def test_babble_uses_the_training_corpus_when_testing_across_corpora(corpus):
     manifest, _ = corpus
     other = read(speakers=4, clips=2, seed=1)
     other.name = "other"
@@ -175,19 +178,19 @@ def test_babble_of_a_test_corpus_is_made_of_the_training_corpus(corpus):
     assert babble.draw(len(other), 800, np.random.default_rng(0)).any()
 
 
-def test_babble_says_that_test_speakers_are_unknown(corpus):
+def test_babble_has_a_remark_when_test_speakers_are_unknown(corpus):
     manifest, store = corpus
     table = manifest.table.assign(speaker=["" if k % 50 == 0 else s for k, s in enumerate(manifest.column("speaker"))])
     partly = Manifest("partly", manifest.root, table)
     fold = Fold(0, np.arange(100, 200), np.array([], dtype=np.int64), np.arange(100))
     noise = AdditiveNoise(partly, store, 5, "babble").for_fold(fold)
-    assert noise.remark == "babble may hold speakers of the test part: of 2 test clips the speaker is unknown"
-    assert not set(noise.source.pool) & {100, 150}, "clips of unknown speakers are no babble"
+    assert noise.remark == "babble may contain test speakers: the speaker of 2 test clips is unknown"
+    assert not set(noise.source.pool) & {100, 150}, "babble excludes clips of unknown speakers"
     assert AdditiveNoise(partly, store, 5, "white").for_fold(fold).remark == ""
     assert noise_of_fold(corpus, 5, "babble").remark == ""
 
 
-def test_results_say_that_babble_may_hold_test_speakers(config, tmp_path: Path):
+def test_result_records_the_remark_of_babble(config, tmp_path: Path):
     rng, lines = np.random.default_rng(0), ["path,emotion,speaker,split"]
     for k in range(12):
         soundfile.write(tmp_path / f"{k}.wav", rng.normal(0, 0.1, 1600), 16000)
@@ -198,24 +201,24 @@ def test_results_say_that_babble_may_hold_test_speakers(config, tmp_path: Path):
     noise = ("noise=snr5", "noise.source=babble")
     (folder,) = run_experiment(config(*overrides, *noise, "trainer.max_epochs=1", "data.batch_size=8"))
     result = json.loads((folder / "result.json").read_text())
-    assert result["remark"] == "babble may hold speakers of the test part: of 1 test clips the speaker is unknown"
+    assert result["remark"] == "babble may contain test speakers: the speaker of 1 test clips is unknown"
     assert result["condition"]["source"] == "babble"
     assert condition_label(result) == "snr5-babble"
-    with pytest.raises(SeenetError, match=r"fold 0: noise.source=babble finds no clip of a known speaker"):
+    with pytest.raises(SeenetError, match=r"fold 0: noise.source=babble needs clips of known speakers"):
         Experiment.of(
             config(*overrides, *noise, "dataset.columns.speaker=null", "dataset.folds=clips5", "protocol=paper")
         )
 
 
-def test_short_and_silent_clips(corpus, folder: Path):
+def test_noise_is_finite_when_clips_are_short_or_silent(corpus, folder: Path):
     for source in ("white", "pink", "babble", str(folder)):
         noise = noise_of_fold(corpus, 10, source)
         for length in (1, 2, 500):
-            assert np.isfinite(noise.noise(0, np.full(length, 0.1, dtype=np.float32))).all()
-        assert not noise.noise(0, np.zeros(800, dtype=np.float32)).any()
+            assert np.isfinite(noise.draw_noise(0, np.full(length, 0.1, dtype=np.float32))).all()
+        assert not noise.draw_noise(0, np.zeros(800, dtype=np.float32)).any()
 
 
-def test_a_moved_folder_is_the_same_noise_and_a_changed_one_is_not(corpus, folder: Path, tmp_path: Path):
+def test_recordings_settings_follow_the_content_of_the_folder(corpus, folder: Path, tmp_path: Path):
     settings = AdditiveNoise(*corpus, 5, str(folder)).settings
     copy = tmp_path / "DEMAND"
     for path in folder.rglob("*.wav"):
@@ -226,25 +229,25 @@ def test_a_moved_folder_is_the_same_noise_and_a_changed_one_is_not(corpus, folde
     assert AdditiveNoise(*corpus, 5, str(copy)).settings != settings
 
 
-def test_wrong_sources_are_named(corpus, tmp_path: Path):
+def test_noise_source_raises_when_it_is_unusable(corpus, tmp_path: Path):
     with pytest.raises(SeenetError, match=r"noise.source='violet': expected white, pink, babble or a folder"):
         build_noise_source("violet", *corpus)
-    with pytest.raises(SeenetError, match="holds no audio file"):
+    with pytest.raises(SeenetError, match="contains no audio file"):
         build_noise_source(str(tmp_path), *corpus)
     soundfile.write(tmp_path / "quiet.wav", np.zeros(1000), 16000)
     with pytest.raises(SeenetError, match="every recording is silent"):
         build_noise_source(str(tmp_path), *corpus)
     nameless = Manifest("x", tmp_path, [Utterance("quiet", "quiet.wav", "sad")])
-    lonely = build_noise_source("babble", nameless, open_store(nameless, 6.0))
-    with pytest.raises(SeenetError, match="no clip of a known speaker"):
-        lonely.for_fold(fold_testing(nameless, [-1]))
+    babble = build_noise_source("babble", nameless, open_store(nameless, 6.0))
+    with pytest.raises(SeenetError, match="babble needs clips of known speakers"):
+        babble.for_fold(make_fold(nameless, [-1]))
     with pytest.raises(SeenetError, match="-100 to 100"):
         AdditiveNoise(*corpus, 200)
     with pytest.raises(SeenetError, match="names no condition"):
         build_conditions(OmegaConf.create({"source": "white"}), *corpus)
 
 
-def test_every_level_of_all_is_one_of_the_shipped(config, corpus):
+def test_noise_all_combines_the_shipped_levels(config, corpus):
     conditions = build_conditions(config("noise=all", "noise.source=pink").noise, *corpus)
     assert list(conditions) == ["clean", "snr20", "snr15", "snr10", "snr5", "snr0"]
     assert [c.settings.get("snr_db") for c in conditions.values()] == [None, 20, 15, 10, 5, 0]
@@ -254,8 +257,8 @@ def test_every_level_of_all_is_one_of_the_shipped(config, corpus):
 
 
 @pytest.mark.slow
-def test_trained_once_tested_at_every_level_by_jobs_in_parallel(seenet_train_process, tmp_path: Path):
-    """The log shows one training; the results are those of `noise=all` in one job."""
+def test_parallel_jobs_train_once_and_test_every_level(seenet_train_process, tmp_path: Path):
+    """The log shows one training, and results equal those of `noise=all` in one job."""
     once = (*SMALL, "trainer.max_epochs=1", "fold=0")
     levels = ["clean", "snr20", "snr15", "snr10", "snr5", "snr0"]
     parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "sweep.report=false")
@@ -264,13 +267,13 @@ def test_trained_once_tested_at_every_level_by_jobs_in_parallel(seenet_train_pro
     assert sweep.stdout.count("epoch 1/1") == 1
     table = sweep.stdout.split("comparison of arms")[1]
     assert all(f" {'clean' if level == 'clean' else f'{level}-white'} " in table for level in levels)
-    whole = seenet_train_process(*once, "noise=all", "output_dir=again")
-    assert whole.stdout.count("epoch 1/1") == 1
-    apart, together = (
+    single_job = seenet_train_process(*once, "noise=all", "output_dir=again")
+    assert single_job.stdout.count("epoch 1/1") == 1
+    separate, combined = (
         {p.parent.name: pd.read_csv(p) for p in sorted(tmp_path.glob(f"{folder}/*/fold0/*/predictions.csv"))}
         for folder in ("outputs", "again")
     )
-    assert len(apart) == 6
-    assert apart.keys() == together.keys()
-    for name, table in apart.items():  # not to the bit: jobs in parallel have fewer threads each
-        pd.testing.assert_frame_equal(table, together[name], rtol=1e-5)
+    assert len(separate) == 6
+    assert separate.keys() == combined.keys()
+    for name, table in separate.items():  # approximate, because parallel jobs have fewer threads each
+        pd.testing.assert_frame_equal(table, combined[name], rtol=1e-5)

@@ -1,4 +1,4 @@
 """Augmentations of training batches on the device.
 
-Each draws its random numbers first and then applies them; tests freeze the draws.
+Each augmentation draws its random numbers first and then applies them, which lets tests fix the draws.
 """

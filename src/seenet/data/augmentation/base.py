@@ -1,4 +1,4 @@
-"""The contract of an augmentation: draw, then apply."""
+"""Base class of augmentations and helpers for their draws and settings."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,41 +13,44 @@ from seenet.data.batch import Batch
 
 
 class Augmentation(ABC):
-    """A change to the waveforms of a training batch, on the batch's device.
+    """A change to the waveforms of a training batch, on the device of the batch.
 
-    `draw` takes all random numbers; `apply` is a pure function of the batch and them. Both work on the whole
-    batch at once and never wait for the device. Labels stay; the padding stays zero.
+    `draw` returns all random numbers; `apply` is a pure function of the batch and the draws. Both process the batch at
+    once and never synchronise with the device. Labels stay unchanged and padding stays zero.
     """
 
     needs_partner = False
-    """Whether batches must bring a partner clip for each clip."""
+    """Whether each clip of a batch needs a partner clip."""
 
     @abstractmethod
     def draw(self, batch: Batch, generator: torch.Generator) -> Any:
-        """The random numbers for a batch. Only lengths and shapes of the batch are looked at."""
+        """Draw the random numbers for a batch from its lengths and shapes alone."""
 
     @abstractmethod
     def apply(self, batch: Batch, draws: Any) -> Batch:
-        """The batch with changed waveforms."""
+        """Return the batch with changed waveforms."""
 
     def draw_and_apply(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Draw and apply."""
+        """Draw the random numbers and apply them."""
         return self.apply(batch, self.draw(batch, generator))
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Draw and apply; the partners have served and are dropped."""
+        """Draw, apply and drop the partners, which no later step needs."""
         return replace(self.draw_and_apply(batch, generator), partner=None, partner_lengths=None)
 
 
 def draw_uniform(count: int, generator: torch.Generator) -> Tensor:
-    """Uniform in [0, 1), float64 so that a floor of it times a length is exact. Shape (count,)."""
-    if generator.device.type == "mps":  # has no float64
+    """Draw uniformly from [0, 1). Shape (count,).
+
+    The type is float64, which makes the floor of a draw times a length exact.
+    """
+    if generator.device.type == "mps":  # MPS has no float64
         return torch.rand(count, generator=generator, device=generator.device)
     return torch.rand(count, generator=generator, device=generator.device, dtype=torch.float64)
 
 
 def draw_integers(highest: Tensor, generator: torch.Generator) -> Tensor:
-    """Integers uniform in [0, highest], each with its own bound. Shape of both (batch,)."""
+    """Draw integers uniformly from [0, highest], one bound each. Both shapes (batch,)."""
     drawn = (draw_uniform(len(highest), generator) * (highest + 1)).long()
     return torch.minimum(drawn, highest)
 
@@ -55,18 +58,18 @@ def draw_integers(highest: Tensor, generator: torch.Generator) -> Tensor:
 def sample_with_probability(
     count: int, probability: float, interval: tuple[float, float], otherwise: float, generator: torch.Generator
 ) -> Tensor:
-    """Uniform in an interval with a probability, else the value that stands for no change. Shape (count,)."""
+    """Draw uniformly from an interval with a probability, else return `otherwise`. Shape (count,)."""
     low, high = interval
-    chosen = draw_uniform(count, generator) < probability
-    return torch.where(chosen, low + (high - low) * draw_uniform(count, generator), otherwise)
+    is_chosen = draw_uniform(count, generator) < probability
+    return torch.where(is_chosen, low + (high - low) * draw_uniform(count, generator), otherwise)
 
 
 def mean_power(waveform: Tensor, lengths: Tensor) -> Tensor:
-    """Mean square over the valid samples, in float32.
+    """Compute the mean square of the valid samples in float32.
 
     Args:
-        waveform: zero in its padding. Shape (batch, samples).
-        lengths: shape (batch,).
+        waveform: with zero padding. Shape (batch, samples).
+        lengths: number of valid samples. Shape (batch,).
 
     Returns:
         Shape (batch,).
@@ -75,15 +78,15 @@ def mean_power(waveform: Tensor, lengths: Tensor) -> Tensor:
 
 
 def require_fraction(setting: str, value: float) -> None:
-    """Raise a SeenetError where a setting is not between 0 and 1."""
+    """Raise a SeenetError if a setting is not between 0 and 1."""
     if not 0 <= value <= 1:
         raise SeenetError(f"{setting}={value}: expected 0 to 1")
 
 
 def require_interval(setting: str, values: Sequence[float], lowest: float, highest: float) -> tuple[float, float]:
-    """Two numbers, the lower one first, both within bounds; anything else is a SeenetError."""
+    """Return two ascending numbers within bounds; raise a SeenetError for anything else."""
     if len(values) != 2 or not all(isinstance(v, int | float) and lowest <= v <= highest for v in values):
         raise SeenetError(f"{setting}={list(values)}: expected two numbers between {lowest} and {highest}")
     if values[0] > values[1]:
-        raise SeenetError(f"{setting}={list(values)}: the lower one comes first")
+        raise SeenetError(f"{setting}={list(values)}: expected the lower number first")
     return values[0], values[1]

@@ -17,11 +17,11 @@ from seenet.data.batch import Batch, length_mask
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn for each clip.
+    """Draws for each clip.
 
     Attributes:
-        snr_db: power of the clip over power of the noise, in dB; inf where the clip is left alone. Shape (batch,).
-        noise: white, of any level. Shape (batch, samples).
+        snr_db: power of the clip over power of the noise, in dB; inf for an unchanged clip. Shape (batch,).
+        noise: white noise of unit variance. Shape (batch, samples).
     """
 
     snr_db: Tensor
@@ -29,13 +29,14 @@ class Draws:
 
 
 class GaussianSNR(Augmentation):
-    """Adds white Gaussian noise; both powers are means over the clip's valid samples, the noise's as realised.
+    """White Gaussian noise at a uniformly drawn ratio.
 
-    A silent clip stays silent. `torchaudio.functional.add_noise` does the same, but makes NaN of silence.
+    Both powers are means over the valid samples of the clip; the power of the noise is the realised one. A silent clip
+    stays silent. `torchaudio.functional.add_noise` is equal, but returns NaN for silence.
 
     Args:
-        snr_db: the lowest and the highest ratio, in dB; drawn uniformly between them.
-        probability: of changing a clip.
+        snr_db: lowest and highest ratio, in dB; drawn uniformly between them.
+        probability: probability of changing a clip.
     """
 
     def __init__(self, snr_db: tuple[float, float] = (0.0, 20.0), probability: float = 0.5):
@@ -44,12 +45,12 @@ class GaussianSNR(Augmentation):
         self.probability = probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        """Which clips are changed, at which ratio, and the noise."""
+        """Draw the ratio of each clip, and the noise."""
         snr_db = sample_with_probability(len(batch), self.probability, self.snr_db, torch.inf, generator)
         return Draws(snr_db, torch.randn(batch.waveform.shape, generator=generator, device=generator.device))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
-        """Add the noise to the valid samples."""
+        """Add the scaled noise to the valid samples."""
         waveform, lengths = batch.waveform, batch.lengths
         noise = draws.noise * length_mask(lengths, waveform.shape[1])
         ratio = mean_power(waveform, lengths) / mean_power(noise, lengths)

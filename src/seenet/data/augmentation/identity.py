@@ -7,11 +7,11 @@ from seenet.data.batch import Batch
 
 
 class Identity(Augmentation):
-    """Leaves every batch as it is."""
+    """An augmentation that changes nothing."""
 
     def draw(self, batch: Batch, generator: torch.Generator) -> None:
-        """Draws nothing."""
+        """Draw nothing."""
 
     def apply(self, batch: Batch, draws: None) -> Batch:
-        """The same batch."""
+        """Return the same batch."""
         return batch

@@ -1,4 +1,4 @@
-"""Mixup of whole waveforms, label kept: the baseline that EBM is compared with (Li et al. 2025, ablation)."""
+"""Mixup of waveforms that keeps the label: the baseline of EBM (Li et al. 2025, ablation)."""
 
 from dataclasses import dataclass, replace
 
@@ -11,17 +11,17 @@ from seenet.data.batch import Batch, length_mask
 
 @dataclass(frozen=True)
 class Draws:
-    """The share of the partner in each clip; 0 where the clip is left alone. Shape (batch,), float."""
+    """Weight of the partner in each clip; 0 for an unchanged clip. Shape (batch,), float."""
 
     ratio: Tensor
 
 
 class Mixup(Augmentation):
-    """x ← (1 − r)·x + r·x', with x' cropped to the clip's length, or padded to it with its own mean.
+    """Mixup x ← (1 − r)·x + r·x', with x' cropped or padded with its mean to the length of x.
 
     Args:
-        max_ratio: r is uniform between 0 and this.
-        probability: of changing a clip.
+        max_ratio: highest r; r is uniform between 0 and this.
+        probability: probability of changing a clip.
     """
 
     needs_partner = True
@@ -32,7 +32,7 @@ class Mixup(Augmentation):
         self.max_ratio, self.probability = max_ratio, probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        """Which clips are changed, and by how much."""
+        """Draw the weight of each partner."""
         return Draws(sample_with_probability(len(batch), self.probability, (0.0, self.max_ratio), 0.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
@@ -46,5 +46,5 @@ class Mixup(Augmentation):
             partner = torch.cat([partner, rest], dim=1)
         ratio = draws.ratio[:, None].float()
         mixed = ((1 - ratio) * batch.waveform.float() + ratio * partner).to(batch.waveform.dtype)
-        changed = length_mask(batch.lengths, size) & (ratio > 0)
-        return replace(batch, waveform=torch.where(changed, mixed, batch.waveform))
+        is_changed = length_mask(batch.lengths, size) & (ratio > 0)
+        return replace(batch, waveform=torch.where(is_changed, mixed, batch.waveform))

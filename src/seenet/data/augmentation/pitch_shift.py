@@ -1,4 +1,4 @@
-"""Pitch shift, duration kept: a baseline of the paper's ablation (Li et al. 2025)."""
+"""Pitch shift that keeps the duration: a baseline of the paper's ablation (Li et al. 2025)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,24 +10,24 @@ from seenet.data.augmentation import phase_vocoder
 from seenet.data.augmentation.base import Augmentation, require_fraction, require_interval, sample_with_probability
 from seenet.data.batch import Batch, length_mask
 
-OVERSAMPLING = 2  # so that the cubic that reads between samples is true over the whole band
+OVERSAMPLING = 2  # factor; the cubic interpolation is inaccurate near the Nyquist frequency
 
 
 @dataclass(frozen=True)
 class Draws:
-    """How far each clip is shifted, 12 for an octave up; 0 where it is left alone. Shape (batch,), float."""
+    """Shift of each clip in semitones; 12 is an octave up, 0 no change. Shape (batch,), float."""
 
     semitones: Tensor
 
 
 class PitchShift(Augmentation):
-    """A time stretch by f = 2^(semitones / 12), then read f times as fast.
+    """Time stretch by f = 2^(semitones / 12), resampled to the original duration.
 
-    What the reading would fold back into the band is taken away first. The formants move with the pitch.
+    Frequencies that would alias are removed before resampling. The formants move with the pitch.
 
     Args:
-        semitones: the lowest and the highest; drawn uniformly between them.
-        probability: of changing a clip.
+        semitones: lowest and highest shift; drawn uniformly between them.
+        probability: probability of changing a clip.
     """
 
     def __init__(self, semitones: tuple[float, float] = (-4.0, 4.0), probability: float = 0.5):
@@ -36,7 +36,7 @@ class PitchShift(Augmentation):
         self.probability = probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        """Which clips are changed, and how far."""
+        """Draw the shift of each clip."""
         return Draws(sample_with_probability(len(batch), self.probability, self.semitones, 0.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
@@ -48,9 +48,9 @@ class PitchShift(Augmentation):
             phase_vocoder.analyse(waveform), 1 / factor, phase_vocoder.count_frames(longest)
         )
         bins = torch.arange(spectra.shape[2], device=factor.device)
-        kept = bins < (spectra.shape[2] - 1) / factor.clamp(min=1)[:, None]  # (batch, bins)
-        stretched = phase_vocoder.synthesise(spectra * kept[:, None], longest, OVERSAMPLING)
+        is_kept = bins < (spectra.shape[2] - 1) / factor.clamp(min=1)[:, None]  # (batch, bins)
+        stretched = phase_vocoder.synthesise(spectra * is_kept[:, None], longest, OVERSAMPLING)
         times = torch.arange(size, device=factor.device) * factor[:, None]
         shifted = phase_vocoder.interpolate(stretched, OVERSAMPLING * times).to(waveform.dtype)
-        changed = (draws.semitones != 0)[:, None] & length_mask(batch.lengths, size)
-        return replace(batch, waveform=torch.where(changed, shifted, waveform))
+        is_changed = (draws.semitones != 0)[:, None] & length_mask(batch.lengths, size)
+        return replace(batch, waveform=torch.where(is_changed, shifted, waveform))

@@ -1,4 +1,4 @@
-"""Time stretch, pitch kept: a baseline of the paper's ablation (Li et al. 2025)."""
+"""Time stretch that keeps the pitch: a baseline of the paper's ablation (Li et al. 2025)."""
 
 from dataclasses import dataclass, replace
 
@@ -12,19 +12,19 @@ from seenet.data.batch import Batch, length_mask
 
 @dataclass(frozen=True)
 class Draws:
-    """How fast each clip goes, 1.1 for a tenth faster; 1 where it is left alone. Shape (batch,), float."""
+    """Rate of each clip; 1.1 is 10 % faster, 1 no change. Shape (batch,), float."""
 
     rate: Tensor
 
 
 class TimeStretch(Augmentation):
-    """Play a clip faster or slower at the same pitch; its length stays, as in the original.
+    """A change of tempo that keeps pitch and length, as in the original.
 
-    A slower clip is cropped to its length before, a faster one is padded to it with silence, which counts as valid.
+    A slower clip is cropped to its former length. A faster clip is padded to it with silence, which counts as valid.
 
     Args:
-        rate: the lowest and the highest; drawn uniformly between them.
-        probability: of changing a clip.
+        rate: lowest and highest rate; drawn uniformly between them.
+        probability: probability of changing a clip.
     """
 
     def __init__(self, rate: tuple[float, float] = (0.9, 1.1), probability: float = 0.5):
@@ -33,11 +33,11 @@ class TimeStretch(Augmentation):
         self.probability = probability
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Draws:
-        """Which clips are changed, and their rates."""
+        """Draw the rate of each clip."""
         return Draws(sample_with_probability(len(batch), self.probability, self.rate, 1.0, generator))
 
     def apply(self, batch: Batch, draws: Draws) -> Batch:
-        """Stretch with a phase vocoder, then crop or pad."""
+        """Stretch with the phase vocoder, then crop or pad."""
         rate, size = draws.rate, batch.waveform.shape[1]
         spectra = phase_vocoder.stretch(phase_vocoder.analyse(batch.waveform), rate, phase_vocoder.count_frames(size))
         stretched = phase_vocoder.synthesise(spectra, size).to(batch.waveform.dtype)

@@ -1,4 +1,4 @@
-"""Test conditions: what is done to the clips of a test fold.
+"""Test conditions: changes to the clips of a test part.
 
-Conditions never touch training, so a new one tests finished trainings without retraining.
+Conditions never change training, so a new condition tests trained folds without retraining.
 """

@@ -1,4 +1,4 @@
-"""Noise added to the test clips at a stated speech-to-noise ratio."""
+"""Additive noise at a given speech-to-noise ratio."""
 
 import copy
 import hashlib
@@ -18,21 +18,22 @@ from seenet.data.conditions.noise_sources import build_noise_source
 
 
 class AdditiveNoise(TestCondition):
-    """Adds noise so that the power of a clip's valid samples over that of the noise in them is as stated.
+    """Additive noise at a fixed ratio between the power of speech and of noise over the valid samples.
 
-    The noise of a clip follows from its corpus, its name, the source and `seed`; babble also from the fold. Every
-    model, rerun, batch size and level gets the same noise, louder or softer. A silent clip stays silent.
+    The noise of a clip is a function of corpus, utterance name, source and `seed`; babble also depends on the fold.
+    Every model, rerun, batch size and level therefore gets the same noise, scaled to the level. A silent clip stays
+    silent.
 
     Args:
-        manifest: the corpus that is tested.
-        store: its waveforms.
+        manifest: the test corpus.
+        store: the waveforms of the corpus.
         snr_db: speech-to-noise ratio in dB.
-        source: `white`, `pink`, `babble` (six clips at once of speakers who are not tested), or a folder of
+        source: `white`, `pink`, `babble` (the sum of six clips of speakers outside the test part), or a folder of
             recordings.
-        seed: of the noise, not of the training.
+        seed: seed of the noise, independent of the training.
 
     Raises:
-        SeenetError: a ratio that makes no sense, or a source that is not there.
+        SeenetError: `snr_db` is out of range, or the source does not exist.
     """
 
     def __init__(self, manifest: Manifest, store: WaveformStore, snr_db: float, source: str = "white", seed: int = 0):
@@ -40,22 +41,22 @@ class AdditiveNoise(TestCondition):
             raise SeenetError(f"noise: snr_db={snr_db}: expected -100 to 100")
         self.source, self.snr_db, self.seed = build_noise_source(source, manifest, store), snr_db, seed
         self.settings: Mapping[str, object] = {"snr_db": snr_db, "seed": seed, **self.source.settings}
-        prefix = "" if manifest.parts else f"{manifest.name}/"  # joined corpora have it in their names
+        prefix = "" if manifest.parts else f"{manifest.name}/"  # utterance names of joined corpora include it
         self._names = [f"{prefix}{name}" for name in manifest.column("utterance")]
 
     def for_fold(self, fold: Fold) -> "AdditiveNoise":
-        """The condition with a source that holds nothing of the test part."""
-        noise = copy.copy(self)
-        noise.source = self.source.for_fold(fold)
-        noise.remark = noise.source.remark
-        return noise
+        """Return the condition with a source without clips of the test part."""
+        condition = copy.copy(self)
+        condition.source = self.source.for_fold(fold)
+        condition.remark = condition.source.remark
+        return condition
 
-    def noise(self, index: int, clip: np.ndarray) -> np.ndarray:
-        """What is added to a clip.
+    def draw_noise(self, index: int, clip: np.ndarray) -> np.ndarray:
+        """Draw the noise of a clip, scaled to the ratio.
 
         Args:
-            index: its row in the manifest.
-            clip: its valid samples. Shape (samples,).
+            index: row of the clip in the manifest.
+            clip: valid samples. Shape (samples,).
 
         Returns:
             float32, shape (samples,).
@@ -67,10 +68,10 @@ class AdditiveNoise(TestCondition):
         return (np.sqrt(speech_power / noise_power) * 10 ** (-self.snr_db / 20) * noise).astype(np.float32)
 
     def __call__(self, batch: Batch) -> Batch:
-        """The noisy batch. Each clip by itself, on the CPU: its bits depend on no other clip and on no device."""
+        """Add noise clip by clip on the CPU: bits depend neither on other clips nor on the device."""
         noise = np.zeros(batch.waveform.shape, dtype=np.float32)
         clips, lengths = batch.waveform.float().cpu().numpy(), batch.lengths.tolist()
         for row, (index, length) in enumerate(zip(batch.indices.tolist(), lengths, strict=True)):
-            noise[row, :length] = self.noise(index, clips[row, :length])
+            noise[row, :length] = self.draw_noise(index, clips[row, :length])
         added = torch.from_numpy(noise).to(batch.waveform)
         return replace(batch, waveform=batch.waveform + added)

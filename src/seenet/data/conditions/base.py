@@ -1,4 +1,4 @@
-"""The contract of a test condition."""
+"""Base class of test conditions, and their construction from `noise` in the configuration."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,50 +15,50 @@ from seenet.data.conditions.noise_sources import require_noise_source
 
 
 class TestCondition(ABC):
-    """A change to the clips of a test fold. It never touches training, so it never retrains.
+    """A change to the clips of a test part, which never affects training.
 
     Attributes:
-        settings: JSON values that tell one condition from another of the same name.
-        remark: what every result made so must say; empty when nothing needs saying.
+        settings: JSON values that distinguish conditions of the same name.
+        remark: a reservation that every result under this condition records; empty if there is none.
     """
 
     settings: Mapping[str, object]
     remark: str = ""
 
     def for_fold(self, fold: Fold) -> "TestCondition":
-        """The condition for the test part of one fold; most are the same for all folds.
+        """Return the condition for the test part of one fold; most conditions are equal for all folds.
 
         Args:
-            fold: whose test clips are changed.
+            fold: the fold to test.
 
         Raises:
-            SeenetError: the noise cannot be made without clips of the test part.
+            SeenetError: only clips of the test part could provide the noise.
         """
         return self
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:
-        """The batch as the model hears it; a function of each clip alone, the same in every run."""
+        """Return the changed batch: a function of each clip alone, equal in every run."""
 
 
 def build_conditions(node: DictConfig, manifest: Manifest, store: WaveformStore) -> dict[str, TestCondition]:
-    """Every test condition that `noise` names, in the order of the configuration.
+    """Build every test condition that `noise` names, in the order of the configuration.
 
     Args:
-        node: its `conditions` hold one target each, by name.
-        manifest: the corpus that is tested.
-        store: its waveforms.
+        node: the `noise` group; its `conditions` hold one target per name.
+        manifest: the test corpus.
+        store: the waveforms of the corpus.
 
     Raises:
-        SeenetError: no condition, or a setting that its target does not have.
+        SeenetError: there is no condition, or a target does not accept a setting.
     """
     conditions = node.get("conditions")
     if not conditions:
-        raise SeenetError("noise names no condition; a YAML file of conf/noise holds some under 'conditions:'")
-    require_noise_source(node.get("source", "white"))  # no condition need use it, nor the seed
+        raise SeenetError("noise names no condition; choose a file of conf/noise that lists some under 'conditions:'")
+    require_noise_source(node.get("source", "white"))  # checked here because conditions may ignore source and seed
     seed = node.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise SeenetError(f"noise.seed={seed}: expected a whole number, 0 or more")
+        raise SeenetError(f"noise.seed={seed}: expected an integer, 0 or more")
     return {
         name: instantiate_checked(each, f"noise.conditions.{name}", manifest=manifest, store=store)
         for name, each in conditions.items()

@@ -1,4 +1,4 @@
-"""Clips as they were recorded."""
+"""The condition without noise."""
 
 from collections.abc import Mapping
 
@@ -9,16 +9,16 @@ from seenet.data.conditions.base import TestCondition
 
 
 class Clean(TestCondition):
-    """Adds nothing.
+    """A condition that changes nothing.
 
     Args:
-        manifest: the corpus that is tested.
-        store: its waveforms.
+        manifest: the test corpus.
+        store: the waveforms of the corpus.
     """
 
     def __init__(self, manifest: Manifest, store: WaveformStore):
         self.settings: Mapping[str, object] = {}
 
     def __call__(self, batch: Batch) -> Batch:
-        """The same batch."""
+        """Return the same batch."""
         return batch

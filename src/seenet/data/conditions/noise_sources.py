@@ -1,4 +1,4 @@
-"""Where noise comes from: two kinds of random numbers, other speakers, or recordings in a folder."""
+"""Noise sources: white noise, pink noise, babble of other speakers, and recordings in a folder."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -15,34 +15,34 @@ from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers._files import find_audio
 from seenet.corpora.waveform_store import WaveformStore, open_store
 
-MAX_RECORDING_SECONDS = 600.0  # seconds that are kept of a recording
+MAX_RECORDING_SECONDS = 600.0  # longer recordings are truncated
 BABBLE_CLIPS = 6
-MAX_EXCERPT_TRIES = 100  # places in a recording that may be silent before the loudest one is taken
+MAX_EXCERPT_TRIES = 100  # silent excerpts of a recording before the loudest one is used
 
 Array = NDArray[np.float32]
 
 
 class NoiseSource(ABC):
-    """Noise of any length, never silent.
+    """A source of noise of any length, never silent.
 
     Attributes:
-        settings: JSON values that tell it from others.
-        remark: what every result made with it must say; empty when nothing needs saying.
+        settings: JSON values that distinguish sources.
+        remark: a reservation that every result with this source records; empty if there is none.
     """
 
     settings: Mapping[str, object]
     remark: str = ""
 
     def for_fold(self, fold: Fold) -> "NoiseSource":
-        """The source for the test part of one fold."""
+        """Return the source for the test part of one fold."""
         return self
 
     @abstractmethod
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
-        """Noise for a clip, at any level.
+        """Draw noise of arbitrary level for a clip.
 
         Args:
-            index: the clip's row in the manifest.
+            index: row of the clip in the manifest.
             length: in samples at 16 kHz.
             rng: the only source of randomness.
 
@@ -52,24 +52,24 @@ class NoiseSource(ABC):
 
 
 class WhiteNoise(NoiseSource):
-    """Gaussian, of equal power at every frequency."""
+    """Gaussian noise with equal power at every frequency."""
 
     def __init__(self):
         self.settings = {"source": "white"}
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
-        """Independent samples."""
+        """Draw independent samples. Shape (length,)."""
         return rng.standard_normal(length, dtype=np.float32)
 
 
 class PinkNoise(NoiseSource):
-    """Gaussian, its power falling by 3 dB an octave, without a constant part."""
+    """Gaussian noise with power that falls by 3 dB per octave and without a constant component."""
 
     def __init__(self):
         self.settings = {"source": "pink"}
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
-        """White noise with its spectrum divided by the square root of the frequency."""
+        """Divide the spectrum of white noise by the square root of the frequency. Shape (length,)."""
         size = max(length, 2)
         spectrum = np.fft.rfft(rng.standard_normal(size))
         spectrum[0] = 0
@@ -78,45 +78,48 @@ class PinkNoise(NoiseSource):
 
 
 class Recordings(NoiseSource):
-    """The recordings of a folder, each from a random place; a shorter one is repeated.
+    """Random excerpts of the recordings in a folder; a short recording is repeated.
 
     Args:
-        folder: DEMAND, MUSAN, NOISEX-92 or any; every audio file below it is used, but for silent ones.
+        folder: for example DEMAND, MUSAN or NOISEX-92; every audio file below it that is not silent is used.
+
+    Raises:
+        SeenetError: the folder has no audio file, or every recording is silent.
     """
 
     def __init__(self, folder: Path):
-        found, passed_over = find_audio(folder)
+        found, skipped = find_audio(folder)
         files = [path.relative_to(folder).as_posix() for path in found]
         if not files:
-            raise SeenetError(f"noise.source='{folder}' holds no audio file")
-        if passed_over:
-            name, why = passed_over[0]
-            print_line(f"! {len(passed_over)} file(s) in noise.source='{folder}' are passed over, e.g. '{name}': {why}")
+            raise SeenetError(f"noise.source='{folder}' contains no audio file")
+        if skipped:
+            name, reason = skipped[0]
+            print_line(f"! {len(skipped)} file(s) in noise.source='{folder}' are skipped, e.g. '{name}': {reason}")
         manifest = Manifest(f"noise-{folder.name}", folder, [Utterance(file, file, "other") for file in files])
         self.store = open_store(manifest, MAX_RECORDING_SECONDS)
         if self.store.bad:
-            row, why = next(iter(self.store.bad.items()))
-            example = f"'{printable(files[row])}': {why}"
-            print_line(f"! {len(self.store.bad)} noise files cannot be used and are left out, e.g. {example}")
+            row, reason = next(iter(self.store.bad.items()))
+            example = f"'{printable(files[row])}': {reason}"
+            print_line(f"! {len(self.store.bad)} noise files are unreadable and are skipped, e.g. {example}")
         self.rows = np.flatnonzero((self.store.lengths > 0) & ~self.store.index["silent"])
         if not len(self.rows):
             raise SeenetError(f"noise.source='{folder}': every recording is silent")
         self.settings = {"source": folder.name, "recordings": self.store.key}
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
-        """A stretch of one recording."""
+        """Draw an excerpt of one recording. Shape (length,)."""
         return random_excerpt(self.store, int(rng.choice(self.rows)), length, rng)
 
 
 class Babble(NoiseSource):
-    """Six clips at once, equally loud, of speakers who are not in the test part.
+    """The sum of six equally loud clips of speakers outside the test part.
 
-    The clips are those that the fold trains on or selects the epoch by, so every protocol gets the same babble. Clips
-    of unknown speakers are left out.
+    The clips come from the training and the development part, so every protocol gets the same babble. Clips of unknown
+    speakers are excluded.
 
     Args:
-        manifest: the corpus that is tested, or several that were joined.
-        store: its waveforms.
+        manifest: the test corpus, or several joined corpora.
+        store: the waveforms of the corpus.
     """
 
     def __init__(self, manifest: Manifest, store: WaveformStore):
@@ -125,35 +128,35 @@ class Babble(NoiseSource):
         self.pool: NDArray[np.int64] = np.array([], dtype=np.int64)
 
     def for_fold(self, fold: Fold) -> "Babble":
-        """Babble of the clips that the fold does not test, without those of a speaker whom it tests."""
+        """Return babble of the training and development clips of speakers outside the test part."""
         rows = np.sort(np.concatenate([fold.train, fold.dev]))
         usable = (self.store.lengths[rows] > 0) & ~self.store.index["silent"][rows] & (self.speakers[rows] >= 0)
         rows = rows[usable & ~np.isin(self.speakers[rows], self.speakers[fold.test])]
         if not len(rows):
             raise SeenetError(
-                f"fold {fold.number}: noise.source=babble finds no clip of a known speaker who is not tested; "
-                "take noise.source=white or pink"
+                f"fold {fold.number}: noise.source=babble needs clips of known speakers outside the test part, "
+                "but there are none; choose noise.source=white or pink"
             )
         babble = copy.copy(self)
         babble.pool = rows
         unknown = int((self.speakers[fold.test] < 0).sum())
         if unknown:
-            babble.remark = f"babble may hold speakers of the test part: of {unknown} test clips the speaker is unknown"
+            babble.remark = f"babble may contain test speakers: the speaker of {unknown} test clips is unknown"
         return babble
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
-        """The sum of six stretches."""
-        assert len(self.pool), "for_fold comes first"
-        pieces = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, BABBLE_CLIPS)]
-        return np.sum([piece / np.sqrt(np.square(piece).mean()) for piece in pieces], axis=0)
+        """Draw the sum of six excerpts. Shape (length,)."""
+        assert len(self.pool), "call for_fold first"
+        excerpts = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, BABBLE_CLIPS)]
+        return np.sum([excerpt / np.sqrt(np.square(excerpt).mean()) for excerpt in excerpts], axis=0)
 
 
 def random_excerpt(store: WaveformStore, row: int, length: int, rng: np.random.Generator) -> Array:
-    """A stretch of one clip from a random place, the clip repeated where it is shorter; never silent.
+    """Return a random excerpt of one clip, never silent; a shorter clip is repeated.
 
     Args:
-        store: where the clip is.
-        row: which; it is not silent as a whole.
+        store: the store of the clip.
+        row: row of the clip, which must not be silent.
         length: in samples.
         rng: the only source of randomness.
 
@@ -165,14 +168,14 @@ def random_excerpt(store: WaveformStore, row: int, length: int, rng: np.random.G
         return np.resize(np.roll(clip, -int(rng.integers(len(clip)))), length)
     for _ in range(MAX_EXCERPT_TRIES):
         start = int(rng.integers(len(clip) - length + 1))
-        if (piece := clip[start : start + length]).any():
-            return piece
+        if (excerpt := clip[start : start + length]).any():
+            return excerpt
     start = min(int(np.abs(clip).argmax()), len(clip) - length)
     return clip[start : start + length]
 
 
 def require_noise_source(name: object) -> None:
-    """Raise a SeenetError for what is neither a name of a source nor a folder."""
+    """Raise a SeenetError unless `name` is a known source or an existing folder."""
     if name in ("white", "pink", "babble"):
         return
     if not isinstance(name, str) or not name or not Path(name).expanduser().is_dir():
@@ -180,15 +183,15 @@ def require_noise_source(name: object) -> None:
 
 
 def build_noise_source(name: str, manifest: Manifest, store: WaveformStore) -> NoiseSource:
-    """The source of a name.
+    """Build the noise source of a name.
 
     Args:
         name: `white`, `pink`, `babble` or a folder.
-        manifest: the corpus that is tested.
-        store: its waveforms.
+        manifest: the test corpus.
+        store: the waveforms of the corpus.
 
     Raises:
-        SeenetError: neither a name nor a folder.
+        SeenetError: `name` is neither a known source nor a usable folder.
     """
     if name == "white":
         return WhiteNoise()
