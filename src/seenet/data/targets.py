@@ -1,4 +1,4 @@
-"""Targets of a training part: what heads must know about them before training."""
+"""Targets of a training part that heads need before training."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from seenet.data.dataset import FoldPart
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """The distinct known targets of a training part, as an auxiliary task needs them for its head.
+    """The distinct known targets of a training part, from which an auxiliary task builds its head.
 
-    A model on disk keeps them, so it is rebuilt without the corpus.
+    A model on disk stores them, which allows a rebuild without the corpus.
 
     Attributes:
         speakers: numbers of the training speakers, ascending. Shape (speakers,), int64.
@@ -23,6 +23,6 @@ class TargetSpec:
 
     @classmethod
     def of(cls, part: FoldPart) -> "TargetSpec":
-        """Collect the targets of a training part; unknown ones (-1) do not count."""
+        """Collect the known targets of a training part; -1 means unknown."""
         speakers, genders = (values[values >= 0].unique() for values in (part.speakers, part.genders))
         return cls(speakers, genders)

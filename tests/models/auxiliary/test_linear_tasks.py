@@ -1,4 +1,4 @@
-"""Gender and speaker as auxiliary tasks: the loss against the plain formula, unknowns, nothing to learn."""
+"""Gender and speaker as auxiliary tasks: the loss against its formula, unknown targets, missing targets."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -19,23 +19,23 @@ DIM, CLASSES, WEIGHT = 6, 4, 0.3
 TRAIN = SimpleNamespace(speakers=torch.tensor([11, 4, -1, 7, 4, 11]), genders=torch.tensor([1, 0, -1, 1, 0, 0]))
 SPEAKERS = [7, 4, -1, 11, 7]
 GENDERS = [1, -1, 0, 0, 1]
-CASES = [(Gender, [1, None, 0, 0, 1]), (Speaker, [1, 0, None, 2, 1])]  # what each of the clips is to give
+CASES = [(Gender, [1, None, 0, 0, 1]), (Speaker, [1, 0, None, 2, 1])]  # target of each clip
 
 
-def batch() -> Batch:
+def make_batch() -> Batch:
     return replace(batch_of([torch.ones(2)] * 5), speakers=torch.tensor(SPEAKERS), genders=torch.tensor(GENDERS))
 
 
-def make(kind: type[LinearTask]) -> tuple[LinearTask, torch.Tensor]:
+def make_task(kind: type[LinearTask]) -> tuple[LinearTask, torch.Tensor]:
     torch.manual_seed(0)
     return kind(DIM, CLASSES, TRAIN, weight=WEIGHT), torch.randn(5, DIM, requires_grad=True)
 
 
 @pytest.mark.parametrize(("kind", "targets"), CASES)
-def test_loss_and_gradients_equal_the_plain_formula(kind: type[LinearTask], targets: list[int | None]):
-    task, pooled = make(kind)
+def test_linear_task_loss_and_gradients_equal_the_formula(kind: type[LinearTask], targets: list[int | None]):
+    task, pooled = make_task(kind)
     main = pooled.square().mean()
-    loss, auxiliary = task.loss(main, pooled, batch(), torch.Generator())
+    loss, auxiliary = task.loss(main, pooled, make_batch(), torch.Generator())
     logs = [torch.log_softmax(task.head.weight @ h + task.head.bias, 0) for h in pooled]
     each = [-log[target] for log, target in zip(logs, targets, strict=True) if target is not None]
     plain = sum(each) / len(each)
@@ -49,12 +49,14 @@ def test_loss_and_gradients_equal_the_plain_formula(kind: type[LinearTask], targ
 
 
 @pytest.mark.parametrize(("kind", "targets"), CASES)
-def test_the_head_learns_and_the_prediction_stays(kind: type[LinearTask], targets: list[int | None]):
-    task, pooled = make(kind)
+def test_linear_task_head_learns_and_prediction_is_that_of_the_main_head(
+    kind: type[LinearTask], targets: list[int | None]
+):
+    task, pooled = make_task(kind)
     optimizer = torch.optim.Adam(task.parameters(), lr=0.1)
     for _ in range(200):
         optimizer.zero_grad()
-        task.loss(torch.zeros(()), pooled.detach(), batch(), torch.Generator())[0].backward()
+        task.loss(torch.zeros(()), pooled.detach(), make_batch(), torch.Generator())[0].backward()
         optimizer.step()
     learned = task.head(pooled).argmax(1).tolist()
     assert all(target in (None, found) for target, found in zip(targets, learned, strict=True))
@@ -63,55 +65,63 @@ def test_the_head_learns_and_the_prediction_stays(kind: type[LinearTask], target
 
 
 @pytest.mark.parametrize("kind", [Gender, Speaker])
-def test_a_batch_of_unknowns_has_no_auxiliary_loss(kind: type[LinearTask]):
-    task, pooled = make(kind)
+def test_linear_task_loss_is_zero_when_all_targets_are_unknown(kind: type[LinearTask]):
+    task, pooled = make_task(kind)
     unknown = torch.full((5,), -1)
     main = torch.tensor(1.5, requires_grad=True)
-    loss, auxiliary = task.loss(main, pooled, replace(batch(), speakers=unknown, genders=unknown), torch.Generator())
+    loss, auxiliary = task.loss(
+        main, pooled, replace(make_batch(), speakers=unknown, genders=unknown), torch.Generator()
+    )
     assert auxiliary == 0
     assert loss == main
-    assert not any(g.any() for g in torch.autograd.grad(loss, [pooled, *task.parameters()])), "zero, and no NaN"
+    assert not any(g.any() for g in torch.autograd.grad(loss, [pooled, *task.parameters()])), "zero, not NaN"
 
 
-def test_a_speaker_who_is_not_trained_on_is_unknown():
-    task, _ = make(Speaker)
+def test_speaker_target_is_unknown_for_a_speaker_outside_training():
+    task, _ = make_task(Speaker)
     assert task.head.out_features == 3
-    strangers = replace(batch(), speakers=torch.tensor([0, 5, 11, 12, 4]))
-    assert task.targets(strangers).tolist() == [-1, -1, 2, -1, 0]
+    others = replace(make_batch(), speakers=torch.tensor([0, 5, 11, 12, 4]))
+    assert task.targets(others).tolist() == [-1, -1, 2, -1, 0]
 
 
-def test_speakers_are_not_in_the_checkpoint():
-    """A checkpoint holds the head alone, and loads where the numbers of the speakers moved."""
-    task, pooled = make(Speaker)
+def test_speaker_numbers_are_not_in_the_state_dict():
+    """The state dict holds the head alone and loads after a change of the speaker numbers."""
+    task, pooled = make_task(Speaker)
     assert set(task.state_dict()) == {"head.weight", "head.bias"}
     moved = Speaker(DIM, CLASSES, SimpleNamespace(speakers=torch.where(TRAIN.speakers < 0, -1, TRAIN.speakers + 100)))
     moved.load_state_dict(task.state_dict())
     assert torch.equal(moved.head(pooled), task.head(pooled))
-    assert moved.targets(replace(batch(), speakers=torch.tensor([111, 104, -1, 107, 11]))).tolist() == [2, 0, -1, 1, -1]
+    assert moved.targets(replace(make_batch(), speakers=torch.tensor([111, 104, -1, 107, 11]))).tolist() == [
+        2,
+        0,
+        -1,
+        1,
+        -1,
+    ]
 
 
 @pytest.mark.parametrize("choice", ["gender", "speaker"])
 @pytest.mark.parametrize("values", [[-1, -1, -1], [0, -1, 0]])
-def test_a_corpus_that_names_fewer_than_two(config, choice: str, values: list[int]):
+def test_linear_task_raises_when_fewer_than_two_targets_are_known(config, choice: str, values: list[int]):
     train = SimpleNamespace(speakers=torch.tensor(values), genders=torch.tensor(values))
     node = config(f"aux_task={choice}").aux_task
     assert node.weight == 0.01
     count = len(set(values) - {-1})
-    words = f"aux_task={choice} needs .* at least two {choice}s, .* names {count}; take aux_task=see or aux_task=none"
+    words = f"aux_task={choice} needs .* at least two {choice}s, .* names {count}; choose aux_task=see or aux_task=none"
     with pytest.raises(SeenetError, match=words):
         instantiate_checked(node, "aux_task", dim=DIM, num_classes=CLASSES, target_spec=train)
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf")])
-def test_wrong_weight(weight: float):
+def test_linear_task_raises_when_weight_is_invalid(weight: float):
     with pytest.raises(SeenetError, match="aux_task.weight=.*: expected 0 or more"):
         Gender(DIM, CLASSES, TRAIN, weight=weight)
 
 
-def test_autocast_does_not_round_the_loss():
-    task, pooled = make(Gender)
+def test_linear_task_loss_is_float32_under_autocast():
+    task, pooled = make_task(Gender)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, auxiliary = task.loss(torch.zeros(()), pooled, batch(), torch.Generator())
+        _, auxiliary = task.loss(torch.zeros(()), pooled, make_batch(), torch.Generator())
         logits = task.head(pooled)
     assert auxiliary.dtype == torch.float32
     expected = F.cross_entropy(logits.float(), torch.tensor(GENDERS), ignore_index=-1)

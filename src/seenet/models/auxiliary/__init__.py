@@ -1,4 +1,4 @@
 """Auxiliary tasks.
 
-Each owns its head, its loss and its share of the prediction.
+Each task owns its head, its loss and its contribution to the prediction.
 """

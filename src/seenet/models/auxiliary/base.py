@@ -1,4 +1,4 @@
-"""The contract of an auxiliary task."""
+"""Base class of auxiliary tasks."""
 
 from abc import ABC, abstractmethod
 
@@ -9,22 +9,22 @@ from seenet.data.batch import Batch
 
 
 class AuxiliaryTask(nn.Module, ABC):
-    """A second task on the pooled vectors, with its own head, targets, loss and share of the prediction.
+    """A second task on the pooled vectors, with its own head, targets, loss and contribution to the prediction.
 
-    Built with what is only known at run time: `dim`, the width of a pooled vector, `num_classes`, how many emotions
-    there are, and `target_spec`, the speakers and genders of the training part (`seenet.data.targets.TargetSpec`).
+    The constructor receives three values at run time: `dim`, the width of a pooled vector, `num_classes`, the number of
+    emotions, and `target_spec`, the speakers and genders of the training part (`seenet.data.targets.TargetSpec`).
     """
 
     @abstractmethod
     def loss(
         self, main_loss: Tensor, pooled: Tensor, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Join the main loss with the auxiliary one.
+        """Combine the main loss with the auxiliary loss.
 
         Args:
             main_loss: cross-entropy of the main head. Scalar.
             pooled: shape (batch, dim).
-            batch: where the targets are.
+            batch: the clips with their targets.
             generator: the only source of randomness, on the device of `pooled`.
 
         Returns:
@@ -33,10 +33,10 @@ class AuxiliaryTask(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, probabilities: Tensor, pooled: Tensor) -> Tensor:
-        """Class probabilities of the whole model.
+        """Compute the class probabilities of the model.
 
         Args:
-            probabilities: of the main head. Shape (batch, classes).
+            probabilities: output of the main head. Shape (batch, classes).
             pooled: shape (batch, dim).
 
         Returns:

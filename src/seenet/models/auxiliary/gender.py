@@ -9,11 +9,11 @@ from seenet.models.auxiliary.linear_task import LinearTask, find_known_values
 
 
 class Gender(LinearTask):
-    """Predicts the speaker's gender.
+    """Classification of the gender of the speaker.
 
     Args:
         dim: width of a pooled vector.
-        num_classes: how many emotions.
+        num_classes: number of emotions.
         target_spec: speakers and genders of the training part.
         weight: λ.
     """
@@ -23,5 +23,5 @@ class Gender(LinearTask):
         super().__init__(dim, len(GENDERS), weight)
 
     def targets(self, batch: Batch) -> Tensor:
-        """The genders."""
+        """Return the genders. Shape (batch,)."""
         return batch.genders

@@ -1,4 +1,4 @@
-"""What gender and speaker share: a linear head on the pooled vector that predicts something else of a clip."""
+"""Base class of auxiliary tasks with one linear classifier on the pooled vector."""
 
 import math
 from abc import abstractmethod
@@ -13,12 +13,17 @@ from seenet.models.auxiliary.base import AuxiliaryTask
 
 
 class LinearTask(AuxiliaryTask):
-    """Loss CE + λ · CE_aux, CE_aux the mean over the clips whose target is known; prediction by the main head alone.
+    """A linear classifier with loss CE + λ · CE_aux; the main head alone predicts.
+
+    CE_aux is the mean over the clips with a known target.
 
     Args:
         dim: width of a pooled vector.
-        outputs: how many targets there are.
+        outputs: number of target classes.
         weight: λ.
+
+    Raises:
+        SeenetError: `weight` is negative or not finite.
     """
 
     def __init__(self, dim: int, outputs: int, weight: float):
@@ -29,36 +34,36 @@ class LinearTask(AuxiliaryTask):
 
     @abstractmethod
     def targets(self, batch: Batch) -> Tensor:
-        """What the head learns of each clip, from 0; -1 where unknown. Shape (batch,)."""
+        """Return the target class of each clip, from 0; -1 if unknown. Shape (batch,)."""
 
     def loss(
         self, main_loss: Tensor, pooled: Tensor, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """CE + λ · CE_aux; CE_aux is 0 for a batch of unknowns."""
+        """Return CE + λ · CE_aux and CE_aux, which is 0 if all targets are unknown. Scalars."""
         targets = self.targets(batch)
         total = F.cross_entropy(self.head(pooled).float(), targets, ignore_index=-1, reduction="sum")
         auxiliary = total / (targets >= 0).sum().clamp(min=1)
         return main_loss + self.weight * auxiliary, auxiliary
 
     def predict(self, probabilities: Tensor, pooled: Tensor) -> Tensor:
-        """What the main head says."""
+        """Return the probabilities of the main head. Shape (batch, classes)."""
         return probabilities
 
 
-def find_known_values(values: Tensor, what: str) -> Tensor:
-    """The different values that are known (not -1), sorted.
+def find_known_values(values: Tensor, task: str) -> Tensor:
+    """Return the distinct known values (not -1), ascending.
 
     Args:
-        values: of the training clips. Shape (clips,).
-        what: the task, as in `aux_task=`.
+        values: values of the training clips. Shape (clips,).
+        task: name of the task, as in `aux_task=`.
 
     Raises:
-        SeenetError: fewer than two, so that there is nothing to learn.
+        SeenetError: there are fewer than two values, hence nothing to learn.
     """
     found = values[values >= 0].unique()
     if len(found) < 2:
         raise SeenetError(
-            f"aux_task={what} needs training clips of at least two {what}s, and the corpus names {len(found)}; "
-            "take aux_task=see or aux_task=none"
+            f"aux_task={task} needs training clips of at least two {task}s, but the corpus names {len(found)}; "
+            "choose aux_task=see or aux_task=none"
         )
     return found

@@ -9,11 +9,11 @@ from seenet.models.auxiliary.base import AuxiliaryTask
 
 
 class NoAuxiliary(AuxiliaryTask):
-    """The main head alone.
+    """The absence of an auxiliary task.
 
     Args:
         dim: width of a pooled vector.
-        num_classes: how many emotions.
+        num_classes: number of emotions.
         target_spec: speakers and genders of the training part.
     """
 
@@ -23,9 +23,9 @@ class NoAuxiliary(AuxiliaryTask):
     def loss(
         self, main_loss: Tensor, pooled: Tensor, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """The main loss and zero."""
+        """Return the main loss and zero. Scalars."""
         return main_loss, main_loss.new_zeros(())
 
     def predict(self, probabilities: Tensor, pooled: Tensor) -> Tensor:
-        """What the main head says."""
+        """Return the probabilities of the main head. Shape (batch, classes)."""
         return probabilities

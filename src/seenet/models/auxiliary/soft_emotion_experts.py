@@ -1,4 +1,4 @@
-"""SEE, soft emotion experts (Li et al. 2025): one small network an emotion, trained on mined hard negatives."""
+"""Soft emotion experts, SEE (Li et al. 2025): a small network per emotion with hard-negative mining."""
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +13,18 @@ from seenet.models.auxiliary.base import AuxiliaryTask
 class SoftEmotionExperts(AuxiliaryTask):
     """Experts E_c(h) = relu(W_c h + b_c) with logits g_c = v_c · E_c + d_c.
 
-    Loss (1 − λ) · CE + λ · Σ BCE_c over the classes present; prediction (1 − λ) · p + λ · softmax(g).
+    The loss is (1 − λ) · CE + λ · Σ BCE_c over the classes of the batch. The prediction is (1 − λ) · p plus
+    λ · softmax(g).
 
     Args:
         dim: width of a pooled vector.
-        num_classes: how many emotions, and so experts.
+        num_classes: number of emotions, hence of experts.
         target_spec: speakers and genders of the training part.
         weight: λ.
-        width: of an expert's embedding.
+        width: width of the embedding of an expert.
+
+    Raises:
+        SeenetError: `weight` or `width` is out of range.
     """
 
     def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01, width: int = 256):
@@ -28,28 +32,28 @@ class SoftEmotionExperts(AuxiliaryTask):
         if not 0 <= weight <= 1:
             raise SeenetError(f"aux_task.weight={weight}: expected 0 to 1")
         if width < 1:
-            raise SeenetError(f"aux_task.width={width}: at least 1 is needed")
+            raise SeenetError(f"aux_task.width={width}: expected 1 or more")
         self.weight, self.num_classes = weight, num_classes
         self.embed = nn.Linear(dim, num_classes * width)
         bound = width**-0.5
         self.score_weight = nn.Parameter(torch.empty(num_classes, width).uniform_(-bound, bound))
         self.score_bias = nn.Parameter(torch.empty(num_classes).uniform_(-bound, bound))
 
-    def experts(self, pooled: Tensor) -> Tensor:
-        """Every expert's embedding of every clip. Shape (batch, classes, width)."""
+    def embed_by_expert(self, pooled: Tensor) -> Tensor:
+        """Compute the embedding of each clip by each expert. Shape (batch, classes, width)."""
         return F.relu(self.embed(pooled)).unflatten(1, (self.num_classes, -1)).float()
 
     def logits(self, embeddings: Tensor) -> Tensor:
-        """Each expert's logit of its own embedding. Shape (batch, classes)."""
+        """Compute the logit of each expert from its embedding. Shape (batch, classes)."""
         return (embeddings * self.score_weight).sum(-1) + self.score_bias
 
     @torch.no_grad()
     def sample_hard_negatives(self, embeddings: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Mine one hard negative for each clip.
+        """Sample one hard negative for each clip.
 
-        For clip i of class c it is a clip j of another class, drawn with probability
-        softmax_j(E_c(h_i) · E_c(h_j)). The draw is the maximum of the scores plus Gumbel noise, which has
-        exactly that distribution and needs no sum; where a batch holds one class the result means nothing.
+        The negative of clip i of class c is a clip j of another class with probability
+        softmax_j(E_c(h_i) · E_c(h_j)). The argmax of the scores plus Gumbel noise has exactly this distribution. The
+        result is undefined if the batch has one class.
 
         Args:
             embeddings: shape (batch, classes, width).
@@ -60,7 +64,7 @@ class SoftEmotionExperts(AuxiliaryTask):
             Positions in the batch. Shape (batch,).
         """
         by_expert = embeddings.transpose(0, 1)  # (classes, batch, width)
-        with torch.autocast(embeddings.device.type, enabled=False):  # bf16 scores would bend the softmax
+        with torch.autocast(embeddings.device.type, enabled=False):  # bf16 rounding would distort the softmax
             products = by_expert @ by_expert.transpose(1, 2)
         scores = products[labels, torch.arange(len(labels), device=labels.device)]
         exponential = torch.empty_like(scores).exponential_(generator=generator)
@@ -68,33 +72,35 @@ class SoftEmotionExperts(AuxiliaryTask):
         return noisy.masked_fill(labels[:, None] == labels, -torch.inf).argmax(dim=1)
 
     def experts_loss(self, embeddings: Tensor, labels: Tensor, negatives: Tensor) -> Tensor:
-        """Σ_c BCE_c, BCE_c the mean over the positives and negatives of expert c; 0 for a one-class batch.
+        """Compute Σ_c BCE_c, each a mean over the positives and negatives of expert c.
+
+        The loss is 0 for a batch of one class.
 
         Args:
             embeddings: shape (batch, classes, width).
             labels: shape (batch,).
-            negatives: what `sample_hard_negatives` gave. Shape (batch,).
+            negatives: output of `sample_hard_negatives`. Shape (batch,).
 
         Returns:
             A scalar.
         """
         logits = self.logits(embeddings)  # (batch, classes)
         rows = torch.arange(len(labels), device=labels.device)
-        each = F.softplus(-logits[rows, labels]) + F.softplus(logits[negatives, labels])
-        counts = (labels[:, None] == labels).sum(0)  # of each clip's class; (batch,)
-        total = (each / (2 * counts)).sum()
+        losses = F.softplus(-logits[rows, labels]) + F.softplus(logits[negatives, labels])
+        counts = (labels[:, None] == labels).sum(0)  # clips of the class of each clip; (batch,)
+        total = (losses / (2 * counts)).sum()
         return torch.where((labels != labels[0]).any(), total, 0.0)
 
     def loss(
         self, main_loss: Tensor, pooled: Tensor, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Mine, then (1 − λ) · CE + λ · Σ BCE_c."""
-        embeddings = self.experts(pooled)
+        """Return (1 − λ) · CE + λ · Σ BCE_c and Σ BCE_c. Scalars."""
+        embeddings = self.embed_by_expert(pooled)
         negatives = self.sample_hard_negatives(embeddings, batch.labels, generator)
         auxiliary = self.experts_loss(embeddings, batch.labels, negatives)
         return (1 - self.weight) * main_loss + self.weight * auxiliary, auxiliary
 
     def predict(self, probabilities: Tensor, pooled: Tensor) -> Tensor:
-        """(1 − λ) · p + λ · softmax of the experts' logits."""
-        experts = self.logits(self.experts(pooled)).softmax(dim=1)
+        """Return (1 − λ) · p + λ · softmax of the expert logits. Shape (batch, classes)."""
+        experts = self.logits(self.embed_by_expert(pooled)).softmax(dim=1)
         return (1 - self.weight) * probabilities + self.weight * experts

@@ -9,11 +9,11 @@ from seenet.models.auxiliary.linear_task import LinearTask, find_known_values
 
 
 class Speaker(LinearTask):
-    """Predicts which of the training speakers is heard.
+    """Classification of the training speaker of a clip.
 
     Args:
         dim: width of a pooled vector.
-        num_classes: how many emotions.
+        num_classes: number of emotions.
         target_spec: speakers and genders of the training part.
         weight: λ.
     """
@@ -21,10 +21,10 @@ class Speaker(LinearTask):
     def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01):
         speakers = find_known_values(target_spec.speakers, "speaker")
         super().__init__(dim, len(speakers), weight)
-        # Not in checkpoints: the numbers are the corpus' own, and known whenever there is something to train on.
+        # Not in checkpoints: speaker numbers belong to the corpus and are known whenever training starts.
         self.register_buffer("speakers", speakers, persistent=False)
 
     def targets(self, batch: Batch) -> Tensor:
-        """Each speaker's place among the training speakers; -1 for one who is not among them."""
-        places = torch.searchsorted(self.speakers, batch.speakers).clamp(max=len(self.speakers) - 1)
-        return torch.where(self.speakers[places] == batch.speakers, places, -1)
+        """Return the position of each speaker among the training speakers, or -1. Shape (batch,)."""
+        positions = torch.searchsorted(self.speakers, batch.speakers).clamp(max=len(self.speakers) - 1)
+        return torch.where(self.speakers[positions] == batch.speakers, positions, -1)
