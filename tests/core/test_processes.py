@@ -129,8 +129,8 @@ def test_rank_comes_from_what_started_the_process(
             patch.setenv(name, environment.get(name, ""))  # so that the patch undoes what adopt_srun sets
             if name not in environment:
                 patch.delenv(name)
-        processes.adopt_srun(devices)
-        assert (processes.rank(), processes.count_started()) == (rank, started)
+        processes.adopt_srun_ranks(devices)
+        assert (processes.get_rank(), processes.count_launched_processes()) == (rank, started)
         if started == devices:
             assert plan(devices="auto").devices == devices
 
@@ -147,7 +147,7 @@ def test_launcher_and_devices_must_agree(monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
         set_environment(patch, task(0, SLURM_NNODES="2"))
         with pytest.raises(SeenetError, match="srun started 2 tasks on 2 nodes"):
-            processes.adopt_srun(2)
+            processes.adopt_srun_ranks(2)
 
 
 def test_training_in_a_slurm_shell_prints_no_hint(seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

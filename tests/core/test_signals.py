@@ -127,12 +127,12 @@ def test_signal_to_one_process_stops_both_at_the_same_step(run_with_signal, tmp_
 
 def test_stop_signals_restores_the_handlers():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(signals.Stopped) as stop, signals.stop_signals():
+    with pytest.raises(signals.StopSignalExit) as stop, signals.handle_stop_signals():
         signal.raise_signal(signal.SIGTERM)
     assert stop.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
-    with signals.stop_signals():
+    with signals.handle_stop_signals():
         signals.defer()
         signal.raise_signal(signal.SIGUSR1)
-        assert signals.pending() == signal.SIGUSR1
-    assert signals.pending() == 0
+        assert signals.get_pending() == signal.SIGUSR1
+    assert signals.get_pending() == 0

@@ -345,7 +345,7 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
     manifest = corpus(tmp_path / "late", 5)
     expected = whole_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
-    function = {"finished": "atomic_write_text", "linked": "locked", "renamed": "_tidy"}[moment]
+    function = {"finished": "atomic_write_text", "linked": "hold_lock", "renamed": "_tidy"}[moment]
     original, calls = getattr(seenet.corpora.store_builder, function), []
 
     def killed(*arguments: object):

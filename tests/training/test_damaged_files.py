@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import seenet.training.fold_runner
-from seenet.core.locks import Lock, locked
+from seenet.core.locks import Lock, hold_lock
 from seenet.reporting.html_report import write_report
 from seenet.training.auto_compile import COMPILE_DECISION_FILE
 from seenet.training.checkpoints import AtomicCheckpointIO
@@ -205,8 +205,8 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds tmp_path/x.lock."""
     code = f"""
 from pathlib import Path
-from seenet.core.locks import locked
-with locked(Path({str(tmp_path / "x.lock")!r}), "x"):
+from seenet.core.locks import hold_lock
+with hold_lock(Path({str(tmp_path / "x.lock")!r}), "x"):
     print("held", flush=True)
     input()
 """
@@ -228,7 +228,7 @@ def test_waiting_names_the_holder_and_a_killed_one_blocks_nothing(holder, tmp_pa
     holder.wait()
     assert lock.try_acquire()
     lock.release()
-    with locked(tmp_path / "x.lock", "fold 0"):
+    with hold_lock(tmp_path / "x.lock", "fold 0"):
         assert json.loads((tmp_path / "x.lock.holder").read_text())["pid"] != holder.pid
     assert not (tmp_path / "x.lock.holder").exists()
 
@@ -240,7 +240,7 @@ def test_a_file_system_without_locks_is_a_line(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("seenet.core.locks.FileLock.acquire", none)
-    with locked(tmp_path / "x.lock", "fold 0"):
+    with hold_lock(tmp_path / "x.lock", "fold 0"):
         pass
     assert capsys.readouterr().out.startswith("! fold 0: the file system has no locks")
 
@@ -252,7 +252,7 @@ def test_second_command_waits_for_the_fold_and_reuses_it(finished: Path, tmp_pat
     (run,) = finished.glob("synthetic-*")
     locks = tmp_path / "outputs/.locks"
     locks.mkdir(parents=True)
-    with locked(locks / f"{run.name}-fold0.lock", "fold 0"):
+    with hold_lock(locks / f"{run.name}-fold0.lock", "fold 0"):
         second = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         line = next(line for line in second.stdout if "waiting" in line)
         shutil.copytree(run, tmp_path / "outputs" / run.name)

@@ -199,7 +199,7 @@ def test_disk_that_fails_in_mid_training_is_a_line(
             return step(self, batch, index)
 
         patch.setattr(EmotionModel, "training_step", training_step)
-        assert "look at the disk" in error_of(seenet_train(*SETTINGS))
+        assert "check the disk" in error_of(seenet_train(*SETTINGS))
     done = seenet_train(*SETTINGS)
     assert "resuming from" in done.stdout
     assert results(tmp_path / "outputs") == results(complete)

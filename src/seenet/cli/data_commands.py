@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seenet.core.atomic import atomic_path
-from seenet.core.console import make_console, print_line, printable
+from seenet.core.console import escape_unprintable, make_console, print_line
 from seenet.core.errors import SeenetError
 from seenet.corpora.bad_files import refuse_bad_files
 from seenet.corpora.checks import Finding
@@ -62,7 +62,10 @@ def _print(findings: list[Finding]) -> None:
         seen[finding.kind] += 1
         if seen[finding.kind] <= SHOWN:
             table.add_row(
-                "!" if finding.grave else "", finding.kind, escape(printable(finding.file)), escape(finding.detail)
+                "!" if finding.grave else "",
+                finding.kind,
+                escape(escape_unprintable(finding.file)),
+                escape(finding.detail),
             )
     for kind, count in seen.items():
         if count > SHOWN:

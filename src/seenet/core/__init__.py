@@ -1,4 +1,4 @@
-"""Tools that every room uses and that know nothing of speech.
+"""General utilities that every room uses and that are independent of speech.
 
-Errors, console output, paths, atomic writes, locks, seeds, process ranks, and the step from a YAML node to an object.
+Errors, console output, paths, atomic writes, locks, seeds, process ranks, stop signals and checked instantiation.
 """

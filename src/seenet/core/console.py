@@ -1,4 +1,4 @@
-"""What is said to the person at the terminal: notices, tables and progress bars."""
+"""Console output: lines, tables and progress bars, printed by rank 0 only."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def make_console(stderr: bool = False) -> Console:
-    """A console that never folds a table below 120 columns; silent on all but the first process."""
+    """Create a rich console, quiet on ranks other than 0 and 120 columns wide if it is not a terminal."""
     stream = sys.stderr if stderr else sys.stdout
     console = Console(stderr=stderr, highlight=False, quiet=not is_global_rank_zero())
     if not stream.isatty():
@@ -24,38 +24,38 @@ def make_console(stderr: bool = False) -> Console:
 
 
 def print_line(message: str) -> None:
-    """Print one plain line."""
+    """Print one plain line on rank 0."""
     if is_global_rank_zero():
         print(message, flush=True)
 
 
 @contextmanager
-def warn_on_failure(what: str) -> Iterator[None]:
-    """Turn any failure into a warning line: for pictures and sounds, which no number depends on.
+def warn_on_failure(subject: str) -> Iterator[None]:
+    """Print a warning instead of raising, for plots and audio samples that no result depends on.
 
     Args:
-        what: is made, for the console.
+        subject: the name of the output in the warning.
     """
     try:
         yield
     except Exception as error:
-        print_line(f"! {what} could not be made: {one_line(error)}")
+        print_line(f"! {subject} could not be created: {one_line(error)}")
 
 
-def printable(name: str) -> str:
-    """Escape what cannot stand in one line of UTF-8: line breaks, and bytes of file names that are not UTF-8."""
+def escape_unprintable(name: str) -> str:
+    """Escape line breaks, control characters and undecodable bytes of a file name."""
     escaped = (f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
 
 
-def progress(items: Iterable[T], total: int, description: str, done: int = 0) -> Iterator[T]:
-    """Pass the items through, with a progress bar on standard error.
+def track_progress(items: Iterable[T], total: int, description: str, done: int = 0) -> Iterator[T]:
+    """Yield the items and show a progress bar on standard error.
 
     Args:
-        items: what is worked through.
-        total: how many there are, with those done before.
-        description: what stands before the bar.
-        done: how many were done before.
+        items: the items that remain to be processed.
+        total: the number of items, including those already done.
+        description: the label of the bar.
+        done: the number of items already done.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = make_console(stderr=True)

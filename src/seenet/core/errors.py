@@ -1,13 +1,13 @@
-"""The one exception that means: the user can put this right; and what a library said, in one line."""
+"""User-facing exception type, and a helper that formats third-party errors on one line."""
 
 
 class SeenetError(ValueError):
-    """A user's mistake, or a fact of the user's machine; the message names the value and the way out.
+    """An error that the user can correct; the message names the value and the remedy.
 
-    Console scripts print it as one line, without a traceback.
+    Console scripts print the message on one line, without a traceback.
     """
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, as one line; its kind where it says nothing (some time-outs do not)."""
+    """Return the message of an exception on one line, or its type if the message is empty (some time-outs)."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Locks between processes that name their holder to those who wait."""
+"""Locks between processes; a waiting process prints which process holds the lock."""
 
 import contextlib
 import errno
@@ -15,70 +15,70 @@ from filelock import FileLock, Timeout
 from seenet.core.console import print_line
 
 POLL_SECONDS = 0.5
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+_LOCKS_UNSUPPORTED_ERRNOS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class Lock:
-    """A lock that the system releases when its process ends, however it ends.
+    """A file lock that the operating system releases when the process ends, even after a kill.
 
     Args:
-        path: the lock file, in an existing folder. A note beside it (`.holder`) names the process that holds the lock.
-        what: is locked, for the console.
+        path: the lock file, in an existing folder. The file with suffix `.holder` names the process that holds it.
+        subject: the name of the locked resource in messages.
     """
 
-    def __init__(self, path: Path, what: str):
-        self._lock, self._note, self._what = FileLock(path), Path(f"{path}.holder"), what
+    def __init__(self, path: Path, subject: str):
+        self._lock, self._holder_file, self._subject = FileLock(path), Path(f"{path}.holder"), subject
         self._attempts = 0
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; the second attempt in vain prints who holds it.
+        """Acquire the lock if it is free, and return whether the caller may proceed.
 
-        A file system without locks is named in a line, and counts as free.
+        The second failed attempt prints the holder. A file system without locks counts as free, with a warning.
 
         Raises:
-            OSError: the lock file cannot be made.
+            OSError: the lock file cannot be created.
         """
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             self._attempts += 1
-            if self._attempts == 2:  # the holder has written its note by now
-                print_line(f"{self._what}: {self._holder()}; waiting")
+            if self._attempts == 2:  # by then the holder file is written
+                print_line(f"{self._subject}: {self._describe_holder()}; waiting")
             return False
         except (NotImplementedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            if isinstance(error, OSError) and error.errno not in _LOCKS_UNSUPPORTED_ERRNOS:
                 raise
-            print_line(f"! {self._what}: the file system has no locks; run no other command on it at the same time")
+            print_line(f"! {self._subject}: the file system has no locks; run no other command on it at the same time")
             return True
-        note = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without its note
-            self._note.write_text(json.dumps(note), encoding="utf-8")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        with contextlib.suppress(OSError):  # on a full disk the lock works without the holder file
+            self._holder_file.write_text(json.dumps(holder), encoding="utf-8")
         return True
 
-    def _holder(self) -> str:
+    def _describe_holder(self) -> str:
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
-            return f"process {note['pid']} on {note['host']} has worked on it since {note['since']}"
-        except (OSError, ValueError, TypeError, KeyError):  # no note, or a torn one
+            holder = json.loads(self._holder_file.read_text(encoding="utf-8"))
+            return f"process {holder['pid']} on {holder['host']} has worked on it since {holder['since']}"
+        except (OSError, ValueError, TypeError, KeyError):  # no holder file, or an incomplete one
             return "another process works on it"
 
     def release(self) -> None:
         """Release the lock if this process holds it."""
         if self._lock.is_locked:
             with contextlib.suppress(OSError):
-                self._note.unlink()
+                self._holder_file.unlink()
             self._lock.release()
 
 
 @contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock; wait for it as long as another process holds it.
+def hold_lock(path: Path, subject: str) -> Iterator[None]:
+    """Hold a lock within the context, after waiting until it is free.
 
     Args:
         path: the lock file, in an existing folder.
-        what: is locked, for the console.
+        subject: the name of the locked resource in messages.
     """
-    lock = Lock(path, what)
+    lock = Lock(path, subject)
     try:
         while not lock.try_acquire():
             time.sleep(POLL_SECONDS)

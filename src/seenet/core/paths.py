@@ -1,18 +1,18 @@
-"""Where things are: the configuration, the cache, the corpora."""
+"""Locations of the configuration folder and of the cache folder."""
 
 import os
 from pathlib import Path
 
 
 def conf_dir() -> Path:
-    """The folder of YAML files: the wheel's own copy, else the checkout's."""
+    """Return the folder of YAML files: the copy in the installed package, otherwise that of the checkout."""
     package = Path(__file__).resolve().parents[1]
     packaged = package / "conf"
     return packaged if packaged.is_dir() else package.parents[1] / "conf"
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made again: `SEENET_CACHE`, else the user's cache folder."""
+    """Return the folder for files that can be rebuilt: `SEENET_CACHE`, otherwise the user's cache folder."""
     if "SEENET_CACHE" in os.environ:
         return Path(os.environ["SEENET_CACHE"]).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -1,4 +1,4 @@
-"""Processes of a distributed run: who started them, their ranks, and decisions that all of them share."""
+"""Processes of a distributed run: launchers, ranks and decisions that rank 0 broadcasts."""
 
 import atexit
 import os
@@ -11,47 +11,47 @@ from seenet.core.errors import SeenetError, one_line
 
 T = TypeVar("T")
 
-_LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"
-"""Environment variable of torchrun and of `adopt_srun`, not of Lightning's launcher: processes on this machine."""
+_LOCAL_WORLD_SIZE = "LOCAL_WORLD_SIZE"
+"""Number of processes on this machine; set by torchrun and `adopt_srun_ranks`, not by Lightning's launcher."""
 
-_children: list["subprocess.Popen[Any]"] = []
-"""The processes that Lightning's launcher started from this one."""
+_child_processes: list["subprocess.Popen[Any]"] = []
+"""Processes that Lightning's launcher started from this one."""
 
 
-def rank() -> int:
-    """Return this process's rank: of torchrun, srun (after `adopt_srun`) or Lightning's launcher, else 0."""
+def get_rank() -> int:
+    """Return the rank set by torchrun, srun (after `adopt_srun_ranks`) or Lightning's launcher; otherwise 0."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
-def count_started() -> int:
-    """Count the processes that torchrun or srun started for this run; 1 where the command was started alone."""
-    return int(os.environ.get(_LOCAL_PROCESSES, "1"))
+def count_launched_processes() -> int:
+    """Return the number of processes that torchrun or srun started for this run, or 1 without them."""
+    return int(os.environ.get(_LOCAL_WORLD_SIZE, "1"))
 
 
 def _count_srun_tasks() -> int:
-    """Count the tasks of the srun that started this process; 1 where none did.
+    """Return the number of tasks of the srun that started this process, or 1 without srun.
 
-    Batch scripts and interactive shells carry SLURM_NTASKS too, but run one process that no other one joins.
+    Batch scripts and interactive shells also set SLURM_NTASKS, but they run a single process.
     """
     env = os.environ
     if "SLURM_PROCID" not in env or "SLURM_PTY_PORT" in env:
         return 1
     if "SLURM_STEP_NUM_TASKS" in env:
         return int(env["SLURM_STEP_NUM_TASKS"])
-    in_shell = env.get("ENVIRONMENT") == "BATCH" or env.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    return 1 if in_shell else int(env.get("SLURM_NTASKS", "1"))
+    is_shell = env.get("ENVIRONMENT") == "BATCH" or env.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return 1 if is_shell else int(env.get("SLURM_NTASKS", "1"))
 
 
-def adopt_srun(devices: int | str) -> None:
-    """Give the tasks of one srun the ranks of one distributed run, in torchrun's environment variables.
+def adopt_srun_ranks(devices: int | str) -> None:
+    """Set torchrun's environment variables from srun, to make the tasks the ranks of one distributed run.
 
-    Tasks that train on one device each are runs of their own, such as `srun bash -c 'seenet-train fold=$SLURM_PROCID'`.
+    Tasks with one device each stay separate runs, such as `srun bash -c 'seenet-train fold=$SLURM_PROCID'`.
 
     Args:
         devices: `trainer.devices` as configured.
 
     Raises:
-        SeenetError: the tasks are spread over several machines.
+        SeenetError: the tasks run on several nodes.
     """
     env, tasks = os.environ, _count_srun_tasks()
     if devices == 1 or tasks == 1 or "LOCAL_RANK" in env:
@@ -61,52 +61,52 @@ def adopt_srun(devices: int | str) -> None:
         raise SeenetError(f"srun started {tasks} tasks on {nodes} nodes: a run takes one node; use srun --nodes=1")
     job, step = (int(env.get(name, "0")) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     env["RANK"] = env["LOCAL_RANK"] = env["SLURM_PROCID"]
-    env["WORLD_SIZE"] = env[_LOCAL_PROCESSES] = str(tasks)
+    env["WORLD_SIZE"] = env[_LOCAL_WORLD_SIZE] = str(tasks)
     env.setdefault("MASTER_ADDR", "127.0.0.1")
-    env.setdefault("MASTER_PORT", str(15000 + (10 * job + step) % 15000))  # the same for all tasks of a step
+    env.setdefault("MASTER_PORT", str(15000 + (10 * job + step) % 15000))  # equal in all tasks of a step
 
 
-def require_devices(devices: int) -> None:
-    """Check that torchrun or srun started one process a device.
+def check_process_count(devices: int) -> None:
+    """Check that torchrun or srun started one process per device.
 
     Args:
-        devices: of the run.
+        devices: the number of devices of the run.
 
     Raises:
-        SeenetError: another number of processes, or several machines.
+        SeenetError: the number of processes differs, or they run on several nodes.
     """
     if int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1:
         raise SeenetError("torchrun started processes on several nodes: a run takes one node; use torchrun --nnodes=1")
-    started = count_started()
-    if started > 1 and started != devices:
+    launched = count_launched_processes()
+    if launched > 1 and launched != devices:
         raise SeenetError(
-            f"trainer.devices={devices}: {started} processes were started (torchrun or srun); take "
-            f"trainer.devices={started}, or start one process"
+            f"trainer.devices={devices}: {launched} processes were started (torchrun or srun); set "
+            f"trainer.devices={launched}, or start one process"
         )
 
 
-def connect(on_gpu: bool) -> None:
-    """Join the processes that torchrun or srun started, so that they can share decisions before training.
+def connect_processes(on_gpu: bool) -> None:
+    """Initialise the process group of torchrun or srun, for decisions before training.
 
     Args:
         on_gpu: whether the run trains on GPUs.
 
     Raises:
-        SeenetError: the processes do not find each other.
+        SeenetError: the processes cannot connect.
     """
     from torch import distributed
 
-    if count_started() == 1 or distributed.is_initialized():
+    if count_launched_processes() == 1 or distributed.is_initialized():
         return
     try:
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", rank=rank(), world_size=count_started()
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo", rank=get_rank(), world_size=count_launched_processes()
         )
     except (distributed.DistError, ValueError, RuntimeError) as error:
-        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise SeenetError(
-            f"the {count_started()} processes of this run cannot connect at {where} ({one_line(error)[:200]}); "
-            "set MASTER_PORT to a free port"
+            f"the {count_launched_processes()} processes of this run cannot connect at {address} "
+            f"({one_line(error)[:200]}); set MASTER_PORT to a free port"
         ) from error
     atexit.register(_disconnect)
 
@@ -118,76 +118,76 @@ def _disconnect() -> None:
         distributed.destroy_process_group()
 
 
-def agree(decide: Callable[[], T]) -> T:
-    """Let the first process decide and tell the others; alone, decide.
+def decide_on_rank_zero(decide: Callable[[], T]) -> T:
+    """Call a function on rank 0 and broadcast its result; without a process group, only call it.
 
     Args:
-        decide: reads or writes files. Called in the first process only, once the processes are connected.
+        decide: reads or writes files. Only rank 0 calls it if the processes are connected.
 
     Returns:
-        What the first process decided, in every process.
+        The result of `decide` on rank 0, in every process.
 
     Raises:
-        SystemExit: in the other processes, where `decide` raises in the first; that one names the error.
+        SystemExit: on the other ranks, if `decide` raises on rank 0, which reports the error.
     """
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()):
         return decide()
-    if rank() == 0:
+    if get_rank() == 0:
         try:
-            box = [(decide(), False)]
+            message = [(decide(), False)]
         except BaseException:
             distributed.broadcast_object_list([(None, True)], src=0)
             raise
-        distributed.broadcast_object_list(box, src=0)
-        return box[0][0]
-    box: list[Any] = [None]
-    distributed.broadcast_object_list(box, src=0)
-    value, failed = box[0]
-    if failed:
-        leave(1)
+        distributed.broadcast_object_list(message, src=0)
+        return message[0][0]
+    message: list[Any] = [None]
+    distributed.broadcast_object_list(message, src=0)
+    value, has_failed = message[0]
+    if has_failed:
+        exit_process(1)
     return value
 
 
-def leave(code: int) -> None:
-    """End a process that is not the first one.
+def exit_process(code: int) -> None:
+    """Exit a process with a rank other than 0.
 
     Args:
-        code: for torchrun and srun. Lightning kills the first process where one that it started ends with another
-            code than 0.
+        code: the exit code for torchrun and srun. Lightning kills rank 0 if a process that it launched exits with a
+            code other than 0; such a process exits with 0.
 
     Raises:
         SystemExit: always.
     """
-    sys.exit(code if count_started() > 1 else 0)
+    sys.exit(code if count_launched_processes() > 1 else 0)
 
 
-def note_children(launcher: object) -> None:
-    """Remember the processes that a Lightning launcher started, for `end_children`."""
-    _children.extend(child for child in getattr(launcher, "procs", ()) if child not in _children)
+def register_child_processes(launcher: object) -> None:
+    """Record the processes that a Lightning launcher started, for `kill_child_processes`."""
+    _child_processes.extend(process for process in getattr(launcher, "procs", ()) if process not in _child_processes)
 
 
-def end_children() -> None:
-    """Kill the processes that Lightning's launcher started: they write no files, and cannot work without this one."""
-    for child in _children:
-        child.kill()
-    _children.clear()
+def kill_child_processes() -> None:
+    """Kill the processes that Lightning's launcher started; they write no files and depend on this process."""
+    for process in _child_processes:
+        process.kill()
+    _child_processes.clear()
 
 
 def has_lost_process(error: RuntimeError) -> bool:
-    """Whether an error of a collective operation means that another process of the run ended."""
+    """Return whether an error of a collective operation means that another process of the run ended."""
     return count_processes() > 1 and any(library in str(error) for library in ("gloo", "NCCL"))
 
 
 def count_processes() -> int:
-    """Count the processes of this run, however they were started."""
+    """Return the number of processes of this run, independent of the launcher."""
     from torch import distributed
 
-    connected = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_world_size() if connected else 1
+    is_connected = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if is_connected else 1
 
 
 def is_global_rank_zero() -> bool:
-    """Whether this is the process that speaks and writes: the first of a distributed run, or the only one."""
-    return rank() == 0
+    """Return whether this process prints and writes files: rank 0 of a distributed run, or the only process."""
+    return get_rank() == 0

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: what a cluster sends before it ends a job."""
+"""Handlers for SIGTERM and SIGUSR1, which a cluster sends before it ends a job."""
 
 import signal
 import sys
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from seenet.core.processes import rank
+from seenet.core.processes import get_rank
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
-class Stopped(SystemExit):
-    """A stop signal ends the program.
+class StopSignalExit(SystemExit):
+    """Exit of the program after a stop signal.
 
     Args:
-        signum: of the signal; the exit code is 128 + signum.
+        signum: the signal number; the exit code is 128 + signum.
     """
 
     def __init__(self, signum: int):
@@ -24,75 +24,76 @@ class Stopped(SystemExit):
         self.signum = signum
 
 
-_handling = False  # whether `stop_signals` is active
-_deferred = False  # whether a training loop asks for the signal at its next step
-_pending = 0  # the signal that it will find; 0 is none
+_is_active = False  # inside `handle_stop_signals`
+_is_deferred = False  # a training loop polls `get_pending` at its next step
+_pending = 0  # the first deferred signal; 0 is none
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
     global _pending
-    if not _deferred:
-        raise Stopped(signum)
+    if not _is_deferred:
+        raise StopSignalExit(signum)
     _pending = _pending or signum
 
 
-def install() -> None:
-    """Set the handlers within `stop_signals`, again where a library has set its own; elsewhere do nothing."""
-    if _handling:
+def install_handlers() -> None:
+    """Install the handlers again after a library replaced them; do nothing outside `handle_stop_signals`."""
+    if _is_active:
         for signum in STOP_SIGNALS:
             signal.signal(signum, _handle)
 
 
 @contextmanager
-def stop_signals() -> Iterator[None]:
-    """Turn stop signals into `Stopped` and say so in one line; a thread other than the main one keeps its handlers.
+def handle_stop_signals() -> Iterator[None]:
+    """Convert stop signals to `StopSignalExit` within the context and print one line about the signal.
 
-    Training defers them (`defer`) to its next optimiser step.
+    Only the main thread may set handlers; in other threads the context has no effect. Training defers signals to the
+    next optimiser step (`defer`).
     """
-    global _handling
-    if _handling or threading.current_thread() is not threading.main_thread():
+    global _is_active
+    if _is_active or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
-    _handling = True
-    install()
+    previous = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+    _is_active = True
+    install_handlers()
     try:
         yield
-    except Stopped as stop:
-        if rank() == 0:
+    except StopSignalExit as stop:
+        if get_rank() == 0:
             name = signal.Signals(stop.signum).name
             print(f"seenet: stopped by {name}; run the same command to resume", file=sys.stderr, flush=True)
         raise
     finally:
-        _handling = False
-        resume()
-        for signum, handler in before.items():
+        _is_active = False
+        stop_deferring()
+        for signum, handler in previous.items():
             signal.signal(signum, handler)
 
 
 def defer() -> None:
-    """Let stop signals wait until `pending` is asked."""
-    global _deferred
-    install()
-    _deferred = _handling
+    """Record stop signals for `get_pending` instead of exiting at once."""
+    global _is_deferred
+    install_handlers()
+    _is_deferred = _is_active
 
 
-def resume() -> None:
-    """End at a stop signal at once again."""
-    global _deferred, _pending
-    _deferred, _pending = False, 0
+def stop_deferring() -> None:
+    """Exit at once on later stop signals, and discard the pending one."""
+    global _is_deferred, _pending
+    _is_deferred, _pending = False, 0
 
 
-def pending() -> int:
-    """Return the number of the stop signal that waits; 0 where none does."""
+def get_pending() -> int:
+    """Return the number of the deferred stop signal, or 0."""
     return _pending
 
 
-def ignore_in_worker(worker: int) -> None:
-    """Ignore stop signals in a loader process: a cluster sends them to every process, and the main one decides.
+def ignore_stop_signals(worker: int) -> None:
+    """Ignore stop signals in a DataLoader worker: a cluster signals every process, and the main process decides.
 
     Args:
-        worker: its number.
+        worker: the number of the worker, as `worker_init_fn` receives it.
     """
     for signum in STOP_SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seenet.core.atomic import atomic_path
-from seenet.core.console import print_line, printable
+from seenet.core.console import escape_unprintable, print_line
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest
@@ -50,14 +50,15 @@ def refuse_bad_files(manifest: Manifest, store: "WaveformStore", policy: str) ->
     paths = manifest.column("path")
     if store.remarks:
         row, about = next(iter(store.remarks.items()))
-        example = f"'{printable(paths[row])}': {about[0][1]}"
+        example = f"'{escape_unprintable(paths[row])}': {about[0][1]}"
         print_line(
             f"! remarks on {len(store.remarks)} clip(s) of {manifest.name}, e.g. {example}; seenet-data check lists all"
         )
     if not store.bad:
         return
     files = [
-        f"{printable(manifest.column('path')[row])} ({why})" for row, why in itertools.islice(store.bad.items(), 5)
+        f"{escape_unprintable(manifest.column('path')[row])} ({why})"
+        for row, why in itertools.islice(store.bad.items(), 5)
     ]
     shown = "; ".join(files) + (f"; and {len(store.bad) - len(files)} more" if len(store.bad) > len(files) else "")
     bad = f"{len(store.bad)} of {len(manifest)} audio files of {manifest.name} cannot be used: {shown}"

@@ -26,9 +26,9 @@ from filelock import FileLock, Timeout
 
 from seenet.audio.reading import RATE, Remark, UnreadableAudioError, read_audio
 from seenet.core.atomic import atomic_write_text, explain_write_errors
-from seenet.core.console import print_line, progress
+from seenet.core.console import print_line, track_progress
 from seenet.core.errors import SeenetError, one_line
-from seenet.core.locks import locked
+from seenet.core.locks import hold_lock
 from seenet.corpora.bad_files import BAD_FILES, read_bad_files, write_bad_files
 from seenet.corpora.manifest import Manifest
 
@@ -157,7 +157,7 @@ def _fill(folder: Path, manifest: Manifest, max_seconds: float) -> None:
         )
     stretches = _stretches(manifest)
     clips = _in_order(itertools.islice(stretches, done, None), max_seconds)
-    clips = progress(clips, count, f"preparing {manifest.name}", done)
+    clips = track_progress(clips, count, f"preparing {manifest.name}", done)
     with (folder / "audio.i16").open("ab") as audio, (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
         while block := list(itertools.islice(clips, _BLOCK)):
             audio.writelines(samples for samples, _ in block)
@@ -289,7 +289,7 @@ def ensure_store(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
         try:
             with explain_write_errors(stores):
                 stores.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked(Path(f"{growing}.lock"), what))
+                held.enter_context(hold_lock(Path(f"{growing}.lock"), what))
         except SeenetError:  # a cache of others that cannot be written may still hold the store
             if not (link.is_file() and (folder := _linked(stores, link, manifest))):
                 raise
@@ -303,7 +303,7 @@ def ensure_store(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
         _fill(growing, manifest, max_seconds)
         folder = stores / f"{manifest.name}-{_finish(growing, manifest, max_seconds)}"
         atomic_write_text(link, folder.name)  # before the renaming: a kill between the two costs nothing
-        with locked(Path(f"{folder}.lock"), what):
+        with hold_lock(Path(f"{folder}.lock"), what):
             if folder.is_dir() and not find_damage(folder, len(manifest)):  # the same content from another place
                 shutil.rmtree(growing)
             else:

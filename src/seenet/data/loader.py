@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from seenet.core.signals import ignore_in_worker
+from seenet.core.signals import ignore_stop_signals
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, Item, TrainBatches
 from seenet.data.dataset import FoldPart
@@ -90,7 +90,7 @@ class Loader:
             num_workers=num_workers,
             pin_memory=device.type == "cuda",
             persistent_workers=num_workers > 0,
-            worker_init_fn=ignore_in_worker,
+            worker_init_fn=ignore_stop_signals,
             multiprocessing_context=_choose_start_method() if num_workers else None,
             generator=torch.Generator(),  # the default would draw seeds from the random stream of the model
         )

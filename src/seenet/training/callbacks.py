@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from seenet.core import signals
 from seenet.core.console import print_line
-from seenet.core.processes import leave
+from seenet.core.processes import exit_process
 from seenet.runs.results import CURVES
 
 
@@ -66,34 +66,34 @@ class StopSignals(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End the deferral, and the program where a signal came after the last step."""
-        signum = signals.pending()
-        signals.resume()
+        signum = signals.get_pending()
+        signals.stop_deferring()
         if signum:
-            raise signals.Stopped(signum)
+            raise signals.StopSignalExit(signum)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """End the deferral."""
-        signals.resume()
+        signals.stop_deferring()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the handlers again."""
-        signals.install()
+        signals.install_handlers()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the handlers again."""
-        signals.install()
+        signals.install_handlers()
 
 
 def _stop_signal(trainer: Trainer) -> int:
     """Return the stop signal that any process of a run received; 0 where none did. All processes ask together."""
     if trainer.world_size == 1:
-        return signals.pending()
-    received = torch.tensor(signals.pending(), device=trainer.strategy.root_device)
+        return signals.get_pending()
+    received = torch.tensor(signals.get_pending(), device=trainer.strategy.root_device)
     return int(trainer.strategy.reduce(received, reduce_op="max"))
 
 
 def _stop(trainer: Trainer, signum: int) -> None:
     """End a run whose checkpoint is written."""
     if not trainer.is_global_zero:
-        leave(128 + signum)
-    raise signals.Stopped(signum)
+        exit_process(128 + signum)
+    raise signals.StopSignalExit(signum)

@@ -23,7 +23,13 @@ from seenet.core.atomic import atomic_path, explain_write_errors
 from seenet.core.console import print_line, warn_on_failure
 from seenet.core.errors import SeenetError, one_line
 from seenet.core.instantiate import instantiate_checked
-from seenet.core.processes import agree, has_lost_process, is_global_rank_zero, leave, note_children
+from seenet.core.processes import (
+    decide_on_rank_zero,
+    exit_process,
+    has_lost_process,
+    is_global_rank_zero,
+    register_child_processes,
+)
 from seenet.core.seeds import INITIALISATION, derive_seed
 from seenet.corpora.folds import Fold
 from seenet.data.conditions.base import TestCondition
@@ -146,12 +152,12 @@ class FoldRunner:
         Raises:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
-        last = agree(lambda: self._find_checkpoint(label))
+        last = decide_on_rank_zero(lambda: self._find_checkpoint(label))
         history = EpochHistory(label)
         callbacks: list[Callback] = [history, *checkpoint_callbacks(self.folder, self.job.plan.checkpoint_minutes)]
         trainer = self.job.plan.create_trainer(self.folder, self.logger, callbacks)
         self.run_lightning(trainer.fit, ckpt_path=last and str(last))
-        return agree(lambda: self._write_trained(history, label, made_with))
+        return decide_on_rank_zero(lambda: self._write_trained(history, label, made_with))
 
     def read_trained(self, label: str) -> dict[str, Any] | None:
         """Read trained.json; None, after a line that says why, where the fold must be trained (again).
@@ -235,10 +241,10 @@ class FoldRunner:
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
         dev = self.folder / "dev_predictions.csv"
-        if self.job.protocol.selection == "dev" and not agree(lambda: self._holds_dev_predictions(dev)):
+        if self.job.protocol.selection == "dev" and not decide_on_rank_zero(lambda: self._holds_dev_predictions(dev)):
             trainer = self.job.plan.create_trainer(self.folder, False, [])
             self.run_lightning(trainer.predict, return_predictions=False)
-            agree(lambda: self._write_predictions(dev))
+            decide_on_rank_zero(lambda: self._write_predictions(dev))
         noise = condition.for_fold(self.fold)
         self.data.condition = noise
         trainer = self.job.plan.create_trainer(self.folder, False, [])
@@ -254,7 +260,7 @@ class FoldRunner:
             "metrics": metrics,
             "seconds": facts["seconds"] + time.perf_counter() - start,
         }
-        return agree(lambda: self._write_result(folder, result))
+        return decide_on_rank_zero(lambda: self._write_result(folder, result))
 
     def _write_result(self, folder: Path, result: dict[str, Any]) -> dict[str, Any]:
         self._write_predictions(folder / "predictions.csv")
@@ -335,7 +341,7 @@ class FoldRunner:
             if not has_lost_process(error):
                 raise
             if not is_global_rank_zero():  # the one that ended says why
-                leave(1)
+                exit_process(1)
             raise SeenetError(f"another process of this run ended: {one_line(error)[:200]}") from error
         finally:
-            note_children(step.__self__.strategy.launcher)
+            register_child_processes(step.__self__.strategy.launcher)

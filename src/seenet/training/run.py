@@ -11,8 +11,14 @@ from omegaconf import DictConfig
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line, warn_on_failure
 from seenet.core.locks import POLL_SECONDS, Lock
-from seenet.core.processes import adopt_srun, agree, connect, end_children, is_global_rank_zero
-from seenet.core.signals import stop_signals
+from seenet.core.processes import (
+    adopt_srun_ranks,
+    connect_processes,
+    decide_on_rank_zero,
+    is_global_rank_zero,
+    kill_child_processes,
+)
+from seenet.core.signals import handle_stop_signals
 from seenet.corpora.bad_files import BAD_FILES, write_bad_files
 from seenet.corpora.folds import Fold
 from seenet.corpora.leak_audit import audit_leaks
@@ -41,12 +47,12 @@ def run_experiment(cfg: DictConfig) -> list[Path]:
     Raises:
         SeenetError: anything the user can put right; finished folds stay finished.
     """
-    adopt_srun(cfg.trainer.devices)
+    adopt_srun_ranks(cfg.trainer.devices)
     try:
-        with stop_signals():
+        with handle_stop_signals():
             return _train(cfg)
     except BaseException:
-        end_children()
+        kill_child_processes()
         raise
 
 
@@ -66,7 +72,7 @@ def _train(cfg: DictConfig) -> list[Path]:
     _announce_folds(job, verdicts)
     run = job.run
     print_line(f"run {run.folder}")
-    connect(job.plan.accelerator == "gpu")
+    connect_processes(job.plan.accelerator == "gpu")
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in job.conditions}
     for position, number in enumerate(job.chosen, start=1):
         label = f"fold {number} ({position}/{len(job.chosen)})"
@@ -95,10 +101,10 @@ def _audit(job: Experiment, fold: Fold) -> dict[str, object]:
 
 def _test_fold(job: Experiment, number: int, label: str) -> dict[str, dict[str, Any]]:
     """The results of one fold under every condition, after training it where that is still to be done."""
-    results = agree(lambda: job.results(number))
+    results = decide_on_rank_zero(lambda: job.results(number))
     if not all(results.values()):
         with _fold_lock(job.fold_folder(number), label):
-            results = agree(lambda: job.results(number))
+            results = decide_on_rank_zero(lambda: job.results(number))
             if not all(results.values()):
                 return _run_fold(job, number, label, results)
     print_line(f"fold {number}: finished before, reused")
@@ -112,7 +118,7 @@ def _run_fold(
     from seenet.training.fold_runner import FoldRunner  # brings Lightning and transformers
 
     if job.store.bad:
-        agree(lambda: write_bad_files(job.run.folder / BAD_FILES, job.manifest, job.store.bad))
+        decide_on_rank_zero(lambda: write_bad_files(job.run.folder / BAD_FILES, job.manifest, job.store.bad))
     fold = job.fold(number)
     audited = _audit(job, fold)
     fold_run = FoldRunner(job, fold)
@@ -123,7 +129,7 @@ def _run_fold(
         "precision": job.plan.precision,
         "compiled": job.plan.compile is True,
     }
-    trained = agree(lambda: fold_run.read_trained(label)) or fold_run.train(label, made_with)
+    trained = decide_on_rank_zero(lambda: fold_run.read_trained(label)) or fold_run.train(label, made_with)
     facts = {**_result_metadata(job, fold), "audit": audited, **trained}
     tested = {}
     for _, name, folder in job.tests([number]):
@@ -227,7 +233,7 @@ def _fold_lock(folder: Path, label: str) -> Iterator[None]:
             return lock.try_acquire()
 
     try:
-        while not agree(try_acquire):
+        while not decide_on_rank_zero(try_acquire):
             time.sleep(POLL_SECONDS)
         yield
     finally:

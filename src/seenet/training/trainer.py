@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seenet.core.errors import SeenetError
-from seenet.core.processes import count_started, require_devices
+from seenet.core.processes import check_process_count, count_launched_processes
 from seenet.runs.identity import TRAINER_SETTINGS
 
 
@@ -50,11 +50,11 @@ class TrainerConfig:
         on_gpu = gpus > 0 and self.accelerator != "cpu"
         self.accelerator = "gpu" if on_gpu else "cpu"
         if self.devices == "auto":
-            self.devices = count_started() if count_started() > 1 or not on_gpu else gpus
+            self.devices = count_launched_processes() if count_launched_processes() > 1 or not on_gpu else gpus
         if self.devices < 1 or (on_gpu and self.devices > gpus):
             most = f"1 to {gpus} GPUs" if on_gpu else "at least 1 process"
             raise SeenetError(f"trainer.devices={self.devices}: expected {most}")
-        require_devices(self.devices)
+        check_process_count(self.devices)
         if self.compile == "auto" and (not on_gpu or self.devices > 1):
             self.compile = False
         if self.precision == "auto":

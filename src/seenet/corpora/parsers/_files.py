@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.audio.reading import looks_like_audio
-from seenet.core.console import print_line, printable
+from seenet.core.console import escape_unprintable, print_line
 
 _LOSSLESS = "wav flac aif aiff aifc w64 rf64 bwf caf au snd nist sph wv tta ape tak voc"
 _LOSSY = "ogg oga opus spx mp3 mp2 mp1 mpa m4a m4b aac ac3 eac3 dts amr awb wma mpc ra mka 3ga weba"
@@ -49,7 +49,7 @@ def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str
             if decodable and _is_decodable(name):
                 yield path
             else:
-                strange.append(printable(path.relative_to(root).as_posix()))
+                strange.append(escape_unprintable(path.relative_to(root).as_posix()))
     if strange and undecodable is None:
         print_line(f"! {len(strange)} file(s) below '{root}' are passed over, e.g. '{strange[0]}': {NOT_UTF8}")
 
@@ -86,7 +86,7 @@ def find_audio(root: Path, one_per_name: bool = False) -> tuple[list[Path], list
         if suffix_rank(path) < len(AUDIO) or _has_sound(path):
             found.append(path)
         else:
-            passed_over.append((printable(name), "not audio"))
+            passed_over.append((escape_unprintable(name), "not audio"))
     passed_over += [(name, NOT_UTF8) for name in undecodable]
     if one_per_name:
         best: dict[str, Path] = {}
@@ -94,7 +94,7 @@ def find_audio(root: Path, one_per_name: bool = False) -> tuple[list[Path], list
             taken = best.setdefault(_without_suffix(path), path)
             if taken != path:
                 why = f"'{taken.name}' of the same name is used instead"
-                passed_over.append((printable(path.relative_to(root).as_posix()), why))
+                passed_over.append((escape_unprintable(path.relative_to(root).as_posix()), why))
         found = [path for path in found if best[_without_suffix(path)] == path]
     return found, passed_over
 

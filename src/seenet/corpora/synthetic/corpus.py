@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from seenet.core.atomic import build_directory_once
-from seenet.core.console import print_line, progress
+from seenet.core.console import print_line, track_progress
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
@@ -60,7 +60,7 @@ def _make(folder: Path, emotions: Sequence[str], speakers: int, clips: int, seed
     plan = [(s, e, c) for s in range(1, speakers + 1) for e in emotions for c in range(1, clips + 1)]
     voices = {s: _Speaker(s, seed) for s in range(1, speakers + 1)}
     rows, samples = [], 0
-    for number, emotion, clip in progress(plan, len(plan), "speaking the synthetic corpus"):
+    for number, emotion, clip in track_progress(plan, len(plan), "speaking the synthetic corpus"):
         name = f"speaker{number:02d}_{emotion}_{clip:02d}"
         path = Path("wav") / f"speaker{number:02d}" / f"{name}.wav"
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

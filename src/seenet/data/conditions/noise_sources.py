@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.core.console import print_line, printable
+from seenet.core.console import escape_unprintable, print_line
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest, Utterance
@@ -99,7 +99,7 @@ class Recordings(NoiseSource):
         self.store = open_store(manifest, MAX_RECORDING_SECONDS)
         if self.store.bad:
             row, reason = next(iter(self.store.bad.items()))
-            example = f"'{printable(files[row])}': {reason}"
+            example = f"'{escape_unprintable(files[row])}': {reason}"
             print_line(f"! {len(self.store.bad)} noise files are unreadable and are skipped, e.g. {example}")
         self.rows = np.flatnonzero((self.store.lengths > 0) & ~self.store.index["silent"])
         if not len(self.rows):
