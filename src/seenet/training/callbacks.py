@@ -27,6 +27,11 @@ class EpochHistory(Checkpoint):
         self.rows: list[dict[str, Any]] = []
         self._start, self._before = 0.0, 0.0
 
+    @property
+    def state_key(self) -> str:
+        """Return the key of this state in checkpoints, which is independent of the class name."""
+        return "History"
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, at what an epoch has taken that is resumed."""
         self._start = time.perf_counter() - self._before
