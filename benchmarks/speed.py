@@ -54,8 +54,9 @@ from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
 from seenet.data.dataset import FoldPart
 from seenet.data.loader import Loader
 from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
+from seenet.models.backbones.checkpoint_loading import FAMILIES
 from seenet.models.backbones.pretrained_weights import Weights
-from seenet.models.backbones.transformers_backbone import FAMILIES, SpeechBackbone
+from seenet.models.backbones.transformers_backbone import SpeechBackbone
 from seenet.models.pooling import AttentionPooling
 
 CLIPS = {"cpu": 320, "cuda": 2048}  # of the corpus

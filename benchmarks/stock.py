@@ -19,7 +19,7 @@ class Stock(nn.Module):
     """A model of transformers as it comes."""
 
     def __init__(self, family: str, architecture: dict, frozen: bool):
-        from seenet.models.backbones.transformers_backbone import FAMILIES  # here: a bare script does without
+        from seenet.models.backbones.checkpoint_loading import FAMILIES  # here: a bare script does without
 
         super().__init__()
         make_config, make = FAMILIES[family]

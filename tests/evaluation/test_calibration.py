@@ -1,4 +1,4 @@
-"""Calibration of predictions whose labels are drawn from known probabilities."""
+"""Calibration of predictions with labels drawn from known probabilities."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ CLIPS, CLASSES = 20000, 4
 
 @pytest.fixture(scope="module")
 def calibrated() -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities, and labels drawn from them."""
+    """Draw probabilities, and labels from them."""
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(CLASSES), CLIPS)
     labels = (rng.random((CLIPS, 1)) > probabilities.cumsum(1)).sum(1).clip(max=CLASSES - 1)
     return probabilities, labels
 
 
-def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def nll_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
 
 
@@ -34,21 +34,21 @@ def test_calibrated_predictions_have_no_calibration_error(calibrated):
 
 
 @pytest.mark.parametrize("sharpened", [0.25, 0.5, 2.0])
-def test_a_known_temperature_is_recovered(calibrated, sharpened: float):
+def test_fit_temperature_recovers_a_known_temperature(calibrated, sharpened: float):
     probabilities, labels = calibrated
-    said = apply_temperature(probabilities, sharpened)
-    found = fit_temperature(said, labels)
+    distorted = apply_temperature(probabilities, sharpened)
+    found = fit_temperature(distorted, labels)
     assert found == pytest.approx(1 / sharpened, rel=0.03)
-    assert (found > 1) == (sharpened < 1), "overconfident predictions are cooled"
-    assert nll(apply_temperature(said, found), labels) < nll(said, labels)
+    assert (found > 1) == (sharpened < 1), "overconfident predictions need a temperature above 1"
+    assert nll_loss(apply_temperature(distorted, found), labels) < nll_loss(distorted, labels)
     assert (
-        expected_calibration_error(apply_temperature(said, found), labels)
+        expected_calibration_error(apply_temperature(distorted, found), labels)
         < 0.02
-        < expected_calibration_error(said, labels)
+        < expected_calibration_error(distorted, labels)
     )
 
 
-def test_tempering_keeps_the_prediction_and_sums_to_one(calibrated):
+def test_apply_temperature_keeps_the_prediction_and_sums_to_one(calibrated):
     probabilities = calibrated[0]
     np.testing.assert_allclose(apply_temperature(probabilities, 1.0), probabilities, atol=1e-8)
     tempered = apply_temperature(probabilities, 3.0)
@@ -56,37 +56,39 @@ def test_tempering_keeps_the_prediction_and_sums_to_one(calibrated):
     np.testing.assert_allclose(tempered.sum(1), 1)
 
 
-def test_a_probability_of_zero_has_a_logarithm():
-    sure = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert np.isfinite(apply_temperature(sure, 2.0)).all()
-    assert fit_temperature(sure, np.array([0, 1, 1])) > 1
+def test_temperature_is_finite_when_probabilities_are_zero():
+    certain = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert np.isfinite(apply_temperature(certain, 2.0)).all()
+    assert fit_temperature(certain, np.array([0, 1, 1])) > 1
 
 
-def test_the_diagram_adds_up_to_the_error(calibrated):
+def test_reliability_curve_agrees_with_the_calibration_error(calibrated):
     probabilities, labels = calibrated
-    said = apply_temperature(probabilities, 0.4)
-    confidence, accuracy, count = reliability_curve(said, labels, bins=10)
+    distorted = apply_temperature(probabilities, 0.4)
+    confidence, accuracy, count = reliability_curve(distorted, labels, bins=10)
     assert count.sum() == CLIPS
     assert (np.diff(confidence) > 0).all()
-    assert (accuracy * count).sum() == pytest.approx((said.argmax(1) == labels).sum())
-    predictions, truth = torch.from_numpy(said), torch.from_numpy(labels)
+    assert (accuracy * count).sum() == pytest.approx((distorted.argmax(1) == labels).sum())
+    predictions, truth = torch.from_numpy(distorted), torch.from_numpy(labels)
     theirs = multiclass_calibration_error(predictions, truth, CLASSES, n_bins=10, norm="l1").item()
-    assert expected_calibration_error(said, labels, bins=10) == pytest.approx(theirs, abs=1e-5), "nobody is certain"
+    assert expected_calibration_error(distorted, labels, bins=10) == pytest.approx(theirs, abs=1e-5), (
+        "no probability is 1"
+    )
 
 
 def test_expected_calibration_error_counts_certainty_in_the_last_bin():
-    """Of 15 bins the last is [14/15, 1]: a wrong clip at 1.0 and a right one at 0.95 are in it together."""
+    """The last of 15 bins is [14/15, 1]: it contains a wrong clip at 1.0 and a correct one at 0.95."""
     probabilities, labels = np.array([[1.0, 0.0], [0.95, 0.05], [0.5, 0.5]]), np.array([1, 0, 0])
     confidence, accuracy, count = reliability_curve(probabilities, labels, 15)
     assert confidence.tolist() == pytest.approx([0.5, 0.975])
     assert (accuracy.tolist(), count.tolist()) == ([1, 0.5], [1, 2])
-    wanted = (1 * abs(0.5 - 1) + 2 * abs(0.975 - 0.5)) / 3
-    apart = (abs(0.5 - 1) + abs(1.0 - 0) + abs(0.95 - 1)) / 3
-    assert expected_calibration_error(probabilities, labels) == pytest.approx(wanted, abs=1e-12)
-    assert apart - wanted > 0.03, "a sixteenth bin for 1.0 would show"
+    expected = (1 * abs(0.5 - 1) + 2 * abs(0.975 - 0.5)) / 3
+    with_extra_bin = (abs(0.5 - 1) + abs(1.0 - 0) + abs(0.95 - 1)) / 3
+    assert expected_calibration_error(probabilities, labels) == pytest.approx(expected, abs=1e-12)
+    assert with_extra_bin - expected > 0.03, "a sixteenth bin for 1.0 gives another error"
 
 
-def test_bins_without_clips_are_left_out():
+def test_reliability_curve_omits_bins_without_clips():
     confidence, accuracy, count = reliability_curve(
         np.array([[1.0, 0.0], [0.45, 0.55], [0.4, 0.6]]), np.array([0, 0, 1]), 5
     )

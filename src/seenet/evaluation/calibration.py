@@ -1,6 +1,6 @@
-"""Whether probabilities mean what they say: expected calibration error, reliability and temperature.
+"""Calibration of probabilities: expected calibration error, reliability diagram and temperature.
 
-Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017. Throughout, `probabilities` are float, shape
+Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017. In this module, `probabilities` are float, shape
 (clips, classes), and `labels` are class numbers, shape (clips,).
 """
 
@@ -9,10 +9,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 MIN_PROBABILITY = 1e-9
-"""Probabilities are raised to this before their logarithm, as in the loss on the dev part."""
+"""Lower bound of probabilities before the logarithm, as in the loss on the development part."""
 
 TEMPERATURE_BOUNDS = (0.01, 100.0)
-"""Where the temperature is looked for."""
+"""Search interval of the temperature."""
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
@@ -27,35 +27,40 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 def reliability_curve(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The points of a reliability diagram.
+    """Compute the points of a reliability diagram.
 
     Args:
-        probabilities: see above.
-        labels: see above.
-        bins: equally wide bins of the highest probability; each holds its lower edge, the last one 1.0 too.
+        probabilities: class probabilities. Shape (clips, classes).
+        labels: class numbers. Shape (clips,).
+        bins: number of equal bins of the highest probability; a bin includes its lower edge, the last also 1.0.
 
     Returns:
-        Mean confidence, accuracy and number of clips of every bin that has clips, in rising order of confidence.
+        Mean confidence, accuracy and number of clips of every bin with clips, in ascending order of confidence.
     """
     probabilities = np.asarray(probabilities)
-    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    confidence, is_correct = probabilities.max(1), probabilities.argmax(1) == labels
     number = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(number, minlength=bins)
-    filled = count > 0
-    means = [np.bincount(number, values, minlength=bins)[filled] / count[filled] for values in (confidence, correct)]
-    return means[0], means[1], count[filled]
+    has_clips = count > 0
+    confidence, accuracy = (
+        np.bincount(number, values, minlength=bins)[has_clips] / count[has_clips] for values in (confidence, is_correct)
+    )
+    return confidence, accuracy, count[has_clips]
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities of softmax(log p / temperature): above 1 less confident, below 1 more; the order stays."""
+    """Return softmax(log p / temperature), which keeps the order of the classes.
+
+    A temperature above 1 reduces confidence, one below 1 increases it.
+    """
     return softmax(np.log(np.maximum(probabilities, MIN_PROBABILITY)) / temperature, axis=1)
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the least negative log-likelihood of the labels.
+    """Fit the temperature that minimises the negative log-likelihood of the labels.
 
-    Fit it on other clips than those it is judged on. Where every prediction is right (or wrong) no temperature is
-    best, and an end of `TEMPERATURE_BOUNDS` comes back.
+    Fit it on clips other than those used for evaluation. If every prediction is correct or every one is wrong, the
+    result is a bound of `TEMPERATURE_BOUNDS`.
     """
     logits, rows = np.log(np.maximum(probabilities, MIN_PROBABILITY)), np.arange(len(labels))
 

@@ -1,4 +1,4 @@
-"""What intervals and tests take together: the clips of a speaker, or of the speakers who share sessions."""
+"""Clusters of dependent clips: those of one speaker, or of all speakers who share sessions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from seenet.evaluation.speaker_statistics import min_p_value
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clips that stand or fall together.
+    """An assignment of clips to clusters of dependent clips.
 
     Attributes:
-        kind: what a cluster is.
-        numbers: of the cluster of each clip, from 0. Shape (clips,).
-        remark: why the cluster is not the session although the corpus has sessions; empty where it is, or has none.
+        kind: unit of a cluster.
+        numbers: cluster number of each clip, from 0. Shape (clips,).
+        remark: why clusters are speakers although the corpus has sessions, otherwise empty.
     """
 
     kind: Literal["speaker", "session"]
@@ -27,16 +27,16 @@ class Clusters:
 
     @property
     def count(self) -> int:
-        """How many clusters there are."""
+        """Number of clusters."""
         return int(self.numbers.max()) + 1
 
     def count_confusions(self, labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-        """Confusion counts of each cluster, rows the true class. Shape (clusters, classes, classes).
+        """Count confusions by cluster, rows the true class. Shape (clusters, classes, classes).
 
         Args:
             labels: class numbers. Shape (clips,).
             predictions: class numbers. Shape (clips,).
-            classes: how many there are.
+            classes: number of classes.
         """
         return count_confusions(labels, predictions, self.numbers, self.count, classes)
 
@@ -44,20 +44,20 @@ class Clusters:
 def count_confusions(
     labels: np.ndarray, predictions: np.ndarray, groups: np.ndarray, n_groups: int, classes: int
 ) -> np.ndarray:
-    """Confusion counts of each group of clips, rows the true class. Shape (groups, classes, classes)."""
+    """Count confusions by group of clips, rows the true class. Shape (groups, classes, classes)."""
     cells = (groups * classes + labels) * classes + predictions
     return np.bincount(cells, minlength=n_groups * classes**2).reshape(n_groups, classes, classes)
 
 
 def find_clusters(speakers: pd.Series, sessions: pd.Series) -> Clusters | None:
-    """Find the clusters of clips: speakers who share sessions are one cluster, as in a dialogue.
+    """Find the clusters of clips; speakers who share sessions, as in dialogues, form one cluster.
 
     Args:
-        speakers: of each clip; empty where unknown.
-        sessions: of each clip; empty where the corpus does not say, missing where the result does not.
+        speakers: speaker of each clip; empty if unknown.
+        sessions: session of each clip; empty if the corpus has none, missing if the result does not record it.
 
     Returns:
-        None where a speaker is unknown.
+        The clusters, or None if a speaker is unknown.
     """
     if (speakers == "").any():
         return None
@@ -69,19 +69,19 @@ def find_clusters(speakers: pd.Series, sessions: pd.Series) -> Clusters | None:
         return Clusters("session", groups)
     remark = ""
     if len(found) == 1 < len(names):
-        remark = "all speakers share one session, or sessions with one another"
+        remark = "all speakers share one session or are linked by shared sessions"
     elif sessions.isna().any():
         remark = "results of an older version do not record sessions"
     return Clusters("speaker", by_speaker, remark)
 
 
 def name_clusters(found: Iterable[Clusters | None]) -> str:
-    """Name what intervals are over, e.g. `speakers`."""
+    """Name the unit of resampling, e.g. `speakers`."""
     return " or ".join(dict.fromkeys(f"{one.kind}s" for one in found if one)) or "speakers"
 
 
 def describe_clusters(found: Sequence[Clusters]) -> list[str]:
-    """Sentences that tell over what intervals and tests are, and what that means.
+    """Describe the unit of resampling and its limits in sentences, without duplicates.
 
     Args:
         found: the clusters of each arm.
@@ -92,8 +92,8 @@ def describe_clusters(found: Sequence[Clusters]) -> list[str]:
             sentences.append("Intervals and tests are over sessions: the speakers of a session are taken together.")
         elif one.remark:
             sentences.append(
-                f"Intervals and tests are over speakers, not sessions: {one.remark}. They ignore what the speakers of "
-                "a session share and may be too short."
+                f"Intervals and tests are over speakers, not sessions: {one.remark}. They ignore the dependence "
+                "between speakers of a session and may be too narrow."
             )
         if one.count > 1 and min_p_value(one.count) > 0.05:
             sentences.append(f"Only {one.count} {one.kind}s: p cannot be below {min_p_value(one.count):.2g}.")

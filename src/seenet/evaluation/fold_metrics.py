@@ -1,4 +1,4 @@
-"""UA, WA, macro-F1, recall and confusion of a whole fold, never averaged over batches."""
+"""UA, WA, macro-F1, recall and confusion of a complete fold, never averaged over batches."""
 
 import torch
 from torch import Tensor
@@ -8,37 +8,37 @@ from seenet.evaluation.scores import classification_scores
 
 
 class ConfusionMetric(MulticlassConfusionMatrix):
-    """Counts over a fold, gathered over processes; every figure follows from them.
+    """Confusion counts over a fold, summed over processes; all scores derive from them.
 
-    Labels are not checked at each update, for a check waits for the device, too.
+    Updates do not validate labels, because that would synchronise with the device.
 
     Args:
-        num_classes: how many emotions.
+        num_classes: number of emotions.
     """
 
     def __init__(self, num_classes: int):
         super().__init__(num_classes, validate_args=False)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count clips; torchmetrics' own, by `bincount`, waits for a GPU.
+        """Count clips without `bincount`, by which torchmetrics synchronises with a GPU.
 
         Args:
-            preds: a score of each class. Shape (batch, classes).
+            preds: score of each class. Shape (batch, classes).
             target: class numbers. Shape (batch,).
         """
         cells = target * self.num_classes + preds.argmax(dim=1)
         self.confmat.view(-1).scatter_add_(0, cells, torch.ones_like(cells))
 
     def compute(self) -> dict[str, Tensor]:
-        """The figures, on the device of the counts.
+        """Compute the scores, on the device of the counts.
 
         Returns:
             The values of `classification_scores`, and `confusion`: counts, rows the true class. Shape (classes,
             classes).
         """
         confusion = super().compute()
-        figures = classification_scores(confusion.cpu().numpy())
+        scores = classification_scores(confusion.cpu().numpy())
         return {
-            **{name: torch.tensor(value, dtype=torch.float32).to(confusion.device) for name, value in figures.items()},
+            **{name: torch.tensor(value, dtype=torch.float32).to(confusion.device) for name, value in scores.items()},
             "confusion": confusion,
         }

@@ -1,7 +1,7 @@
-"""UA, WA, macro-F1 and recall from confusion counts: the one place that defines them.
+"""Definitions of UA, WA, macro-F1 and recall from confusion counts.
 
-UA (unweighted accuracy) is the mean recall over the classes that occur; WA (weighted accuracy) is plain accuracy;
-macro-F1 is over the classes that occur or are predicted.
+UA (unweighted accuracy) is the mean recall of the classes that occur. WA (weighted accuracy) is the share of correct
+clips. Macro-F1 is the mean over the classes that occur or are predicted.
 """
 
 import numpy as np
@@ -9,18 +9,18 @@ from numpy.typing import ArrayLike
 
 
 def classification_scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
-    """The figures of confusion counts.
+    """Compute the scores of confusion counts.
 
     Args:
-        confusion: counts, rows the true class, shape (..., classes, classes).
+        confusion: counts, rows the true class. Shape (..., classes, classes).
 
     Returns:
         `ua`, `wa`, `macro_f1` in [0, 1], shape (...); `recall`, shape (..., classes), NaN for a class that does not
-        occur. Everything is NaN where there are no counts at all.
+        occur. All scores are NaN if there are no counts.
     """
     confusion = np.asarray(confusion, dtype=np.float64)
     hits, true, predicted = np.einsum("...ii->...i", confusion), confusion.sum(-1), confusion.sum(-2)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, which the means leave out
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, which the means ignore
         recall = hits / true
         return {
             "ua": _mean(recall),
@@ -31,5 +31,5 @@ def classification_scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the classes that have a value; `np.nanmean` would warn where none has."""
+    """Average over the classes with a value; `np.nanmean` would warn if there are none."""
     return np.nansum(values, -1) / np.isfinite(values).sum(-1)

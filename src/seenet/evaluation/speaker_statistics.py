@@ -1,10 +1,11 @@
-"""How sure a score is, and whether two arms differ: over clusters of clips, never over clips.
+"""Confidence intervals of scores and tests between arms, over clusters of clips.
 
-Clips of one speaker stand or fall together, and so do speakers of one session, who share a room, a day and a dialogue.
-A cluster is what is taken together: a speaker, or the speakers of a session. Every function takes confusion counts by
-cluster, shape (clusters, classes, classes), rows the true class, summed over the folds and seeds that are meant; every
-cluster has at least one clip. What is said holds for other clusters like these, with the training as it was: training
-data and seeds are not resampled.
+Clips of one speaker are dependent, and so are speakers of one session, who share a room, a day and a dialogue.
+Therefore a cluster is a speaker, or all speakers of a session.
+
+Every function receives confusion counts by cluster, shape (clusters, classes, classes), rows the true class. They are
+sums over folds and seeds, and every cluster has at least one clip. The results generalise to similar clusters, but not
+to other training data or seeds, which are not resampled.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from seenet.evaluation.scores import classification_scores
 Score = Literal["ua", "wa", "macro_f1"]
 
 MAX_BATCH_COUNTS = 2**22
-"""Counts that are gathered at a time, so that a corpus of a thousand speakers needs no gigabytes."""
+"""Counts per batch of resamples, which limits memory for corpora with a thousand speakers."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Interval:
     """A confidence interval.
 
     Attributes:
-        low: its lower end.
-        high: its upper end.
+        low: lower end.
+        high: upper end.
     """
 
     low: float
@@ -38,14 +39,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What sets arm `a` apart from arm `b`.
+    """The difference between arm `a` and arm `b`.
 
     Attributes:
         difference: score of `a` minus score of `b`.
-        low: lower end of the difference's confidence interval.
-        high: its upper end.
-        p: two-sided p-value of the hypothesis that the arms are the same.
-        effect: Cohen's d_z: mean over standard deviation of the clusters' differences; None where they are all equal.
+        low: lower end of the confidence interval of the difference.
+        high: upper end of the confidence interval.
+        p: two-sided p-value of the hypothesis that the arms are equal.
+        effect: Cohen's d_z: mean over standard deviation of the differences of clusters; None if all are equal.
     """
 
     difference: float
@@ -56,22 +57,22 @@ class Comparison:
 
 
 def cluster_interval(confusions: np.ndarray, score: Score = "ua", level: float = 0.95) -> Interval | None:
-    """Confidence interval of a score over clusters, by the delete-one-cluster jackknife with quantiles of Student's t.
+    """Compute the confidence interval of a score by the delete-one-cluster jackknife.
 
-    Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 11; the clusters but one are the degrees of
-    freedom. Measured on simulated UA with logit-normal effects of sessions, speakers and classes (4 classes, 40 clips a
-    speaker, 4000 experiments a setting), the 95 % interval covers the truth in 93 to 95 % with 2 to 12 sessions of two
-    speakers, and in 94 to 95 % with 8 to 50 speakers. It is short of its promise with very unequal numbers of clips
-    (92 to 94 %) and with a UA near 85 % (92 to 94 %). A bootstrap over as few clusters is far too short: it covers the
-    truth in 47 % with 2 sessions and in 91 % with 5.
+    Quantiles are those of Student's t with one degree of freedom fewer than clusters (Efron and Tibshirani, *An
+    Introduction to the Bootstrap*, 1993, chapter 11). Coverage was simulated for UA with logit-normal effects of
+    sessions, speakers and classes (4 classes, 40 clips per speaker, 4000 experiments per setting). The 95 % interval
+    covers the truth in 93 to 95 % with 2 to 12 sessions of two speakers, and in 94 to 95 % with 8 to 50 speakers.
+    Coverage is 92 to 94 % with very unequal numbers of clips and with a UA near 85 %. A bootstrap over so few clusters
+    is far too narrow: it covers the truth in 47 % with 2 sessions and in 91 % with 5.
 
     Args:
-        confusions: counts by cluster, shape (clusters, classes, classes).
-        score: which score.
-        level: of confidence.
+        confusions: counts by cluster. Shape (clusters, classes, classes).
+        score: name of the score.
+        level: level of confidence.
 
     Returns:
-        None for a single cluster, which says nothing about others.
+        The interval, or None for a single cluster, which has no variance.
     """
     confusions = np.asarray(confusions)
     return _interval(lambda counts: classification_scores(counts)[score], confusions, level, lowest=0.0)
@@ -85,29 +86,29 @@ def compare(
     resamples: int = 9999,
     seed: int = 0,
 ) -> Comparison | None:
-    """Difference of two arms on the same clips: its interval, p-value and effect size, paired by clusters.
+    """Compare two arms on the same clips: difference, interval, p-value and effect size, paired by cluster.
 
-    The interval is that of `cluster_interval`. The p-value is of a permutation test that swaps the two arms'
-    predictions of whole clusters; it is exact where 2^clusters <= `resamples`. The effect size is of `score` by
-    cluster, over the classes that the cluster has.
+    The interval is that of `cluster_interval`. The p-value is that of a permutation test, which swaps the predictions
+    of both arms for entire clusters. It is exact if 2^clusters <= `resamples`. The effect size uses `score` of each
+    cluster over the classes of the cluster.
 
     Args:
-        a: counts of one arm by cluster, shape (clusters, classes, classes).
-        b: counts of the other, the same clusters in the same order.
-        score: which score.
-        level: of confidence of the interval.
-        resamples: how often clusters are swapped.
-        seed: of the swaps.
+        a: counts of one arm by cluster. Shape (clusters, classes, classes).
+        b: counts of the other arm for the same clusters in the same order.
+        score: name of the score.
+        level: level of confidence of the interval.
+        resamples: number of permutations.
+        seed: seed of the permutations.
 
     Returns:
-        None for a single cluster.
+        The comparison, or None for a single cluster.
 
     Raises:
         ValueError: the arms were not tested on the same clips.
     """
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or (a.sum(-1) != b.sum(-1)).any():
-        raise ValueError("the arms differ in their clusters or their clips: they cannot be paired")
+        raise ValueError("the arms cannot be paired: their clusters or clips differ; compare results on the same clips")
     n = len(a)
 
     def difference(counts: np.ndarray) -> np.ndarray:
@@ -118,12 +119,12 @@ def compare(
         return None
     both = np.concatenate([a, b])
 
-    def swapped(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
+    def swapped_difference(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
         return classification_scores(both[first].sum(-3))[score] - classification_scores(both[second].sum(-3))[score]
 
     test = stats.permutation_test(
         (np.arange(n), np.arange(n, 2 * n)),
-        swapped,
+        swapped_difference,
         permutation_type="samples",
         vectorized=True,
         n_resamples=resamples,
@@ -142,30 +143,33 @@ def compare(
 
 
 def min_p_value(clusters: int) -> float:
-    """The lowest p-value that the permutation test of `compare` can give: one swap of all, of all swaps there are."""
+    """Return the lowest possible p-value of the permutation test of `compare`.
+
+    Of all permutations, only the identity and the swap of all clusters are as extreme.
+    """
     return 2.0 ** (1 - clusters)
 
 
 def adjust_p_values(p_values: list[float]) -> list[float]:
-    """P-values adjusted for their number (Holm, 1979), in the same order."""
+    """Adjust p-values for multiple testing (Holm, 1979); the order stays."""
     return multipletests(p_values, method="holm")[1].tolist() if p_values else []
 
 
 def _interval(
     statistic: Callable[[np.ndarray], np.ndarray], counts: np.ndarray, level: float, lowest: float
 ) -> Interval | None:
-    """The jackknife interval of a statistic of the clusters' summed counts, or None for a single cluster.
+    """Compute the jackknife interval of a statistic of summed counts, or None for a single cluster.
 
     Args:
-        statistic: counts, shape (..., *shape), to values, shape (...).
-        counts: by cluster, shape (clusters, *shape).
-        level: of confidence.
-        lowest: value that the statistic can have; the highest is 1.
+        statistic: function from counts, shape (..., *shape), to values, shape (...).
+        counts: counts by cluster. Shape (clusters, *shape).
+        level: level of confidence.
+        lowest: lowest possible value of the statistic; the highest is 1.
     """
     n = len(counts)
     if n < 2:
         return None
     total = counts.sum(0)
     value, without_one = statistic(total), statistic(total - counts)
-    reach = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt((n - 1) * without_one.var())
-    return Interval(float(max(value - reach, lowest)), float(min(value + reach, 1.0)))
+    margin = stats.t.ppf((1 + level) / 2, n - 1) * np.sqrt((n - 1) * without_one.var())
+    return Interval(float(max(value - margin, lowest)), float(min(value + margin, 1.0)))

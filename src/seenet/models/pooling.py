@@ -1,4 +1,4 @@
-"""From the frames of a clip to one vector, over valid frames only."""
+"""Pooling of the valid frames of a clip to one vector."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ class MeanPooling(nn.Module):
         super().__init__()
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Pool.
+        """Pool frames to one vector.
 
         Args:
             frames: shape (batch, frames, dim).
@@ -24,15 +24,15 @@ class MeanPooling(nn.Module):
         Returns:
             Shape (batch, dim).
         """
-        valid = mask[..., None]
-        return torch.where(valid, frames, 0).sum(1) / valid.sum(1)
+        is_valid = mask[..., None]
+        return torch.where(is_valid, frames, 0).sum(1) / is_valid.sum(1)
 
 
 class AttentionPooling(nn.Module):
-    """A weighted sum of the valid frames, weights softmax(tanh(h · w)) (Li et al. 2025).
+    """A weighted sum of the valid frames with weights softmax(tanh(h · w)) (Li et al. 2025).
 
     Args:
-        dim: width of a frame; w starts uniform in (0, 1), as in the original.
+        dim: width of a frame; w is initialised uniformly in (0, 1), as in the original.
     """
 
     def __init__(self, dim: int):
@@ -40,7 +40,7 @@ class AttentionPooling(nn.Module):
         self.weight = nn.Parameter(torch.rand(dim))
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Pool.
+        """Pool frames to one vector.
 
         Args:
             frames: shape (batch, frames, dim).
@@ -50,5 +50,5 @@ class AttentionPooling(nn.Module):
             Shape (batch, dim).
         """
         scores = torch.tanh(frames @ self.weight).float()  # (batch, frames)
-        shares = scores.masked_fill(~mask, -torch.inf).softmax(dim=1).to(frames.dtype)
-        return (shares[:, None] @ torch.where(mask[..., None], frames, 0))[:, 0]
+        weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=1).to(frames.dtype)
+        return (weights[:, None] @ torch.where(mask[..., None], frames, 0))[:, 0]

@@ -1,4 +1,4 @@
 """Pretrained speech encoders through transformers.
 
-In: waveforms and lengths. Out: frames and a frame mask. The fast layers give the outputs of transformers' own layers.
+In: waveforms and lengths. Out: frames and a frame mask. The fast layers equal the layers of transformers in output.
 """

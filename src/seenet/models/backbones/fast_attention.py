@@ -1,12 +1,12 @@
-"""Attention in faster forms; transformers' own weights and state-dict names stay as they are.
+"""Fast implementations of attention with the weights and state-dict keys of transformers.
 
-WavLM's, in transformers, builds the position bias of every head for every clip in full precision, asks for the
-attention weights and averages them, in every layer. Here the bias is looked up once for a batch, gated where it is
-added, and no weights are given out. Chen et al. (WavLM, IEEE JSTSP 2022), section III.B:
+For WavLM, transformers builds the position bias for every clip, head and layer in full precision, and also averages the
+attention weights. Here a batch looks up the bias once, the gate scales it where it is added, and weights are not
+returned. Chen et al. (WavLM, IEEE JSTSP 2022), section III.B:
 
     attention = softmax(q · k / √d + gate[b, h, q] · bias[h, k − q]) · v,  bias from buckets of relative distances
 
-The other families' attention is the same without the bias.
+The other families use the same formula without the bias.
 """
 
 import math
@@ -27,19 +27,19 @@ from seenet.models.backbones.fast_dropout import apply_dropout
 Form = Literal["auto", "eager", "sdpa", "flex"]
 
 MAX_CHUNK_WEIGHTS = 2**22
-"""Attention weights that are computed at a time in the eager form, so that they stay in a CPU's cache."""
+"""Attention weights per chunk in the eager form; a chunk fits the cache of a CPU."""
 
 SDPA_BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Of torch's fused attention. Without cuDNN's, whose way back gives NaN for some masks and lengths (pytorch issue
-196678), and which plans anew for every length."""
+"""Backends of fused attention. cuDNN is excluded: its backward pass returns NaN for some masks and lengths (pytorch
+issue 196678), and it builds a new plan for every length."""
 
 
 class Positions(NamedTuple):
     """The position bias, which all layers of a model share.
 
     Attributes:
-        table: of each relative distance k − q, from 1 − frames to frames − 1. Shape (heads, 2·frames − 1).
-        pairs: the same for each pair of query and key. Shape (heads, frames, frames).
+        table: bias of each relative distance k − q, from 1 − frames to frames − 1. Shape (heads, 2·frames − 1).
+        pairs: bias of each pair of query and key. Shape (heads, frames, frames).
     """
 
     table: Tensor
@@ -55,16 +55,16 @@ def masked_attention(
     dropout: float,
     gated: tuple[Tensor, Positions] | None = None,
 ) -> Tensor:
-    """Attention over the valid frames.
+    """Compute attention over the valid frames.
 
     Args:
         form: see `use_attention`.
         query: shape (batch, heads, frames, head dim).
-        key: likewise.
-        value: likewise.
-        valid: True on what is no padding, or None where there is none. Shape (batch, frames).
-        dropout: share of the attention weights.
-        gated: what each query takes of the position bias, shape (batch, heads, frames, 1), and the bias.
+        key: shape of `query`.
+        value: shape of `query`.
+        valid: True for valid frames, or None if there is no padding. Shape (batch, frames).
+        dropout: dropped share of the attention weights.
+        gated: gate of the position bias for each query, shape (batch, heads, frames, 1), and the bias.
 
     Returns:
         Shape (batch, heads, frames, head dim).
@@ -91,10 +91,10 @@ def masked_attention(
 
 
 class ChunkedAttention(torch.autograd.Function):
-    """softmax(q · k · scale + gate · bias + padding) with dropout, times v, for a few clips at a time.
+    """Attention softmax(q · k · scale + gate · bias + padding) · v with dropout, in chunks of clips.
 
-    Nothing of (batch, heads, frames, frames) is ever stored: the way back computes the weights again, and on a CPU they
-    stay in its cache.
+    Tensors of shape (batch, heads, frames, frames) are never stored: the backward pass recomputes the attention
+    weights. On a CPU, a chunk of them fits its cache.
     """
 
     @staticmethod
@@ -109,18 +109,18 @@ class ChunkedAttention(torch.autograd.Function):
         scale: float,
         dropout: float,
     ) -> Tensor:
-        """Attend.
+        """Compute attention chunk by chunk.
 
         Args:
-            ctx: torch's.
+            ctx: context of the autograd function.
             query: shape (batch, heads, frames, head dim).
-            key: likewise.
-            value: likewise.
+            key: shape of `query`.
+            value: shape of `query`.
             gate: shape (batch, heads, frames, 1).
             bias: shape (heads, frames, frames).
-            padding: shape (batch, 1, 1, frames).
-            scale: of the products.
-            dropout: share of the weights.
+            padding: 0 for valid frames, else -inf. Shape (batch, 1, 1, frames).
+            scale: factor of q · k.
+            dropout: dropped share of the attention weights.
 
         Returns:
             Shape (batch, heads, frames, head dim).
@@ -128,7 +128,7 @@ class ChunkedAttention(torch.autograd.Function):
         seed = int(torch.randint(2**62, ())) if dropout else 0
         ctx.save_for_backward(query, key, value, gate, bias, padding)
         ctx.settings = scale, dropout, seed
-        with torch.autocast(query.device.type, enabled=False):  # as on the way back
+        with torch.autocast(query.device.type, enabled=False):  # as in the backward pass
             return torch.cat(
                 [
                     apply_dropout(_attention_weights(q, k, g, bias, p, scale), dropout, seed + i) @ v
@@ -139,31 +139,34 @@ class ChunkedAttention(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients, in the order of the arguments of `forward`."""
+        """Return the gradients in the order of the arguments of `forward`."""
         query, key, value, gate, bias, padding = ctx.saved_tensors
         scale, dropout, seed = ctx.settings
-        gated, to_bias, grads = ctx.needs_input_grad[4], torch.zeros_like(bias), []
+        has_bias, grad_bias, grads = ctx.needs_input_grad[4], torch.zeros_like(bias), []
         for i, (q, k, v, g, p, out) in enumerate(_split_into_chunks(query, key, value, gate, padding, grad)):
             weights = _attention_weights(q, k, g, bias, p, scale)
-            to_value = apply_dropout(weights, dropout, seed + i).mT @ out
-            slope = apply_dropout(out @ v.mT, dropout, seed + i).mul_(weights)  # of the weights, and then of the scores
-            slope.sub_(weights.mul_(slope.sum(-1, keepdim=True)))
-            to_query, to_key = (slope @ k).mul_(scale), (slope.mT @ q).mul_(scale)
-            grads.append((to_query, to_key, to_value, (slope * bias).sum(-1, keepdim=True) if gated else g))
-            if gated:
-                to_bias += (slope * g).sum(0)
-        return *(torch.cat(parts) for parts in zip(*grads, strict=True)), to_bias, None, None, None
+            grad_value = apply_dropout(weights, dropout, seed + i).mT @ out
+            # The gradient of the weights becomes that of the scores in place.
+            grad_scores = apply_dropout(out @ v.mT, dropout, seed + i).mul_(weights)
+            grad_scores.sub_(weights.mul_(grad_scores.sum(-1, keepdim=True)))
+            grad_query, grad_key = (grad_scores @ k).mul_(scale), (grad_scores.mT @ q).mul_(scale)
+            grad_gate = (grad_scores * bias).sum(-1, keepdim=True) if has_bias else g
+            grads.append((grad_query, grad_key, grad_value, grad_gate))
+            if has_bias:
+                grad_bias += (grad_scores * g).sum(0)
+        return *(torch.cat(parts) for parts in zip(*grads, strict=True)), grad_bias, None, None, None
 
 
 def _split_into_chunks(query: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors cut alike, into clips whose attention weights fit `MAX_CHUNK_WEIGHTS`."""
+    """Split tensors into chunks of clips with at most `MAX_CHUNK_WEIGHTS` attention weights."""
     _, heads, frames, _ = query.shape
     clips = max(1, MAX_CHUNK_WEIGHTS // (heads * frames * frames))
     return zip(*(tensor.split(clips) for tensor in (query, *others)), strict=True)
 
 
 def _attention_weights(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, padding: Tensor, scale: float) -> Tensor:
-    scores = torch.addcmul(padding, gate, bias)  # (clips, heads, frames, frames)
+    """Compute the attention weights of a chunk. Shape (clips, heads, frames, frames)."""
+    scores = torch.addcmul(padding, gate, bias)
     scores.flatten(0, 1).baddbmm_(query.flatten(0, 1), key.flatten(0, 1).mT, alpha=scale)
     return scores.softmax(-1)
 
@@ -181,7 +184,15 @@ def _compile_flex_attention() -> Any:
 def _flex_attention(
     query: Tensor, key: Tensor, value: Tensor, frames: Tensor, gated: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """FlexAttention, in which no bias of (batch, heads, frames, frames) ever exists; `gated` is gate and table."""
+    """Compute attention with FlexAttention, which never stores a bias of (batch, heads, frames, frames).
+
+    Args:
+        query: shape (batch, heads, frames, head dim).
+        key: shape of `query`.
+        value: shape of `query`.
+        frames: valid frames. Shape (batch,).
+        gated: gate, shape (batch, heads, frames, 1), and table of `Positions`, or None.
+    """
     last = query.shape[2] - 1
     gate, table = gated or (None, None)
 
@@ -194,7 +205,7 @@ def _flex_attention(
 
 
 class GatedAttention(WavLMAttention):
-    """WavLM's attention by way of `masked_attention`."""
+    """The attention of WavLM through `masked_attention`."""
 
     form: Form
 
@@ -205,20 +216,20 @@ class GatedAttention(WavLMAttention):
         position_bias: Positions | None = None,
         **_: Any,
     ) -> tuple[Tensor, None, Positions]:
-        """Attend.
+        """Compute attention with the gated position bias.
 
         Args:
             hidden_states: shape (batch, frames, dim).
-            attention_mask: True on valid frames. Shape (batch, frames).
-            position_bias: of the first layer, in all others.
+            attention_mask: True for valid frames. Shape (batch, frames).
+            position_bias: output of the first layer, for all others; None in the first layer.
 
         Returns:
-            The output, shape (batch, frames, dim); None where transformers gives attention weights; the position bias.
+            Output, shape (batch, frames, dim); None in place of attention weights; position bias.
         """
         batch, frames, _ = hidden_states.shape
         heads = (batch, frames, self.num_heads, self.head_dim)
-        positions = position_bias or self._positions(frames)
-        gate = self._gate(hidden_states.view(heads).transpose(1, 2))
+        positions = position_bias or self._look_up_positions(frames)
+        gate = self._compute_gate(hidden_states.view(heads).transpose(1, 2))
         query, key, value = (
             projection(hidden_states).view(heads).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
@@ -228,23 +239,23 @@ class GatedAttention(WavLMAttention):
         mixed = masked_attention(self.form, query, key, value, valid, dropout, (gate, positions))
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), None, positions
 
-    def _positions(self, frames: int) -> Positions:
-        """Looked up by the first layer, which owns the embedding."""
+    def _look_up_positions(self, frames: int) -> Positions:
+        """Look up the position bias; only the first layer has the embedding."""
         time = torch.arange(frames, device=self.rel_attn_embed.weight.device)
-        distance = torch.cat([-time[1:].flip(0), time])  # of keys from queries
+        distance = torch.cat([-time[1:].flip(0), time])  # key minus query
         table = self.rel_attn_embed(self._relative_positions_bucket(distance)).T
         return Positions(table, table[:, time - time[:, None] + frames - 1])
 
-    def _gate(self, hidden: Tensor) -> Tensor:
-        """What each query takes of the bias. Shapes (batch, heads, frames, head dim) and (batch, heads, frames, 1)."""
-        linear = self.gru_rel_pos_linear  # its eight outputs are summed by fours; so are the weights here
+    def _compute_gate(self, hidden: Tensor) -> Tensor:
+        """Map (batch, heads, frames, head dim) to the gate of each query, (batch, heads, frames, 1)."""
+        linear = self.gru_rel_pos_linear  # transformers sums its eight outputs by fours; here the weights are summed
         weight, bias = linear.weight.unflatten(0, (2, 4)).sum(1), linear.bias.unflatten(0, (2, 4)).sum(1)
         first, second = F.linear(hidden, weight, bias).sigmoid().chunk(2, -1)
         return first * (second * self.gru_rel_pos_const - 1.0) + 2.0
 
 
 def _register_attention(form: Form) -> str:
-    """The name under which transformers finds a form for the families whose attention it can exchange."""
+    """Register a form with transformers and return its name, for families with replaceable attention."""
 
     def forward(
         module: nn.Module,
@@ -267,13 +278,13 @@ def _register_attention(form: Form) -> str:
 
 
 def use_attention(model: PreTrainedModel, form: Form) -> None:
-    """Make a transformers speech model compute its attention in another form; weights and their names stay.
+    """Replace the attention of a transformers speech model; weights and state-dict keys stay.
 
     Args:
         model: wav2vec 2.0, HuBERT, WavLM or data2vec-audio; changed in place.
-        form: `eager` writes the formula out for a few clips at a time, which a CPU does fastest; `sdpa` hands padding
-            and bias to torch's fused attention; `flex` adds them inside of FlexAttention, which knows no dropout, and
-            on a CPU no way back: there it is `sdpa`. `auto` is `eager` on a CPU, else `sdpa`.
+        form: `eager` computes the formula in chunks of clips, the fastest form on a CPU. `sdpa` passes padding and bias
+            to the fused attention of torch. `flex` adds them within FlexAttention; with dropout, or for training on a
+            CPU, which FlexAttention does not support, it is `sdpa`. `auto` is `eager` on a CPU, else `sdpa`.
     """
     gated = [module for module in model.modules() if isinstance(module, WavLMAttention)]
     for module in gated:

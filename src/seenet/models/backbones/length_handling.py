@@ -1,8 +1,7 @@
-"""What keeps padding out of a clip's result where transformers lets it in.
+"""Patches that make the result of a clip independent of its padding.
 
-Three places look across time without asking for the lengths: the group norm in the first convolution of the
-base checkpoints of wav2vec 2.0 and HuBERT, the stacked positional convolutions of data2vec-audio, and the masks that
-HuBERT draws in training.
+transformers ignores lengths in three places: the group norm in the first convolution of the base checkpoints of
+wav2vec 2.0 and HuBERT, the stacked positional convolutions of data2vec-audio, and the masks of HuBERT in training.
 """
 
 from collections.abc import Iterable
@@ -18,44 +17,44 @@ from seenet.models.backbones.spec_augment import mask_spans
 
 
 class LengthAwareGroupNorm(nn.GroupNorm):
-    """Group norm with one channel a group whose statistics are those of the valid frames alone.
+    """Group norm with one channel per group and statistics over valid frames only.
 
-    `lengths` must be set before each call. Names and shapes of the weights are GroupNorm's own.
+    `set_lengths` must set `lengths` before each call. State-dict keys and shapes are those of GroupNorm.
     """
 
-    lengths: Tensor  # (batch,), valid frames
+    lengths: Tensor  # valid frames, shape (batch,)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Normalise. Shape in and out (batch, channels, frames)."""
-        return self.time_first(hidden.transpose(1, 2), self.lengths).transpose(1, 2)
+        """Normalise. Shape of input and output (batch, channels, frames)."""
+        return self.normalize_time_major(hidden.transpose(1, 2), self.lengths).transpose(1, 2)
 
-    def time_first(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Normalise.
+    def normalize_time_major(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Normalise with time before channels.
 
         Args:
-            hidden: without a way back, its memory is used. Shape (batch, frames, channels).
+            hidden: overwritten if it needs no gradient. Shape (batch, frames, channels).
             lengths: valid frames. Shape (batch,).
 
         Returns:
             Shape (batch, frames, channels).
         """
-        kind, count = hidden.dtype, lengths[:, None]
-        hidden = hidden.to(torch.promote_types(kind, torch.float32))  # where half precision is asked for, too
-        into = None if hidden.requires_grad or torch.compiler.is_compiling() else hidden
+        dtype, count = hidden.dtype, lengths[:, None]
+        hidden = hidden.to(torch.promote_types(dtype, torch.float32))  # statistics in float32
+        out = None if hidden.requires_grad or torch.compiler.is_compiling() else hidden
         mask = length_mask(lengths, hidden.shape[1])[..., None].to(hidden.dtype)  # (batch, frames, 1)
-        mean = torch.mul(hidden, mask, out=into).sum(1) / count
-        centred = torch.mul(torch.sub(hidden, mean[:, None], out=into), mask, out=into)
+        mean = torch.mul(hidden, mask, out=out).sum(1) / count
+        centred = torch.mul(torch.sub(hidden, mean[:, None], out=out), mask, out=out)
         variance = torch.linalg.vector_norm(centred, dim=1).square() / count
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None].to(hidden.dtype), out=into).to(kind)
+        return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None].to(hidden.dtype), out=out).to(dtype)
 
 
 def patch_length_handling(model: nn.Module) -> None:
-    """Make a transformers speech model obey lengths in those places, and ask for no value on the host for them.
+    """Patch a transformers speech model to respect lengths, without device synchronisation.
 
     Args:
-        model: a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model without an adapter; changed in place, weights
-            untouched. `set_lengths` tells it the lengths.
+        model: a wav2vec 2.0, HuBERT, WavLM or data2vec-audio model without an adapter; changed in place, with the same
+            weights. It needs a call of `set_lengths` before each forward pass.
     """
     first = model.feature_extractor.conv_layers[0]
     if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
@@ -64,17 +63,17 @@ def patch_length_handling(model: nn.Module) -> None:
         first.layer_norm.load_state_dict(old.state_dict())
     for layer in _stacked_convolutions(model):
         layer.register_forward_pre_hook(_zero_padding_hook)
-    # Methods and not functions, so that a copy of the model has its own.
+    # Bound methods, because deepcopy then binds those of a copy to the copy.
     model._mask_hidden_states = MethodType(_mask_hidden_states, model)
     model._get_feature_vector_attention_mask = MethodType(_frame_attention_mask, model)
 
 
 def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
-    """Tell a model that minds them the lengths of the next batch.
+    """Set the lengths of the next batch.
 
     Args:
-        model: changed by `patch_length_handling`.
-        samples: valid samples, at least the receptive field of a frame. Shape (batch,).
+        model: a model after `patch_length_handling`.
+        samples: valid samples, at least one receptive field. Shape (batch,).
 
     Returns:
         Valid frames. Shape (batch,).
@@ -108,7 +107,7 @@ def _frame_attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Te
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Samples that one frame of a stack of convolutions sees: the shortest clip that gives a frame."""
+    """Return the receptive field of a frame in samples, which is the shortest clip with a frame."""
     field = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         field = (field - 1) * stride + kernel
@@ -116,5 +115,5 @@ def receptive_field(kernels: list[int], strides: list[int]) -> int:
 
 
 def pad_to(waveform: Tensor, samples: int) -> Tensor:
-    """Zeros behind every clip up to `samples`. Shape (batch, samples or more)."""
+    """Pad every clip with zeros to at least `samples`. Shape (batch, samples or more)."""
     return F.pad(waveform, (0, max(0, samples - waveform.shape[1])))

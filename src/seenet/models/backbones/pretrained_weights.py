@@ -1,6 +1,7 @@
-"""Whether a backbone's weights can be had, found out before anything heavy is imported.
+"""Location of the weights of a backbone: a local folder, the cache of the hub, or the hub.
 
-transformers by itself retries a dead network for half a minute and then prints a page.
+This module imports neither torch nor transformers, which reports mistakes early. transformers itself retries an
+unreachable network for half a minute and then prints a long traceback.
 """
 
 import hashlib
@@ -24,20 +25,20 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-HUB_TIMEOUT_SECONDS = 2.5  # seconds to wait for the hub
+HUB_TIMEOUT_SECONDS = 2.5
 FOREIGN_FILES = ("tf_model.h5", "flax_model.msgpack")
 LFS_HEADER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where a backbone's weights come from.
+    """Source of the weights of a backbone.
 
     Attributes:
         source: a local folder, a name on the hub, or None for random weights.
-        revision: of the name on the hub.
-        cached: load without asking the network.
-        fingerprint: a hash of the folder's content, the hub's commit, or "random".
+        revision: revision of the name on the hub.
+        cached: whether to load without the network.
+        fingerprint: a hash of the content of the folder, the commit on the hub, or "random".
     """
 
     source: str | None
@@ -46,7 +47,7 @@ class Weights:
     fingerprint: str = "random"
 
     def describe(self) -> dict[str, str | None]:
-        """What a result records: the checkpoint, the hub's commit and a hash of the weight files (SHA-256 digits)."""
+        """Return what a result records: checkpoint, commit on the hub, and SHA-256 of the weight files."""
         if self.source is None:
             return {"checkpoint": None, "revision": None, "hash": None}
         local = Path(self.source).expanduser()
@@ -56,31 +57,33 @@ class Weights:
             commit = self.fingerprint
             folder = Path(str(_find_cached_file(self.source, "config.json", self.revision))).parent
         digests = _content_digests(folder, _find_weight_files(folder))
-        together = digests[0] if len(digests) == 1 else hashlib.sha256("-".join(digests).encode()).hexdigest()[:32]
-        return {"checkpoint": self.source, "revision": commit, "hash": together}
+        combined = digests[0] if len(digests) == 1 else hashlib.sha256("-".join(digests).encode()).hexdigest()[:32]
+        return {"checkpoint": self.source, "revision": commit, "hash": combined}
 
 
 def _find_cached_file(checkpoint: str, name: str, revision: str | None) -> str | None:
-    """The path of a file in the hub's cache, or None."""
+    """Return the path of a file in the cache of the hub, or None."""
     found = huggingface_hub.try_to_load_from_cache(checkpoint, name, revision=revision)
     return found if isinstance(found, str) else None
 
 
 def _find_weight_files(folder: Path) -> list[Path]:
-    """The files that transformers loads from a folder: one, or the shards that an index lists.
+    """Return the files that transformers loads from a folder: one file, or the shards of an index.
 
     Raises:
-        SeenetError: none is there, or the index is damaged or lists a shard that is not there.
+        SeenetError: there is no weight file, the index is damaged, or a shard is missing.
     """
     main = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if main is None:
         foreign = [name for name in FOREIGN_FILES if (folder / name).is_file()]
-        way = (
+        advice = (
             f"; convert {foreign[0]} with transformers 4 (from_tf=True or from_flax=True, then save_pretrained)"
             if foreign
             else ""
         )
-        raise SeenetError(f"backbone.path='{folder}' holds no weights; expected one of {', '.join(WEIGHT_FILES)}{way}")
+        raise SeenetError(
+            f"backbone.path='{folder}' contains no weights; expected one of {', '.join(WEIGHT_FILES)}{advice}"
+        )
     if main.suffix != ".json":
         return [main]
     _refuse_unusable_files(folder, [main])
@@ -101,13 +104,13 @@ def _find_weight_files(folder: Path) -> list[Path]:
 
 
 def _refuse_unusable_files(folder: Path, files: list[Path]) -> None:
-    """Raise a SeenetError for files that a clone without git-lfs left as pointers, and for empty files."""
+    """Raise a SeenetError for Git LFS pointers and empty files."""
     for file in files:
         with file.open("rb") as opened:
             head = opened.read(len(LFS_HEADER))
         if head == LFS_HEADER:
             raise SeenetError(
-                f"backbone.path='{folder}': {file.name} is a Git LFS pointer, not the file itself; "
+                f"backbone.path='{folder}': {file.name} is a Git LFS pointer, not the content of the file; "
                 "run 'git lfs install' and 'git lfs pull' there, or download the file"
             )
         if not head:
@@ -115,13 +118,13 @@ def _refuse_unusable_files(folder: Path, files: list[Path]) -> None:
 
 
 def _is_hub_reachable() -> bool:
-    """Whether the hub answers within `HUB_TIMEOUT_SECONDS`; in a thread, for a name look-up knows no time limit."""
+    """Return whether the hub answers in time; a thread is needed, because name resolution has no timeout."""
     answered = threading.Event()
 
     def ask() -> None:
         try:
             huggingface_hub.get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_SECONDS)
-        except Exception:  # any failure of the network means the same here: no answer
+        except Exception:  # every network failure means that the hub is unreachable
             return
         answered.set()
 
@@ -132,39 +135,40 @@ def _is_hub_reachable() -> bool:
 
 
 def _content_digests(folder: Path, files: list[Path]) -> list[str]:
-    """A hash of each file's bytes, read again only where its size or time of change moved."""
+    """Return a hash of each file, computed again only if its size or modification time changed."""
     name = hashlib.blake2b(str(folder).encode(), digest_size=8).hexdigest()
-    memory = cache_dir() / "fingerprints" / f"{name}.json"
-    known = json.loads(memory.read_text()) if memory.is_file() else {}
-    fresh = {}
+    cache = cache_dir() / "fingerprints" / f"{name}.json"
+    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    current = {}
     for path in files:
         status = [path.stat().st_size, path.stat().st_mtime_ns]
-        seen = known.get(path.name)
-        fresh[path.name] = seen if seen and seen[:2] == status else [*status, file_digest(path)]
-    if fresh != known:
-        atomic_write_text(memory, json.dumps(fresh))
-    return [digest for _, _, digest in fresh.values()]
+        entry = known.get(path.name)
+        current[path.name] = entry if entry and entry[:2] == status else [*status, file_digest(path)]
+    if current != known:
+        atomic_write_text(cache, json.dumps(current))
+    return [digest for _, _, digest in current.values()]
 
 
 def _resolve_local_folder(path: str, family: str) -> Weights:
+    """Check a local folder and return its weights with the fingerprint of its files."""
     folder = Path(path).expanduser()
     config = folder / "config.json"
     if folder.is_file():
         raise SeenetError(
-            f"backbone.path='{path}' is a file; expected a folder that save_pretrained wrote. A best.ckpt of seenet "
-            "holds an emotion model, which its run tests by itself, and is no backbone"
+            f"backbone.path='{path}' is a file; expected a folder of save_pretrained. A best.ckpt of seenet contains "
+            "an emotion classifier, not a backbone"
         )
     if not config.is_file():
         raise SeenetError(
-            f"backbone.path='{path}' is no folder with a config.json; give one that save_pretrained wrote"
+            f"backbone.path='{path}' is not a folder with a config.json; expected a folder of save_pretrained"
         )
     _refuse_unusable_files(folder, [config])
     try:
         found = json.loads(config.read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError, TypeError) as error:
-        raise SeenetError(f"backbone.path='{path}': its config.json names no model_type ({error!r})") from error
+        raise SeenetError(f"backbone.path='{path}': its config.json has no model_type ({error!r})") from error
     if found != family:
-        raise SeenetError(f"backbone.path='{path}' holds a {found} model, not {family}; choose the fitting backbone")
+        raise SeenetError(f"backbone.path='{path}' contains a {found} model, not {family}; choose that backbone")
     weights = _find_weight_files(folder)
     _refuse_unusable_files(folder, weights)
     files = sorted([*weights, config])
@@ -175,16 +179,16 @@ def _resolve_local_folder(path: str, family: str) -> Weights:
 def resolve_weights(
     family: str, checkpoint: str | None = None, revision: str | None = None, path: str | None = None
 ) -> Weights:
-    """Where to load from: the local folder, else the hub's cache, else the hub.
+    """Resolve the source of weights: the local folder, else the cache of the hub, else the hub.
 
     Args:
-        family: the model type that the weights must be of.
-        checkpoint: a name on the hub; None with no path means random weights.
-        revision: of the name: a branch, tag or commit.
-        path: a local folder, as `save_pretrained` writes it; goes before `checkpoint`.
+        family: expected model type.
+        checkpoint: a name on the hub; None without a path means random weights.
+        revision: branch, tag or commit of the name.
+        path: a local folder of `save_pretrained`; takes precedence over `checkpoint`.
 
     Raises:
-        SeenetError: not there, of another family, or not cached with no network to fetch it.
+        SeenetError: the weights do not exist, have another family, or are not cached while the hub is unreachable.
     """
     if path is not None:
         return _resolve_local_folder(str(path), family)
@@ -194,19 +198,21 @@ def resolve_weights(
     try:
         config = _find_cached_file(checkpoint, "config.json", revision)
     except HFValidationError as error:
-        raise SeenetError(f"backbone.checkpoint='{checkpoint}' is no name on the hub: {one_line(error)}") from error
+        raise SeenetError(
+            f"backbone.checkpoint='{checkpoint}' is no valid name on the hub: {one_line(error)}"
+        ) from error
     if config and any(_find_cached_file(checkpoint, name, revision) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
-    ways = "connect to the network once, or give backbone.path=FOLDER, or take a *_tiny backbone"
+    advice = "connect to the network once, set backbone.path=FOLDER, or choose a *_tiny backbone"
     if constants.HF_HUB_OFFLINE:
-        raise SeenetError(f"the weights of '{checkpoint}' are not on this machine and HF_HUB_OFFLINE is set; {ways}")
+        raise SeenetError(f"the weights of '{checkpoint}' are not on this machine and HF_HUB_OFFLINE is set; {advice}")
     if not _is_hub_reachable():
         raise SeenetError(
-            f"the weights of '{checkpoint}' are not on this machine and {constants.ENDPOINT} does not answer; {ways}"
+            f"the weights of '{checkpoint}' are not on this machine and {constants.ENDPOINT} does not answer; {advice}"
         )
     try:
         commit = huggingface_hub.HfApi().model_info(checkpoint, revision=revision, timeout=HUB_TIMEOUT_SECONDS).sha
-    except Exception as error:  # the hub client's errors have another base class in each of its versions
-        what = f"the hub does not give '{checkpoint}' (revision {revision})"
-        raise SeenetError(f"{what}: {one_line(error)}; {ways}") from error
+    except Exception as error:  # the base class of errors differs between versions of the hub client
+        failure = f"the hub does not provide '{checkpoint}' (revision {revision})"
+        raise SeenetError(f"{failure}: {one_line(error)}; {advice}") from error
     return Weights(checkpoint, revision=commit, cached=False, fingerprint=str(commit))
