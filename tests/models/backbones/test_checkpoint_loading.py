@@ -16,13 +16,13 @@ from support.batches import pad
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_load_encoder_restores_a_saved_folder(tiny, family: str, tmp_path: Path):
+def test_load_encoder_restores_a_saved_folder(make_backbone, family: str, tmp_path: Path):
     config_class, model_class = FAMILIES[family]
     saved = model_class(config_class(**SMALL_ARCHITECTURE))
     saved.save_pretrained(tmp_path)
     weights = resolve_weights(family, "microsoft/wavlm-large", path=str(tmp_path))
     choice = {"data2vec-audio": "data2vec"}.get(family, family)
-    backbone = tiny(f"{choice}_base", weights=weights)
+    backbone = make_backbone(f"{choice}_base", weights=weights)
     assert type(backbone.model) is model_class
     for name, value in saved.state_dict().items():
         torch.testing.assert_close(backbone.model.state_dict()[name], value)
@@ -34,19 +34,19 @@ def test_load_encoder_restores_a_saved_folder(tiny, family: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_load_encoder_converts_half_precision_to_float32(tiny, dtype: torch.dtype, tmp_path: Path):
+def test_load_encoder_converts_half_precision_to_float32(make_backbone, dtype: torch.dtype, tmp_path: Path):
     transformers.WavLMModel(transformers.WavLMConfig(**SMALL_ARCHITECTURE)).to(dtype).save_pretrained(tmp_path)
-    backbone = tiny("wavlm_base", weights=resolve_weights("wavlm", path=str(tmp_path)))
+    backbone = make_backbone("wavlm_base", weights=resolve_weights("wavlm", path=str(tmp_path)))
     assert {p.dtype for p in backbone.parameters()} == {torch.float32}
     assert torch.isfinite(backbone(torch.ones(1, 9000), torch.tensor([9000]))[0]).all()
 
 
-def test_load_encoder_accepts_pytorch_model_bin(tiny, tmp_path: Path):
+def test_load_encoder_accepts_pytorch_model_bin(make_backbone, tmp_path: Path):
     """microsoft/wavlm-large and facebook/data2vec-audio-large have no other weight file."""
     saved = transformers.WavLMModel(transformers.WavLMConfig(**SMALL_ARCHITECTURE))
     saved.config.save_pretrained(tmp_path)
     torch.save(saved.state_dict(), tmp_path / "pytorch_model.bin")
-    backbone = tiny("wavlm_base", weights=resolve_weights("wavlm", path=str(tmp_path)))
+    backbone = make_backbone("wavlm_base", weights=resolve_weights("wavlm", path=str(tmp_path)))
     for name, value in saved.state_dict().items():
         torch.testing.assert_close(backbone.model.state_dict()[name], value)
 

@@ -79,7 +79,9 @@ def test_resolve_weights_downloads_once_and_then_uses_the_cache(hub, tmp_path: P
     assert "backbone.path=FOLDER" in lines[2]
 
 
-def test_resolve_weights_uses_the_cache_without_a_network(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_resolve_weights_uses_the_cache_without_a_network(
+    make_backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The cache has the layout of huggingface_hub, and every connection fails."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "models--microsoft--wavlm-base"
@@ -97,7 +99,7 @@ def test_resolve_weights_uses_the_cache_without_a_network(tiny, tmp_path: Path, 
     monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
     weights = resolve_weights("wavlm", "microsoft/wavlm-base")
     assert weights == Weights("microsoft/wavlm-base", cached=True, fingerprint=commit)
-    assert tiny("wavlm_base", weights=weights).dim == 32
+    assert make_backbone("wavlm_base", weights=weights).dim == 32
 
 
 def test_resolve_weights_raises_when_the_folder_is_unusable(tmp_path: Path):

@@ -8,7 +8,6 @@ import torch
 import transformers
 
 from seenet.core.errors import SeenetError
-from seenet.core.instantiate import instantiate_checked
 from seenet.models.backbones.checkpoint_loading import FAMILIES
 from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.transformers_backbone import SpeechBackbone
@@ -19,34 +18,14 @@ from support.batches import pad
 TINY = ["wav2vec2_tiny", "hubert_tiny", "wavlm_tiny", "data2vec_tiny"]
 
 
-SKIP = ("family", "checkpoint", "revision", "path", "recipe")
-
-
-@pytest.fixture
-def tiny(config):
-    """Return a function that builds a tiny backbone with random weights."""
-
-    def make(choice: str = "wavlm_tiny", **settings) -> SpeechBackbone:
-        torch.manual_seed(0)
-        overrides = [f"backbone={choice}"]
-        norm = settings.pop("norm", None)
-        if norm and choice != "data2vec_tiny":  # data2vec-audio supports the layer norm only
-            overrides.append(f"backbone.architecture.feat_extract_norm={norm}")
-        cfg = config(*overrides).backbone
-        weights = settings.pop("weights", Weights(None))
-        return instantiate_checked(
-            cfg, "backbone", skip=(*SKIP, *settings), family=cfg.family, weights=weights, **settings
-        )
-
-    return make
-
-
 @pytest.mark.parametrize("norm", ["layer", "group"])
 @pytest.mark.parametrize("choice", TINY)
 @pytest.mark.parametrize("pooling", [MeanPooling, AttentionPooling])
 @pytest.mark.parametrize("normalize", [False, True])
-def test_backbone_gives_equal_output_and_gradient_alone_and_in_a_padded_batch(tiny, choice, norm, pooling, normalize):
-    backbone = tiny(choice, norm=norm, normalize=normalize).eval()
+def test_backbone_gives_equal_output_and_gradient_alone_and_in_a_padded_batch(
+    make_backbone, choice, norm, pooling, normalize
+):
+    backbone = make_backbone(choice, norm=norm, normalize=normalize).eval()
     pool, head = pooling(backbone.dim), torch.nn.Linear(backbone.dim, 4)
     modules = torch.nn.ModuleList([backbone, pool, head])
 
@@ -70,8 +49,8 @@ def test_backbone_gives_equal_output_and_gradient_alone_and_in_a_padded_batch(ti
 
 
 @pytest.mark.parametrize("choice", TINY)
-def test_backbone_ignores_values_in_the_padding(tiny, choice):
-    backbone = tiny(choice, norm="group").eval()
+def test_backbone_ignores_values_in_the_padding(make_backbone, choice):
+    backbone = make_backbone(choice, norm="group").eval()
     waveform, lengths = pad(make_clips())
     frames, mask = backbone(waveform, lengths)
     expected = [1 + (max(n, 640) - 640) // 320 for n in CLIPS]  # receptive field of 640 samples, hop of 320
@@ -82,16 +61,16 @@ def test_backbone_ignores_values_in_the_padding(tiny, choice):
 
 
 @pytest.mark.parametrize("choice", TINY)
-def test_backbone_is_finite_when_clips_are_shorter_than_a_frame(tiny, choice):
-    backbone = tiny(choice, norm="group", mask_time_prob=0.5).train()
+def test_backbone_is_finite_when_clips_are_shorter_than_a_frame(make_backbone, choice):
+    backbone = make_backbone(choice, norm="group", mask_time_prob=0.5).train()
     waveform, lengths = pad([torch.ones(1), torch.ones(100)])
     frames, mask = backbone(waveform, lengths)
     assert torch.isfinite(frames).all()
     assert mask.tolist() == [[True], [True]]
 
 
-def test_group_norm_equals_transformers_for_a_single_clip(tiny):
-    backbone = tiny("hubert_tiny", norm="group").eval()
+def test_group_norm_equals_transformers_for_a_single_clip(make_backbone):
+    backbone = make_backbone("hubert_tiny", norm="group").eval()
     plain = transformers.HubertModel(backbone.model.config).eval()
     plain.load_state_dict(backbone.model.state_dict())
     clip = make_clips()[0][None]
@@ -103,27 +82,27 @@ def trained_parameters(backbone: SpeechBackbone) -> set[str]:
     return {name for name, p in backbone.model.named_parameters() if p.requires_grad}
 
 
-def test_freezing_disables_gradients_and_training_mode(tiny):
-    assert any(name.startswith("feature_extractor") for name in trained_parameters(tiny()))
-    without = trained_parameters(tiny(freeze_feature_encoder=True))
+def test_freezing_disables_gradients_and_training_mode(make_backbone):
+    assert any(name.startswith("feature_extractor") for name in trained_parameters(make_backbone()))
+    without = trained_parameters(make_backbone(freeze_feature_encoder=True))
     assert without
     assert not any(name.startswith("feature_extractor") for name in without)
-    frozen = tiny(freeze=True).train()
+    frozen = make_backbone(freeze=True).train()
     assert not trained_parameters(frozen)
     assert not frozen.model.training
     assert frozen.dropout.training
 
 
-def test_normalize_removes_loudness(tiny):
-    backbone = tiny(normalize=True).eval()
+def test_normalize_removes_loudness(make_backbone):
+    backbone = make_backbone(normalize=True).eval()
     waveform, lengths = pad(make_clips())
     quiet, mask = backbone(waveform, lengths)
     loud, _ = backbone(5 * waveform + 0.0, lengths)
     torch.testing.assert_close(quiet[mask], loud[mask], atol=1e-3, rtol=1e-3)
 
 
-def test_dropout_and_masking_apply_in_training_only(tiny):
-    backbone = tiny(final_dropout=0.5, mask_time_prob=0.3, hidden_dropout=0.0)
+def test_dropout_and_masking_apply_in_training_only(make_backbone):
+    backbone = make_backbone(final_dropout=0.5, mask_time_prob=0.3, hidden_dropout=0.0)
     waveform, lengths = pad(make_clips())
     backbone.train()
     assert not torch.equal(backbone(waveform, lengths)[0], backbone(waveform, lengths)[0])
@@ -132,17 +111,17 @@ def test_dropout_and_masking_apply_in_training_only(tiny):
     assert backbone.dropout.p == 0.5
 
 
-def test_backbone_raises_when_options_are_invalid(tiny):
+def test_backbone_raises_when_options_are_invalid(make_backbone):
     with pytest.raises(SeenetError, match="backbone.layerdrop=2"):
-        tiny(layerdrop=2.0)
+        make_backbone(layerdrop=2.0)
     with pytest.raises(SeenetError, match="backbone.architecture"):
-        tiny(architecture={"hidden_size": 63, "num_attention_heads": 4, "num_conv_pos_embedding_groups": 3})
+        make_backbone(architecture={"hidden_size": 63, "num_attention_heads": 4, "num_conv_pos_embedding_groups": 3})
 
 
 @pytest.mark.parametrize("norm", ["layer", "group"])
-def test_deepcopy_keeps_its_own_mode_and_lengths(tiny, norm: str):
+def test_deepcopy_keeps_its_own_mode_and_lengths(make_backbone, norm: str):
     torch.manual_seed(0)
-    original = tiny(norm=norm, mask_time_prob=0.5, mask_feature_prob=0.0).train()
+    original = make_backbone(norm=norm, mask_time_prob=0.5, mask_feature_prob=0.0).train()
     twin = copy.deepcopy(original).eval()
     waveform = torch.randn(2, 8000)
     expected, _ = original.eval()(waveform, torch.tensor([8000, 5000]))
