@@ -1,4 +1,4 @@
-"""Bucketed batches: little padding, unchanged draws, random grouping; shares of several processes."""
+"""Bucketed batches: padding, draws, grouping, and shares of several processes."""
 
 from collections import Counter
 
@@ -92,7 +92,7 @@ def test_smaller_batch_can_have_any_length():
 
 
 def test_clips_of_similar_length_share_a_batch_at_the_expected_rate():
-    """Neighbours in length share a batch if both are in the same of two pools and no boundary separates them."""
+    """Neighbours in length share a batch within one of two pools, except at boundaries."""
     order = np.argsort(LENGTHS)
     met = Counter()
     for number in range(1000):
@@ -108,7 +108,7 @@ def test_clips_of_similar_length_share_a_batch_at_the_expected_rate():
 
 
 def test_every_batch_has_the_mix_of_classes_of_its_pool():
-    """Lengths correlate with classes here: without stratification, a batch of long clips would have one class."""
+    """Lengths depend on the class: without stratification, long batches would have one class."""
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 4, 800)
     lengths = rng.integers(8000, 24000, 800) + 24000 * labels
@@ -128,7 +128,7 @@ def test_every_batch_has_the_mix_of_classes_of_its_pool():
 @pytest.mark.parametrize("bucketed", [True, False])
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_one_epoch(world_size: int, bucketed: bool):
-    """All have the same number of steps of equal sizes, and their union is the epoch of one process."""
+    """All have equal steps, and their union is the epoch of one process."""
     shares = [draw_epoch(rank=rank, world_size=world_size, bucketed=bucketed) for rank in range(world_size)]
     steps = list(zip(*shares, strict=True))
     assert all(len({len(batch) for batch in step}) == 1 for step in steps)

@@ -133,7 +133,7 @@ def test_prefetched_batches_equal_loaded_batches(part):
 
 @pytest.mark.parametrize("method", ["spawn", "loky"])
 def test_loader_processes_return_equal_batches_with_every_start_method(part, monkeypatch, method: str):
-    """Spawned processes unpickle the part; torch does not accept the start method loky of hydra/launcher=joblib."""
+    """Spawned processes unpickle the part; loky is a method that torch does not accept."""
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
     expected = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU))
     loaded = list(Loader(part, EvaluationBatches(part.lengths, 8), CPU, num_workers=1))

@@ -77,7 +77,7 @@ def test_reliability_curve_agrees_with_the_calibration_error(calibrated):
 
 
 def test_expected_calibration_error_counts_certainty_in_the_last_bin():
-    """The last of 15 bins is [14/15, 1]: it contains a wrong clip at 1.0 and a correct one at 0.95."""
+    """The last of 15 bins is [14/15, 1]; it contains clips at 1.0 and at 0.95."""
     probabilities, labels = np.array([[1.0, 0.0], [0.95, 0.05], [0.5, 0.5]]), np.array([1, 0, 0])
     confidence, accuracy, count = reliability_curve(probabilities, labels, 15)
     assert confidence.tolist() == pytest.approx([0.5, 0.975])

@@ -99,7 +99,7 @@ def test_interval_over_sessions_covers_the_truth_and_one_over_speakers_does_not(
 
 @pytest.mark.parametrize("sessions", [6, 12])
 def test_compare_holds_its_error_rate_over_sessions_but_not_over_speakers(sessions: int):
-    """An arm that suits a session by chance suits both speakers: separate swaps inflate the evidence."""
+    """Speakers of a session agree by chance: separate swaps inflate the evidence."""
     rng = np.random.default_rng(sessions)
     shape = (EXPERIMENTS, sessions, 2)
     easy, clips = draw_speakers(rng, shape), draw_clip_counts(rng, shape)
@@ -167,7 +167,7 @@ def test_compare_does_not_depend_on_the_batch_size_of_resamples(monkeypatch):
 
 
 def test_cluster_interval_equals_student_t_for_a_mean():
-    """With one class, the jackknife of a mean recall over 3 clusters is the interval of Student's t."""
+    """With one class, the jackknife of a mean recall is the interval of Student's t."""
     hits = np.array([5, 8, 9])
     counts = np.array([[[h, 10 - h], [0, 0]] for h in hits])
     mean, error = hits.mean() / 10, hits.std(ddof=1) / 10 / math.sqrt(3)

@@ -44,7 +44,7 @@ class Batch:
         return self._map_tensors(Tensor.pin_memory)
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the memory of the batch until a stream has used it; another stream may have allocated it."""
+        """Keep the memory of the batch until a stream has used it."""
         for f in fields(self):
             if (value := getattr(self, f.name)) is not None:
                 value.record_stream(stream)

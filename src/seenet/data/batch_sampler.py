@@ -38,7 +38,7 @@ def draw_partners(
     how: Literal["uniform", "class_first"],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Draw a partner for each clip, which differs from the clip unless the part has one clip only.
+    """Draw a partner for each clip: another clip, unless the part has one clip only.
 
     Args:
         clips: positions. Shape (draws,).
@@ -182,10 +182,10 @@ class TrainBatches(Sampler[list[Item]]):
 
 
 class EvaluationBatches(Sampler[list[Item]]):
-    """Batches that hold every clip once over all processes; no clip is repeated to equalise their shares.
+    """Batches that hold every clip exactly once over all processes.
 
-    Clips are sorted by length, which reduces padding. The longest come first: if memory is too small, the first batch
-    fails.
+    The shares of processes may differ by one clip. Clips are sorted by length, which reduces padding. The longest come
+    first: if memory is too small, the first batch fails.
 
     Args:
         lengths: samples of the clips of the part. Shape (clips,).

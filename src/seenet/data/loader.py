@@ -1,4 +1,4 @@
-"""Loaders of batches for Lightning; on a GPU they prefetch the next batch during the current step."""
+"""Loaders of batches for Lightning, with prefetching on a GPU."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def _return_unchanged(batch: Batch) -> Batch:
 def _choose_start_method() -> str:
     """Return the start method of loader processes.
 
-    Jobs of hydra/launcher=joblib use loky, whose start method torch does not accept. They get the default of the
+    Jobs of hydra/launcher=joblib use loky, a start method that torch does not accept. They get the default of the
     platform.
     """
     method = multiprocessing.get_start_method()
@@ -31,7 +31,7 @@ def _choose_start_method() -> str:
 
 @cache
 def _copy_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return one stream for all iterations of all loaders, because torch caches memory per stream."""
+    """Return one stream for all loaders, because torch caches memory per stream."""
     return torch.cuda.Stream(device)
 
 
@@ -106,7 +106,10 @@ class Loader:
 
     @property
     def _iterator(self) -> Any:
-        """The attribute by which Lightning shuts down loader processes; Python would do it at an arbitrary time."""
+        """The attribute by which Lightning shuts down loader processes.
+
+        Python alone would shut them down at an arbitrary time.
+        """
         return self._loader._iterator
 
     @_iterator.setter

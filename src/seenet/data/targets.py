@@ -9,7 +9,7 @@ from seenet.data.dataset import FoldPart
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """The distinct known targets of a training part, from which an auxiliary task builds its head.
+    """The distinct known targets of a training part, which determine auxiliary heads.
 
     A model on disk stores them, which allows a rebuild without the corpus.
 

@@ -1,4 +1,4 @@
-"""Calibration of probabilities: expected calibration error, reliability diagram and temperature.
+"""Calibration of probabilities: calibration error, reliability diagram and temperature.
 
 Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017. In this module, `probabilities` are float, shape
 (clips, classes), and `labels` are class numbers, shape (clips,).

@@ -44,13 +44,13 @@ class Clusters:
 def count_confusions(
     labels: np.ndarray, predictions: np.ndarray, groups: np.ndarray, n_groups: int, classes: int
 ) -> np.ndarray:
-    """Count confusions by group of clips, rows the true class. Shape (groups, classes, classes)."""
+    """Count confusions by group, rows the true class. Shape (groups, classes, classes)."""
     cells = (groups * classes + labels) * classes + predictions
     return np.bincount(cells, minlength=n_groups * classes**2).reshape(n_groups, classes, classes)
 
 
 def find_clusters(speakers: pd.Series, sessions: pd.Series) -> Clusters | None:
-    """Find the clusters of clips; speakers who share sessions, as in dialogues, form one cluster.
+    """Find the clusters of clips; speakers who share sessions form one cluster.
 
     Args:
         speakers: speaker of each clip; empty if unknown.

@@ -91,7 +91,7 @@ def test_ebm_changes_no_bit_outside_the_segment():
 
 @pytest.mark.parametrize("ratio", range(-5, 6))
 def test_ebm_realises_the_drawn_ratio(ratio: int):
-    """For a stationary partner, a sine over complete periods, clip power over segment power is r dB."""
+    """For a stationary partner, clip power over segment power is r dB."""
     length = 16000
     time = torch.arange(length) / 16000
     clip = 0.2 * torch.sin(2 * torch.pi * 300 * time)

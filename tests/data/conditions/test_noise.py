@@ -1,4 +1,4 @@
-"""Test conditions: exact ratios; equal noise for every model, rerun, batch size and worker count."""
+"""Test conditions: exact ratios, and equal noise for every rerun and batch size."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def corpus() -> tuple[Manifest, WaveformStore]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write noise recordings: 48 kHz stereo, one shorter than any clip, one silent, one with long pauses."""
+    """Write noise recordings: 48 kHz stereo, a very short one, a silent one, one with pauses."""
     root = tmp_path_factory.mktemp("noises") / "DEMAND"
     rng = np.random.default_rng(0)
     pauses = np.where(np.arange(10 * 16000) % (5 * 16000) < 1600, 1.0, 0.0)

@@ -1,4 +1,4 @@
-"""Gender and speaker as auxiliary tasks: the loss against its formula, unknown targets, missing targets."""
+"""Gender and speaker as auxiliary tasks: loss, unknown targets, missing targets."""
 
 from dataclasses import replace
 from types import SimpleNamespace

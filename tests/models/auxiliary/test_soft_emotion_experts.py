@@ -1,4 +1,4 @@
-"""Soft emotion experts against a plain loop, and the distribution of hard negatives against the softmax."""
+"""Soft emotion experts against a plain loop, hard negatives against the softmax."""
 
 import pytest
 import torch

@@ -13,7 +13,7 @@ NOT_ARGUMENTS = ("family", "checkpoint", "revision", "path", "recipe")
 
 @pytest.fixture
 def make_backbone(config):
-    """Return a function that builds a backbone of conf/backbone, tiny and with random weights by default."""
+    """Return a function that builds a backbone of conf/backbone, by default a random tiny one."""
 
     def make(choice: str = "wavlm_tiny", **settings) -> SpeechBackbone:
         torch.manual_seed(0)

@@ -275,7 +275,7 @@ def count_graphs() -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_compiled_layers_are_equal_and_compile_once_for_all_lengths(frozen: bool, monkeypatch):
-    """A frozen encoder processes five clips in three chunks of two sizes, in training and in evaluation."""
+    """A frozen encoder processes five clips in three chunks of two sizes."""
     monkeypatch.setattr("seenet.models.backbones.fast_convolutions.CPU_CHUNK_CLIPS", 2)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -23,7 +23,7 @@ from support.backbones import LFS_POINTER, SMALL_ARCHITECTURE, load_backbone, sa
 
 @pytest.fixture
 def hub(tmp_path: Path):
-    """Serve one small WavLM on the loopback interface like huggingface.co; yield address and commit."""
+    """Serve a small WavLM locally like huggingface.co; yield address and commit."""
     commit = "89abcdef0123456789abcdef0123456789abcdef"
     transformers.WavLMModel(transformers.WavLMConfig(**SMALL_ARCHITECTURE)).save_pretrained(tmp_path / "served")
 

@@ -58,7 +58,7 @@ def draw_integers(highest: Tensor, generator: torch.Generator) -> Tensor:
 def sample_with_probability(
     count: int, probability: float, interval: tuple[float, float], otherwise: float, generator: torch.Generator
 ) -> Tensor:
-    """Draw uniformly from an interval with a probability, else return `otherwise`. Shape (count,)."""
+    """Draw uniformly from an interval with a probability, else `otherwise`. Shape (count,)."""
     low, high = interval
     is_chosen = draw_uniform(count, generator) < probability
     return torch.where(is_chosen, low + (high - low) * draw_uniform(count, generator), otherwise)

@@ -1,4 +1,4 @@
-"""Energy-based mixup, EBM (Li et al. 2025): add a segment of a partner at a drawn energy ratio."""
+"""Energy-based mixup, EBM (Li et al. 2025): adds a segment of a partner."""
 
 from dataclasses import dataclass, replace
 
@@ -28,10 +28,12 @@ class EbmDraws:
 
 
 class EnergyBasedMixup(Augmentation):
-    """Mixup x[start : start+l] += s · x'[start' : start'+l], with s² = P(x) / (10^(r/10) · P(x')).
+    """Mixup of a segment of the partner at a drawn energy ratio.
 
-    P is the mean square of all valid samples. A silent clip or partner leaves the clip unchanged. EBM changes every
-    training clip and keeps its label.
+    x[start : start+l] += s · x'[start' : start'+l], with s² = P(x) / (10^(r/10) · P(x'))
+
+    P is the mean square of all valid samples. If the clip or its partner is silent, the clip stays unchanged. EBM
+    changes every other training clip and keeps its label.
 
     Args:
         ratio_db: lowest and highest r; r is a uniform integer between them, both included.

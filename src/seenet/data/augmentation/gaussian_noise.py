@@ -1,4 +1,4 @@
-"""White noise at a drawn speech-to-noise ratio: a baseline of the paper's ablation (Li et al. 2025)."""
+"""White noise at a drawn ratio: a baseline of the paper's ablation (Li et al. 2025)."""
 
 from dataclasses import dataclass, replace
 

@@ -59,7 +59,7 @@ def count_frames(samples: int) -> int:
 
 
 def _overlap_add(frames: Tensor) -> Tensor:
-    """Add windows with a hop of a quarter of their size. (batch, frames, n) to (batch, samples)."""
+    """Overlap and add windows. Shape (batch, frames, n) to (batch, samples)."""
     quarters = frames.unflatten(2, (OVERLAP, -1)).unbind(2)  # OVERLAP times (batch, frames, n / OVERLAP)
     return sum(F.pad(part, (0, 0, k, OVERLAP - 1 - k)) for k, part in enumerate(quarters)).flatten(1)
 

@@ -18,7 +18,7 @@ from seenet.data.conditions.noise_sources import build_noise_source
 
 
 class AdditiveNoise(TestCondition):
-    """Additive noise at a fixed ratio between the power of speech and of noise over the valid samples.
+    """Additive noise at a fixed ratio of speech power to noise power over valid samples.
 
     The noise of a clip is a function of corpus, utterance name, source and `seed`; babble also depends on the fold.
     Every model, rerun, batch size and level therefore gets the same noise, scaled to the level. A silent clip stays

@@ -26,7 +26,7 @@ class TestCondition(ABC):
     remark: str = ""
 
     def for_fold(self, fold: Fold) -> "TestCondition":
-        """Return the condition for the test part of one fold; most conditions are equal for all folds.
+        """Return the condition for the test part of one fold; by default the same one.
 
         Args:
             fold: the fold to test.

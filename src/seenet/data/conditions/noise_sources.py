@@ -1,4 +1,4 @@
-"""Noise sources: white noise, pink noise, babble of other speakers, and recordings in a folder."""
+"""Noise sources: white noise, pink noise, babble, and recordings in a folder."""
 
 import copy
 from abc import ABC, abstractmethod

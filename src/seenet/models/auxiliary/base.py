@@ -9,7 +9,7 @@ from seenet.data.batch import Batch
 
 
 class AuxiliaryTask(nn.Module, ABC):
-    """A second task on the pooled vectors, with its own head, targets, loss and contribution to the prediction.
+    """A second task on the pooled vectors, with its own head, targets and loss.
 
     The constructor receives three values at run time: `dim`, the width of a pooled vector, `num_classes`, the number of
     emotions, and `target_spec`, the speakers and genders of the training part (`seenet.data.targets.TargetSpec`).

@@ -1,4 +1,4 @@
-"""Soft emotion experts, SEE (Li et al. 2025): a small network per emotion with hard-negative mining."""
+"""Soft emotion experts, SEE (Li et al. 2025), with hard-negative mining."""
 
 import torch
 from torch import Tensor, nn

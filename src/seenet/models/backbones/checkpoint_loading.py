@@ -1,4 +1,4 @@
-"""Encoders of transformers, from random weights or from a checkpoint, with checks of its completeness."""
+"""Loading of encoders from checkpoints, with checks of completeness."""
 
 import errno
 import pickle
@@ -69,7 +69,11 @@ def load_encoder(
 def _load_checkpoint(
     family: str, weights: Weights, overrides: Mapping[str, float]
 ) -> tuple[transformers.PreTrainedModel, Mapping[str, Any]]:
-    """Return the encoder and the `loading_info` of transformers; one SeenetError for every failure."""
+    """Return the encoder and the `loading_info` of transformers.
+
+    Raises:
+        SeenetError: the files cannot be loaded.
+    """
     config_class, model_class = FAMILIES[family]
     location = {"revision": weights.revision, "local_files_only": weights.cached}
     try:
@@ -137,7 +141,7 @@ def _require_complete(model: transformers.PreTrainedModel, report: Mapping[str, 
 
 
 def _unexpected_encoder_tensors(model: transformers.PreTrainedModel, unexpected: Collection[str]) -> list[str]:
-    """Return the unexpected tensors under modules of the encoder, except optional ones and those of task heads."""
+    """Return the unexpected tensors of encoder modules, except optional and task-head tensors."""
     modules = {name for name, _ in model.named_children()} | OPTIONAL_MODULES | {model.base_model_prefix}
     names = sorted(name for name in unexpected if name.partition(".")[0] in modules)
     ignored = OPTIONAL_TENSORS | HEAD_TENSORS
@@ -151,7 +155,7 @@ def _first_names(names: Collection[str], separator: str = ", ") -> str:
 
 
 def _describe_foreign_prefix(missing: Collection[str], unexpected: Collection[str]) -> str:
-    """Name the prefix under which a checkpoint has most of the missing tensors; empty if there is none."""
+    """Name the prefix under which a checkpoint has most of the missing tensors, if any."""
     prefixes = Counter(
         there[: -len(name)] for name in missing for there in unexpected if there != name and there.endswith(f".{name}")
     )

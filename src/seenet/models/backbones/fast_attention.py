@@ -91,10 +91,10 @@ def masked_attention(
 
 
 class ChunkedAttention(torch.autograd.Function):
-    """Attention softmax(q · k · scale + gate · bias + padding) · v with dropout, in chunks of clips.
+    """Attention in chunks of clips: softmax(q · k · scale + gate · bias + padding) · v.
 
-    Tensors of shape (batch, heads, frames, frames) are never stored: the backward pass recomputes the attention
-    weights. On a CPU, a chunk of them fits its cache.
+    Dropout applies to the weights. Tensors of shape (batch, heads, frames, frames) are never stored: the backward pass
+    recomputes the attention weights. On a CPU, a chunk of them fits its cache.
     """
 
     @staticmethod
@@ -184,7 +184,7 @@ def _compile_flex_attention() -> Any:
 def _flex_attention(
     query: Tensor, key: Tensor, value: Tensor, frames: Tensor, gated: tuple[Tensor, Tensor] | None
 ) -> Tensor:
-    """Compute attention with FlexAttention, which never stores a bias of (batch, heads, frames, frames).
+    """Compute attention with FlexAttention, without a bias of (batch, heads, frames, frames).
 
     Args:
         query: shape (batch, heads, frames, head dim).
@@ -247,7 +247,7 @@ class GatedAttention(WavLMAttention):
         return Positions(table, table[:, time - time[:, None] + frames - 1])
 
     def _compute_gate(self, hidden: Tensor) -> Tensor:
-        """Map (batch, heads, frames, head dim) to the gate of each query, (batch, heads, frames, 1)."""
+        """Map (batch, heads, frames, head dim) to the gate, (batch, heads, frames, 1)."""
         linear = self.gru_rel_pos_linear  # transformers sums its eight outputs by fours; here the weights are summed
         weight, bias = linear.weight.unflatten(0, (2, 4)).sum(1), linear.bias.unflatten(0, (2, 4)).sum(1)
         first, second = F.linear(hidden, weight, bias).sigmoid().chunk(2, -1)
@@ -255,7 +255,7 @@ class GatedAttention(WavLMAttention):
 
 
 def _register_attention(form: Form) -> str:
-    """Register a form with transformers and return its name, for families with replaceable attention."""
+    """Register a form with transformers, for families other than WavLM, and return its name."""
 
     def forward(
         module: nn.Module,

@@ -1,4 +1,4 @@
-"""Fast implementations of the convolutions of a speech model, with the weights and keys of transformers.
+"""Fast convolutions of speech models, with the weights and keys of transformers.
 
 The feature encoder keeps time before channels: its convolutions are matrix products and its norms need no copies. The
 positional convolution, with a kernel of 128 frames, is a product of spectra.
@@ -22,7 +22,9 @@ MIN_FFT_KERNEL = 64  # frames; shorter kernels are faster without a Fourier tran
 
 
 def convolve_time_major(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
-    """Compute a convolution over time as matrix products, one per section of the kernel of one stride.
+    """Compute a convolution over time as one matrix product per section of the kernel.
+
+    A section has the length of one stride.
 
     Args:
         hidden: shape (batch, time, channels).
@@ -135,7 +137,7 @@ class FFTConvMixin:
 
 @cache
 def _mixed_class(mixin: type, base: type) -> type:
-    """Create one class per pair; a class per model would make torch.compile compile each fold again."""
+    """Return one class per pair: with a class per model, each fold would be compiled again."""
     return type(mixin.__name__ + base.__name__, (mixin, base), {})
 
 

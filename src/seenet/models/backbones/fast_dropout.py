@@ -1,4 +1,4 @@
-"""Fast dropout for a CPU, where the dropout of torch takes up to a third of a training step."""
+"""Fast dropout for a CPU; that of torch takes up to a third of a training step."""
 
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,10 @@
 """Patches that make the result of a clip independent of its padding.
 
-transformers ignores lengths in three places: the group norm in the first convolution of the base checkpoints of
-wav2vec 2.0 and HuBERT, the stacked positional convolutions of data2vec-audio, and the masks of HuBERT in training.
+transformers ignores lengths in three places:
+
+- the group norm in the first convolution of the base checkpoints of wav2vec 2.0 and HuBERT,
+- the stacked positional convolutions of data2vec-audio,
+- the masks of HuBERT in training.
 """
 
 from collections.abc import Iterable
@@ -107,7 +110,7 @@ def _frame_attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Te
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Return the receptive field of a frame in samples, which is the shortest clip with a frame."""
+    """Return the receptive field of a frame in samples: the shortest clip with a frame."""
     field = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         field = (field - 1) * stride + kernel

@@ -47,7 +47,7 @@ class Weights:
     fingerprint: str = "random"
 
     def describe(self) -> dict[str, str | None]:
-        """Return what a result records: checkpoint, commit on the hub, and SHA-256 of the weight files."""
+        """Return checkpoint, commit on the hub and SHA-256 of the weight files for a result."""
         if self.source is None:
             return {"checkpoint": None, "revision": None, "hash": None}
         local = Path(self.source).expanduser()
@@ -68,7 +68,7 @@ def _find_cached_file(checkpoint: str, name: str, revision: str | None) -> str |
 
 
 def _find_weight_files(folder: Path) -> list[Path]:
-    """Return the files that transformers loads from a folder: one file, or the shards of an index.
+    """Return the files that transformers loads: one file, or the shards of an index.
 
     Raises:
         SeenetError: there is no weight file, the index is damaged, or a shard is missing.
@@ -118,7 +118,7 @@ def _refuse_unusable_files(folder: Path, files: list[Path]) -> None:
 
 
 def _is_hub_reachable() -> bool:
-    """Return whether the hub answers in time; a thread is needed, because name resolution has no timeout."""
+    """Return whether the hub answers in time, from a thread because DNS has no timeout."""
     answered = threading.Event()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""SpecAugment on the device of the frames; transformers synchronises with a GPU three times."""
+"""SpecAugment without device synchronisation; that of transformers has three."""
 
 from typing import Any
 

@@ -121,7 +121,7 @@ class SpeechBackbone(nn.Module):
 
     def compile_layers(self) -> None:
         """Compile the feature encoder and each transformer layer once for all lengths."""
-        # All arms of a sweep share this limit, whose default is 8. Beyond it, torch silently runs without compilation.
+        # All arms of a sweep share this limit (default 8). Beyond it, torch silently runs without compilation.
         torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT
         for module in (self.model.feature_extractor, *self.model.encoder.layers):
             module.compile(dynamic=True)
@@ -159,7 +159,7 @@ class SpeechBackbone(nn.Module):
         return max(0, samples - self._shortest) // self._hop + 1
 
     def _padded_sample_count(self, waveform: Tensor) -> int:
-        """Return the number of samples of a multiple of `FRAME_MULTIPLES` frames, without a remainder.
+        """Return the number of samples that gives a multiple of `FRAME_MULTIPLES` frames exactly.
 
         A remainder in some batches would make torch.compile compile the feature encoder again.
         """
@@ -187,7 +187,7 @@ def _normalize(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
 
 
 def _require_supported(config: transformers.PreTrainedConfig) -> None:
-    """Raise a SeenetError for settings of a checkpoint or of `backbone.architecture` that are not supported."""
+    """Raise a SeenetError for unsupported settings of a checkpoint or `backbone.architecture`."""
     if getattr(config, "add_adapter", False):
         raise SeenetError("add_adapter=True: models with an adapter are not supported; choose another model")
     if config.mask_time_prob > 0 and config.mask_time_length < 1:
