@@ -14,7 +14,8 @@ import pytest
 import soundfile
 
 import seenet.corpora.store_builder
-from seenet.audio.reading import UnreadableAudioError, read_audio
+from seenet.audio.defects import UnreadableAudioError
+from seenet.audio.reading import read_audio
 from seenet.core.errors import SeenetError
 from seenet.corpora.joining import join
 from seenet.corpora.manifest import Manifest, Utterance
@@ -248,7 +249,7 @@ def test_clips_cut_from_a_long_file(tmp_path: Path):
         assert (store.waveform(row) * 32768 == wave[first:last]).all()
     assert store.index["seconds"][:3].tolist() == [0.5, 1.0, 0.25]
     assert store.bad.keys() == {3, 4}
-    assert store.bad[3] == "no stretch from 1.5 to 2.1 s in a file of 2.00 s"
+    assert store.bad[3] == "no excerpt from 1.5 to 2.1 s in a file of 2.00 s"
     moved = [Utterance(r.utterance, r.path, r.emotion, start=r.start, end=1.9) for r in rows]
     assert open_store(Manifest("cut", tmp_path, moved), 0.75).key != store.key
 
@@ -377,7 +378,7 @@ def test_headers_of_streams_and_a_misleading_name(write_tone, tmp_path: Path):
 
 @pytest.mark.parametrize(("start", "end"), [(-1.0, 1.0), (0.5, 60.0), (1.0, 0.5), (5.0, 6.0)])
 def test_stretches_that_a_video_does_not_have(video: Path, start: float, end: float):
-    with pytest.raises(UnreadableAudioError, match="no stretch|no samples"):
+    with pytest.raises(UnreadableAudioError, match="no excerpt|no samples"):
         read_audio(video, 6.0, start=start, end=end)
 
 

@@ -1,4 +1,4 @@
-"""Audio and video files to waveforms.
+"""Decoding of audio and video files to waveforms.
 
-In: a path and an excerpt. Out: float32 mono samples at 16 kHz, with remarks on defects.
+Input: a path and an excerpt. Output: float32 mono samples at 16 kHz, and remarks on defects.
 """

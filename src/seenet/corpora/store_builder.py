@@ -24,7 +24,8 @@ from zipfile import BadZipFile
 import numpy as np
 from filelock import FileLock, Timeout
 
-from seenet.audio.reading import RATE, Remark, UnreadableAudioError, read_audio
+from seenet.audio.defects import Remark, UnreadableAudioError
+from seenet.audio.reading import RATE, read_audio
 from seenet.core.atomic import atomic_write_text, explain_write_errors
 from seenet.core.console import print_line, track_progress
 from seenet.core.errors import SeenetError, one_line

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seenet.audio.reading import Remark
+from seenet.audio.defects import Remark
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.bad_files import read_bad_files

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seenet.audio.reading import looks_like_audio
+from seenet.audio.file_types import looks_like_audio
 from seenet.core.console import escape_unprintable, print_line
 
 _LOSSLESS = "wav flac aif aiff aifc w64 rf64 bwf caf au snd nist sph wv tta ape tak voc"
