@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1 end a run at its next optimiser step, and the same command resumes it."""
+"""SIGTERM and SIGUSR1 stop a run at its next optimiser step, and the same command resumes it."""
 
 import signal
 import socket
@@ -21,8 +21,8 @@ VARIANTS = {
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of folds that were not interrupted."""
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the folders of uninterrupted folds by variant."""
     folders = {}
     for name, options in VARIANTS.items():
         folder = tmp_path_factory.mktemp(name)
@@ -32,8 +32,8 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
-def batches(fold: Path) -> int:
-    """How many batches of its epoch last.ckpt has seen."""
+def count_batches(fold: Path) -> int:
+    """Return the number of batches of the current epoch in last.ckpt."""
     loop = torch.load(fold / "last.ckpt", map_location="cpu")["loops"]["fit_loop"]
     return loop["epoch_loop.batch_progress"]["current"]["ready"]
 
@@ -42,14 +42,14 @@ def batches(fold: Path) -> int:
     ("name", "variant", "at", "expected"),
     [
         ("SIGTERM", "ebm", 5, 5),
-        ("SIGUSR1", "accumulation", 5, 6),  # the step's other batch
+        ("SIGUSR1", "accumulation", 5, 6),  # the second batch of the step
         pytest.param("SIGUSR1", "mixup", 5, 5, marks=pytest.mark.slow),
         pytest.param("SIGKILL", "accumulation", 19, None, marks=pytest.mark.slow),
         pytest.param("SIGKILL", "mixup", 19, None, marks=pytest.mark.slow),
     ],
 )
-def test_signal_in_mid_epoch_writes_a_checkpoint_that_resumes_to_the_byte(
-    run_with_signal, seenet_train, complete, tmp_path: Path, name: str, variant: str, at: int, expected: int | None
+def test_run_resumes_with_equal_predictions_when_stopped_within_an_epoch(
+    run_with_signal, seenet_train, uninterrupted, tmp_path: Path, name: str, variant: str, at: int, expected: int | None
 ):
     options = VARIANTS[variant]
     stopped = run_with_signal(name, "EmotionModel.training_step", at, *SETTINGS, *options)
@@ -60,26 +60,33 @@ def test_signal_in_mid_epoch_writes_a_checkpoint_that_resumes_to_the_byte(
         assert stopped.returncode == 128 + getattr(signal, name), stopped.stderr
         assert stopped.stderr.splitlines()[-1] == f"seenet: stopped by {name}; run the same command to resume"
         assert "Traceback" not in stopped.stderr
-        assert batches(fold) == expected
+        assert count_batches(fold) == expected
     resumed = seenet_train(*SETTINGS, *options)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming from" in resumed.stdout
     for path in ("clean/predictions.csv", "dev_predictions.csv"):
-        assert (fold / path).read_bytes() == (complete[variant] / path).read_bytes()
+        assert (fold / path).read_bytes() == (uninterrupted[variant] / path).read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("step", "at", "left"),
+    ("step", "at", "expected_file"),
     [
-        ("EmotionModel.validation_step", 1, "last.ckpt"),  # the epoch's own checkpoint comes after it
-        pytest.param("EmotionModel.validation_step", 8, "last.ckpt", marks=pytest.mark.slow),  # of the last epoch
+        ("EmotionModel.validation_step", 1, "last.ckpt"),  # before the checkpoint of the epoch
+        pytest.param("EmotionModel.validation_step", 8, "last.ckpt", marks=pytest.mark.slow),  # in the last epoch
         ("EmotionModel.test_step", 1, "trained.json"),
         pytest.param("read_audio", 1, "", marks=pytest.mark.slow),
     ],
     ids=["validation", "last validation", "test", "preparation"],
 )
-def test_signal_outside_training_steps_loses_nothing(
-    run_with_signal, seenet_train, complete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step, at, left
+def test_run_resumes_with_equal_predictions_when_stopped_outside_training_steps(
+    run_with_signal,
+    seenet_train,
+    uninterrupted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step,
+    at,
+    expected_file,
 ):
     if step == "read_audio":
         monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
@@ -88,17 +95,19 @@ def test_signal_outside_training_steps_loses_nothing(
     assert "stopped by SIGUSR1; run the same command to resume" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     folds = list(tmp_path.glob("outputs/*/fold0"))
-    assert not left or (folds[0] / left).is_file()
+    assert not expected_file or (folds[0] / expected_file).is_file()
     assert not list(tmp_path.rglob("result.json"))
     resumed = seenet_train(*SETTINGS)
     assert resumed.returncode == 0, resumed.stderr
     (fold,) = tmp_path.glob("outputs/*/fold0")
-    assert (fold / "clean/predictions.csv").read_bytes() == (complete["ebm"] / "clean/predictions.csv").read_bytes()
+    assert (fold / "clean/predictions.csv").read_bytes() == (
+        uninterrupted["ebm"] / "clean/predictions.csv"
+    ).read_bytes()
 
 
 @pytest.mark.slow
 def test_signal_to_one_process_stops_both_at_the_same_step(run_with_signal, tmp_path: Path):
-    """Two tasks of srun, of which the second gets the signal."""
+    """The second of two srun tasks receives the signal."""
     options = (*SMALL, "fold=0", "trainer=cpu", "trainer.devices=2", "data.batch_size=2")
 
     def run(*arguments: str, at: int) -> list[subprocess.CompletedProcess[str]]:
@@ -119,13 +128,13 @@ def test_signal_to_one_process_stops_both_at_the_same_step(run_with_signal, tmp_
     assert [task.returncode for task in stopped] == [128 + signal.SIGUSR1] * 2, stopped[0].stderr + stopped[1].stderr
     assert "Traceback" not in stopped[0].stderr + stopped[1].stderr
     (fold,) = tmp_path.glob("outputs/*/fold0")
-    assert batches(fold) == 3
+    assert count_batches(fold) == 3
     assert [task.returncode for task in (*run(at=0), *run("output_dir=complete", at=0))] == [0] * 4
     (expected,) = tmp_path.glob("complete/*/fold0/clean/predictions.csv")
     assert (fold / "clean/predictions.csv").read_bytes() == expected.read_bytes()
 
 
-def test_stop_signals_restores_the_handlers():
+def test_handle_stop_signals_restores_the_handlers():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(signals.StopSignalExit) as stop, signals.handle_stop_signals():
         signal.raise_signal(signal.SIGTERM)

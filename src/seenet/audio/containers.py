@@ -34,7 +34,7 @@ def count_missing_bytes(file: BinaryIO, size: int) -> int:
         size: the size of the file, in bytes.
 
     Returns:
-        0 if no byte is missing or the format cannot tell.
+        0 if no byte is missing, or if the format does not state sizes.
     """
     if is_streamed(file):
         return 0

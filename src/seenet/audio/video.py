@@ -33,7 +33,7 @@ LONGEST_STREAM_DURATION_CONTAINERS = ("matroska", "asf", "avi", "flv")
 """Containers with a duration of the longest stream in the header."""
 
 SHORT_MEMORY_CODECS = ("aac", "ac3", "alac", "eac3", "flac", "mp3", "opus", "pcm")
-"""Beginnings of the names of codecs with output that soon becomes independent of the start of decoding."""
+"""Prefixes of codec names; the output of these decoders soon becomes independent of the start position."""
 
 TOLERATED_SECONDS = 0.2
 """Duration by which a header may exceed the audio; programs round and count the last packet in full."""
