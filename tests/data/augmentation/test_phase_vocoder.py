@@ -149,7 +149,7 @@ def test_synthesise_inverts_analyse():
 
 
 def test_interpolate_is_exact_for_a_cubic():
-    """It is exact at the samples and zero behind the end."""
+    """It is exact at the samples and zero after the end."""
     time = torch.arange(50, dtype=torch.float64)
     cubic = 0.001 * (time - 20) ** 3 - 0.02 * (time - 7) ** 2
     wanted = torch.tensor([[3.0, 7.25, 20.5, 40.99, 48.0]], dtype=torch.float64)

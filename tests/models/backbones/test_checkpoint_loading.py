@@ -89,7 +89,7 @@ def test_checkpoint_with_an_unknown_encoder_tensor_is_refused(name: str, prefix:
         load_backbone("wavlm", tmp_path)
 
 
-def test_checkpoint_under_a_foreign_prefix_names_it_when_one_tensor_is_missing_too(tmp_path: Path):
+def test_checkpoint_names_the_foreign_prefix_when_a_tensor_is_missing_too(tmp_path: Path):
     tensors = save_checkpoint(tmp_path).state_dict()
     del tensors["encoder.layer_norm.bias"]
     save_checkpoint(tmp_path, tensors={f"net.wavlm.{name}": value for name, value in tensors.items()})
@@ -117,7 +117,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize(("family", "head"), [(f, head) for f, (_, heads) in HEADS.items() for head in heads])
-def test_checkpoint_with_a_task_head_gives_the_hidden_states_of_the_bare_encoder(family: str, head: str, tmp_path):
+def test_checkpoint_with_a_task_head_equals_the_bare_encoder(family: str, head: str, tmp_path):
     bare = save_checkpoint(tmp_path / "bare", family)
     headed = getattr(transformers, f"{HEADS[family][0]}For{head}")(bare.config)
     encoder = getattr(headed, headed.base_model_prefix)
@@ -141,7 +141,7 @@ def test_checkpoint_with_a_task_head_is_refused_when_its_encoder_is_deeper(famil
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_checkpoint_with_the_old_names_of_weight_norm_gives_the_same_hidden_states(family: str, tmp_path: Path):
+def test_checkpoint_with_old_weight_norm_names_gives_equal_hidden_states(family: str, tmp_path: Path):
     names = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
     tensors = dict(save_checkpoint(tmp_path, family).state_dict())
     waveform, lengths = pad(make_clips())
@@ -152,7 +152,7 @@ def test_checkpoint_with_the_old_names_of_weight_norm_gives_the_same_hidden_stat
     assert torch.equal(load_backbone(family, tmp_path).eval()(waveform, lengths)[0], expected)
 
 
-def test_checkpoint_without_a_mask_vector_loads_and_counts_it_as_new(tmp_path: Path):
+def test_checkpoint_without_a_mask_vector_loads(tmp_path: Path):
     tensors = dict(save_checkpoint(tmp_path).state_dict())
     del tensors["masked_spec_embed"]
     save_checkpoint(tmp_path, tensors=tensors)

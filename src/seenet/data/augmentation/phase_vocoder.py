@@ -32,7 +32,7 @@ def stretch(spectra: Tensor, rate: Tensor, frames: int) -> Tensor:
     """Change the rate of spectra and keep their pitch.
 
     Magnitudes of frame k are interpolated at time k · rate between the two adjacent frames. Its phases are those of
-    frame k − 1 plus the phase advance between the two frames around time (k − 1) · rate. Frames behind the end are
+    frame k − 1 plus the phase advance between the two frames around time (k − 1) · rate. Frames after the end are
     silence.
 
     Args:
@@ -91,14 +91,14 @@ def interpolate(waveform: Tensor, positions: Tensor) -> Tensor:
 
     Args:
         waveform: shape (batch, samples).
-        positions: in samples, 0 or more; the signal is zero behind the end. Shape (batch, positions), float.
+        positions: in samples, 0 or more; the signal is zero after the end. Shape (batch, positions), float.
 
     Returns:
         Shape (batch, positions).
     """
     left = positions.long()
     t = (positions - left).float()
-    padded = F.pad(waveform, (1, 4))  # shifts sample k to k + 1; four zeros behind the end
+    padded = F.pad(waveform, (1, 4))  # shifts sample k to k + 1; four zeros after the end
     left = left.clamp(max=waveform.shape[1] + 1)
     a, b, c, d = (padded.gather(1, left + k) for k in range(4))
     return (

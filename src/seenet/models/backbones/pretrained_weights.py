@@ -121,14 +121,14 @@ def _is_hub_reachable() -> bool:
     """Return whether the hub answers in time, from a thread because DNS has no timeout."""
     answered = threading.Event()
 
-    def ask() -> None:
+    def request() -> None:
         try:
             huggingface_hub.get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_SECONDS)
         except Exception:  # every network failure means that the hub is unreachable
             return
         answered.set()
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=request, daemon=True)
     thread.start()
     thread.join(HUB_TIMEOUT_SECONDS)
     return answered.is_set()
