@@ -50,11 +50,11 @@ def main(path: Path) -> dict[str, float]:
 
     from seenet.corpora.folds import make_folds
     from seenet.corpora.leak_audit import audit_leaks
-    from seenet.corpora.manifest import Manifest, read_table
+    from seenet.corpora.manifest import Manifest, read_manifest
     from seenet.corpora.protocols import Strict
     from seenet.corpora.split_schemes import SpeakerFolds
 
-    manifest = Manifest("big", path.parent, read_table(path))
+    manifest = Manifest("big", path.parent, read_manifest(path))
     manifest.digest()
     lap("opened")
     classes = tuple(EMOTIONS[:4])

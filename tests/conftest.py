@@ -97,7 +97,7 @@ _STEPS = {
     "EmotionModel.training_step": "seenet.models.lightning_module:EmotionModel.training_step",
     "EmotionModel.validation_step": "seenet.models.lightning_module:EmotionModel.validation_step",
     "EmotionModel.test_step": "seenet.models.lightning_module:EmotionModel.test_step",
-    "read_audio": "seenet.corpora.store_builder:_stretches",
+    "read_audio": "seenet.corpora.store_builder:list_excerpts",
 }
 
 

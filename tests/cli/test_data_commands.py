@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from seenet.corpora.checks import KINDS, check
-from seenet.corpora.manifest import Manifest, Utterance, read_table
+from seenet.corpora.checks import KINDS, find_problems
+from seenet.corpora.manifest import Manifest, Utterance, read_manifest
 from seenet.corpora.waveform_store import open_store
 from support.console import SMALL
 
@@ -51,26 +51,26 @@ def test_every_kind_of_problem_is_found(tmp_path: Path):
     (tmp_path / "m.wav").write_bytes((tmp_path / "m.wav").read_bytes()[:-44])
     rows = [Utterance(n, f"{n}.wav", "angry" if n == "d" else "sad", "s1") for n in "abcdefghijklm"]
     rows.append(Utterance("m2", "m.wav", "sad", "s1", start=0.0, end=0.1))  # of the same file, which is listed once
-    manifest = Manifest("x", tmp_path, rows, unlabelled=["z.wav"], passed_over=[("README", "not audio")])
+    manifest = Manifest("x", tmp_path, rows, unlabelled=["z.wav"], skipped=[("README", "not audio")])
     store = open_store(manifest, 6.0)
     known = {"clips": 15, "speakers": 1, "emotions": {"sad": 13, "angry": 2}}
-    found: dict[tuple[str, bool], list[str]] = {}
-    for finding in check(manifest, store, known):
-        found.setdefault((finding.kind, finding.grave), []).append(finding.file or finding.detail.split(":")[0])
+    found: dict[tuple[str, str], list[str]] = {}
+    for finding in find_problems(manifest, store, known):
+        found.setdefault((finding.kind, finding.severity), []).append(finding.file or finding.detail.split(":")[0])
     assert found == {
-        ("counts", True): ["clips", "angry"],
-        ("bad file", True): ["i.wav"],
-        ("missing", True): ["j.wav"],
-        ("duplicate", True): ["d.wav"],
-        ("duplicate", False): ["c.wav"],
-        ("silent", False): ["e.wav", "f.wav"],
-        ("clipped", False): ["g.wav"],
-        ("short", False): ["h.wav"],
-        ("unlabelled", False): ["z.wav"],
-        ("passed over", False): ["README"],
-        ("integers", True): ["k.wav"],
-        ("channels", True): ["l.wav"],
-        ("length", False): ["m.wav"],
+        ("counts", "error"): ["clips", "angry"],
+        ("bad file", "error"): ["i.wav"],
+        ("missing", "error"): ["j.wav"],
+        ("duplicate", "error"): ["d.wav"],
+        ("duplicate", "warning"): ["c.wav"],
+        ("silent", "warning"): ["e.wav", "f.wav"],
+        ("clipped", "warning"): ["g.wav"],
+        ("short", "warning"): ["h.wav"],
+        ("unlabelled", "warning"): ["z.wav"],
+        ("passed over", "warning"): ["README"],
+        ("integers", "error"): ["k.wav"],
+        ("channels", "error"): ["l.wav"],
+        ("length", "warning"): ["m.wav"],
     }
     assert {kind for kind, _ in found} <= set(KINDS)
 
@@ -140,7 +140,7 @@ def test_a_card_says_that_a_corpus_is_synthetic_and_why_there_are_no_folds(seene
 
 def test_manifest_is_a_table_that_can_be_read_back(seenet_data, tmp_path: Path):
     assert seenet_data("manifest", *CORPUS).returncode == 0
-    table = read_table(tmp_path / "outputs/data/synthetic/manifest.csv")
+    table = read_manifest(tmp_path / "outputs/data/synthetic/manifest.csv")
     assert len(Manifest("again", tmp_path, table)) == 48
 
 
@@ -158,7 +158,7 @@ def test_manifest_is_a_table_that_can_be_read_back(seenet_data, tmp_path: Path):
 def test_mistakes_are_one_line(seenet_data, arguments: list[str], words: str):
     run = seenet_data(*arguments)
     assert run.returncode == 1
-    lines = [line for line in run.stderr.splitlines() if line and not line.startswith("speaking")]  # at first use
+    lines = [line for line in run.stderr.splitlines() if line and not line.startswith("generating")]  # at first use
     assert len(lines) == 1, run.stderr
     assert lines[0].startswith("seenet: error: ")
     assert words in lines[0]
@@ -184,4 +184,4 @@ def test_commands_name_merged_and_unknown_speakers_once(seenet_data, tmp_path: P
     for command in ("check", "show", "manifest"):
         done = seenet_data(command, "dataset=csv", f"dataset.table={tmp_path / 't.csv'}")
         assert done.stdout.count("'Anna Lee' = 'anna  lee'") == 1, command
-        assert done.stdout.count("speaker 'Unknown': taken for unknown (1 clips)") == 1, command
+        assert done.stdout.count("speaker 'Unknown': counted as unknown (1 clips)") == 1, command

@@ -133,7 +133,7 @@ def corpus(cache: Path) -> tuple[str, ...]:
         (["~backbone.recipe"], ["backbone.recipe"]),
         (["~output_dir"], ["output_dir"]),
         # Values
-        (["fold=[]"], ["fold=[]: expected all, or some of 0 to 2"]),
+        (["fold=[]"], ["fold=[]: expected all, or numbers from 0 to 2"]),
         (["fold=[[0]]"], ["fold=[0]: expected all"]),
         (["seed=true"], ["seed=True: expected a whole number"]),
         (["output_dir=5"], ["output_dir=5: expected text", "'output_dir=\"5\"'"]),

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.canonical_names import canonical_form, canonical_names, merge_spellings
+from seenet.corpora.canonical_names import canonicalize_name, canonicalize_names, merge_spellings
 from seenet.corpora.folds import make_folds
-from seenet.corpora.joining import join
+from seenet.corpora.joining import join_corpora
 from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.manifest import OWN_PEOPLE, Manifest, Utterance
 from seenet.corpora.protocols import Paper, Strict
@@ -36,12 +36,12 @@ def corpus(speakers: list[str], name: str = "toy", root: Path = Path("/toy"), **
     ],
 )
 def test_canonical_form_ignores_unicode_form_case_and_blanks(one: str, other: str):
-    assert canonical_form(one) == canonical_form(other) != ""
+    assert canonicalize_name(one) == canonicalize_name(other) != ""
 
 
 def test_canonical_form_keeps_different_names_apart():
     names = ["Anna", "Anne", "Anna L", "s1", "s01", "S 1", "阿娜", "Nana", "Nona", "Una", "1", "-2", "Unkel"]
-    assert len(set(map(canonical_form, names))) == len(names)
+    assert len(set(map(canonicalize_name, names))) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_canonical_form_keeps_different_names_apart():
     ],
 )
 def test_canonical_form_is_empty_for_placeholders(word: str):
-    assert canonical_form(word) == ""
+    assert canonicalize_name(word) == ""
     assert corpus([word, "Anna"]).codes("speaker").tolist() == [-1, 0]
 
 
 def test_canonical_names_drop_zero_padding_only_where_all_are_numbers():
-    assert canonical_names(["1", "01", "001.0", "10", "", "?"]) == ["1", "1", "1", "10", "", ""]
-    assert canonical_names(["1", "01", "Anna"]) == ["1", "01", "anna"]
-    assert canonical_names(["1.5", "01"]) == ["1.5", "01"]
+    assert canonicalize_names(["1", "01", "001.0", "10", "", "?"]) == ["1", "1", "1", "10", "", ""]
+    assert canonicalize_names(["1", "01", "Anna"]) == ["1", "01", "anna"]
+    assert canonicalize_names(["1.5", "01"]) == ["1.5", "01"]
 
 
 def test_merge_spellings_keeps_the_most_frequent_spelling():
@@ -81,7 +81,7 @@ def test_merge_spellings_keeps_the_most_frequent_spelling():
     assert list(values) == ["Anna", "Anna", "Bob", "Anna", "Anna", "Bob", "", ""]
     assert notes == (
         "spellings that count as one speaker: 'Anna' = 'anna' = 'ANNA'; 'Bob' = 'bob'",
-        "speaker 'n/a': taken for unknown (1 clips)",
+        "speaker 'n/a': counted as unknown (1 clips)",
     )
 
 
@@ -103,7 +103,7 @@ def test_manifest_merges_sessions_too_and_tells_nothing_of_clean_names():
     assert manifest.codes("session").tolist() == [0, 0]
     assert manifest.codes("speaker").tolist() == [0, 1]
     assert [note.split(":")[0] for note in manifest.notes] == ["spellings that count as one session"]
-    assert manifest.merged({"sad": "happy"}).notes == manifest.notes
+    assert manifest.merge_labels({"sad": "happy"}).notes == manifest.notes
     assert corpus(["s1", "S2", "s10"]).notes == ()
     assert corpus(["s1", "S2", "s10"]).column("speaker").tolist() == ["s1", "S2", "s10"]
 
@@ -168,7 +168,7 @@ def test_manifest_files_are_what_paths_lead_to(tmp_path: Path):
 
 def test_join_takes_speakers_of_own_tables_for_the_same_people():
     train, test = (corpus(s, n, people=OWN_PEOPLE) for n, s in (("a", ["1", "02"]), ("b", ["2.0", "3"])))
-    joined = join("a_to_b", {"train": train, "test": test})
+    joined = join_corpora("a_to_b", {"train": train, "test": test})
     assert joined.column("speaker").tolist() == ["a+b/1", "a+b/02", "a+b/02", "a+b/3"]
     assert joined.notes == ("a+b: spellings that count as one speaker: '02' = '2.0'",)
     assert joined.column("utterance").tolist() == ["a/u0", "a/u1", "b/u0", "b/u1"]
@@ -181,7 +181,7 @@ def test_join_keeps_corpora_of_different_people_apart():
     published = corpus(["1", "2"], "ravdess")
     own = corpus(["1", "2"], "mine", Path("/mine"), people=OWN_PEOPLE)
     others = corpus(["1", "2"], "theirs", Path("/theirs"), people="")
-    joined = join("all", {"train": published, "test1": own, "test2": others})
+    joined = join_corpora("all", {"train": published, "test1": own, "test2": others})
     assert joined.column("speaker").tolist() == [f"{n}/{k}" for n in ("ravdess", "mine", "theirs") for k in (1, 2)]
     for fold in make_folds(joined, np.arange(6), GivenSplit(), Paper()):
         assert audit_leaks(joined, range(1, 7), fold, Paper())["verdict"] == "clean"
@@ -189,28 +189,28 @@ def test_join_keeps_corpora_of_different_people_apart():
 
 def test_join_tells_names_that_own_and_published_corpora_have_in_common():
     published, own = corpus(["1", "2", "3"], "ravdess"), corpus(["01", "2.0", "4"], "mine", people=OWN_PEOPLE)
-    assert join("x", {"train": published, "test": own}).notes == (
-        "both mine and ravdess name '1', '2': taken for different speakers",
+    assert join_corpora("x", {"train": published, "test": own}).notes == (
+        "both mine and ravdess name '1', '2': counted as different speakers",
     )
     own.people = ""
-    assert join("x", {"train": published, "test": own}).notes == ()
+    assert join_corpora("x", {"train": published, "test": own}).notes == ()
     other = corpus(["1", "2"], "iemocap")
-    assert join("x", {"train": published, "test": other}).notes == ()
+    assert join_corpora("x", {"train": published, "test": other}).notes == ()
 
 
 def test_join_knows_people_of_corpora_that_were_joined_before():
     first = corpus(["s1", "s2"], "a", people=OWN_PEOPLE)
-    inner = join("inner", {"a": first, "iemocap": corpus(["s1"], "iemocap")})
-    outer = join("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    inner = join_corpora("inner", {"a": first, "iemocap": corpus(["s1"], "iemocap")})
+    outer = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
     assert outer.column("speaker").tolist() == ["a+b/s1", "a+b/s2", "iemocap/s1", "a+b/s1"]
     assert outer.column("utterance").tolist() == ["inner/a/u0", "inner/a/u1", "inner/iemocap/u0", "b/u0"]
     inner.people = ""
-    apart = join("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    apart = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
     assert apart.column("speaker").tolist() == ["a/s1", "a/s2", "iemocap/s1", "b/S1"]
 
 
 def test_join_keeps_other_people_apart_whose_corpora_differ_in_case_only():
-    joined = join("both", {"train": corpus(["1"], "Mine", people=""), "test": corpus(["1"], "mine", people="")})
+    joined = join_corpora("both", {"train": corpus(["1"], "Mine", people=""), "test": corpus(["1"], "mine", people="")})
     assert joined.codes("speaker").tolist() == [0, 1]
     assert joined.notes == ()
 
@@ -220,7 +220,7 @@ def test_join_finds_files_and_waveforms_that_corpora_share(tmp_path: Path):
         (tmp_path / name).write_bytes(name.encode())
     train = corpus(["a", "b"], "one", tmp_path)
     test = corpus(["c", "d"], "two", tmp_path)
-    joined = join("both", {"train": train, "test": test})
+    joined = join_corpora("both", {"train": train, "test": test})
     (fold,) = make_folds(joined, np.arange(4), GivenSplit(), Paper())
     with pytest.raises(SeenetError, match=r"2 file\(s\) in both train and test"):
         audit_leaks(joined, [1, 2, 3, 4], fold, Paper())

@@ -144,7 +144,7 @@ def test_unknown_sessions_are_said_to_be_unknown(manifest):
 def test_a_corpus_without_speakers(manifest):
     mute = Manifest("mute", Path("/x"), [replace(row, speaker="") for row in manifest])
     for scheme in (SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1]])):
-        with pytest.raises(SeenetError, match="mute does not say"):
+        with pytest.raises(SeenetError, match="but mute lacks it"):
             make_folds(mute, everything(mute), scheme, Strict())
 
 
@@ -197,7 +197,7 @@ def test_speakers_that_share_sessions_are_never_parted(manifest):
     rows = [replace(row, session=sessions.get(row.speaker, "")) for row in manifest]
     mixed = Manifest("toy", Path("/toy"), rows)
     scheme = SpeakerLists([[12], [str(k) for k in range(1, 12)]])
-    fold = Strict().fold(0, mixed, scheme.splits(mixed, everything(mixed))[0])
+    fold = Strict().make_fold(0, mixed, scheme.splits(mixed, everything(mixed))[0])
     parts = [{mixed[i].speaker for i in part} for part in (fold.train, fold.dev)]
     for pair in ({"1", "2"}, {"3", "4"}):
         assert sum(bool(part & pair) for part in parts) == 1
@@ -226,7 +226,7 @@ def test_given_splits():
 
 def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
     """Whole speakers all the same, every clip dealt once, classes about balanced."""
-    monkeypatch.setattr("seenet.corpora.split_schemes._JUDGED", 20)
+    monkeypatch.setattr("seenet.corpora.split_schemes._MAX_STRATIFIED_CLIPS", 20)
     tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
     assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
     speakers = [{manifest[i].speaker for i in test} for test in tests]
@@ -243,7 +243,7 @@ def test_silent_clips_are_no_leak(manifest):
 
 def test_too_few_clips_for_balanced_parts():
     rows = [Utterance(str(k), f"{k}.wav", ("sad", "happy")[k % 2], str(k)) for k in range(6)]
-    with pytest.raises(SeenetError, match="5 balanced parts cannot be made of 6 clips, of a class 3 at most"):
+    with pytest.raises(SeenetError, match="5 balanced parts cannot be made of 6 clips: a class has at most 3"):
         SpeakerFolds(5).splits(Manifest("tiny", Path("/x"), rows), np.arange(6))
 
 
@@ -252,9 +252,9 @@ class CountedDealing(Strict):
 
     dealt = 0
 
-    def fold(self, *args):
+    def make_fold(self, *args):
         CountedDealing.dealt += 1
-        return super().fold(*args)
+        return super().make_fold(*args)
 
 
 @pytest.fixture

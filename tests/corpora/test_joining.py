@@ -10,7 +10,7 @@ import soundfile
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import make_folds
 from seenet.corpora.leak_audit import audit_leaks
-from seenet.corpora.loading import load_corpus, scheme_of
+from seenet.corpora.loading import build_scheme, load_corpus
 from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.waveform_store import open_store
 from seenet.reporting.result_loader import load_results as load_results
@@ -128,7 +128,7 @@ def test_training_part_does_not_depend_on_the_test_corpora(config, ravdess: Path
     parts = []
     for corpora in (second, f"{first},{second}"):
         manifest, _, indices = load_corpus(config(*SMALL, "classes=[happy,sad,angry]", f"test_dataset=[{corpora}]"))
-        fold = make_folds(manifest, indices, scheme_of(config("test_dataset=x")), protocol)[-1]
+        fold = make_folds(manifest, indices, build_scheme(config("test_dataset=x")), protocol)[-1]
         dev = [] if protocol.selection == "test" else fold.dev.tolist()
         parts.append((fold.name, fold.train.tolist(), dev, manifest.column("speaker")[fold.train].tolist()))
     assert parts[0] == parts[1]
@@ -146,7 +146,7 @@ def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
     mixed = store.padded([111, 0, 48])
     assert [int(np.flatnonzero(row)[-1]) + 1 for row in mixed] == [len(clips[k]) for k in (111, 0, 48)]
     for protocol in (Strict(), Paper()):
-        fold = make_folds(manifest, indices, scheme_of(config("test_dataset=ravdess")), protocol)[0]
+        fold = make_folds(manifest, indices, build_scheme(config("test_dataset=ravdess")), protocol)[0]
         assert audit_leaks(manifest, store.digests, fold, protocol)["verdict"] == "clean"
         assert {manifest[i].speaker.split("/")[0] for i in fold.test} == {"ravdess"}
         if protocol.selection == "dev":
@@ -158,7 +158,7 @@ def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
     cfg = config("dataset=joined", corpora, "classes=[happy,sad,angry]")
     manifest, classes, indices = load_corpus(cfg)
     assert classes == ("happy", "sad", "angry")
-    folds = make_folds(manifest, indices, scheme_of(cfg), Strict())
+    folds = make_folds(manifest, indices, build_scheme(cfg), Strict())
     assert [fold.name for fold in folds] == ["ravdess", "savee", "synthetic"]
     for fold in folds:
         assert {manifest[i].utterance.split("/")[0] for i in fold.test} == {fold.name}
@@ -212,7 +212,7 @@ def test_tables_are_told_apart_by_names_of_ones_own(config, tmp_path: Path):
     assert classes == ("happy", "neutral", "sad"), "angry is not in both"
     assert [part.merge for part in manifest.parts] == [{"calm": "neutral"}] * 2
     assert [part.counts()["neutral"] for part in manifest.parts] == [6, 6]
-    folds = make_folds(manifest, indices, scheme_of(cfg), Paper())
+    folds = make_folds(manifest, indices, build_scheme(cfg), Paper())
     assert [(fold.name, len(fold.train), len(fold.test)) for fold in folds] == [("test", 18, 18), ("train", 18, 18)]
     called = config("dataset=csv", f"dataset.table={paths[0]}", "dataset.name=mine")
     assert load_corpus(called)[0].name == "mine"
@@ -239,7 +239,7 @@ def test_a_test_table_with_the_training_speakers_is_a_leak_unless_declared(confi
         f"test_dataset={{name: csv, as: other, table: {test_table}, other_people: {str(declared).lower()}}}",
     )
     manifest, _, indices = load_corpus(cfg)
-    fold = make_folds(manifest, indices, scheme_of(cfg), Strict())[0]
+    fold = make_folds(manifest, indices, build_scheme(cfg), Strict())[0]
     if declared:
         assert audit_leaks(manifest, open_store(manifest, 6.0).digests, fold, Strict())["verdict"] == "clean"
     else:
@@ -251,7 +251,7 @@ def test_a_test_table_of_the_same_name_is_no_training_corpus(config, tmp_path: P
     """It was left out without a word where others were named beside it."""
     first, second = (table(tmp_path / f"{k}" / "t.csv", e, k) for k, e in enumerate(("happy sad", "happy sad calm")))
     tests = f"test_dataset=[{{name: csv, table: {second}}},{SYNTHETIC}]"
-    with pytest.raises(SeenetError, match="both called t; tell two tables apart by as"):
+    with pytest.raises(SeenetError, match="both named t; name one of them with the key as"):
         load_corpus(config("dataset=csv", f"dataset.table={first}", tests))
     tests = f"test_dataset=[{{name: csv, table: {first}}},{SYNTHETIC}]"
     manifest, _, _ = load_corpus(config("dataset=csv", f"dataset.table={first}", tests))

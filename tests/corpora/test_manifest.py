@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from seenet.core.errors import SeenetError, one_line
-from seenet.corpora.manifest import Manifest, Utterance, read_table, table_of, write_manifest
+from seenet.corpora.manifest import Manifest, Utterance, build_table, read_manifest, write_manifest
 from seenet.corpora.vocabulary import resolve_classes
 from seenet.corpora.votes import vote_distribution
 
@@ -34,15 +34,15 @@ def test_rows_survive_csv(tmp_path: Path):
         Utterance("a,b", "ä ö/x.wav", "sad", text='she said "no"\nand left', valence=2.5),
         Utterance("c", "c.wav", "happy"),
     ]
-    write_manifest(table_of(rows), tmp_path / "m.csv")
-    back = Manifest("x", tmp_path, read_table(tmp_path / "m.csv"))
+    write_manifest(build_table(rows), tmp_path / "m.csv")
+    back = Manifest("x", tmp_path, read_manifest(tmp_path / "m.csv"))
     pd.testing.assert_frame_equal(back.table, Manifest("x", tmp_path, rows).table)
     assert [astuple(row)[:-5] for row in back] == [astuple(row)[:-5] for row in rows]
     assert back[0].valence == 2.5
     assert np.isnan(back[1].valence)
     (tmp_path / "m.csv").write_text("path,emotion\n")
     with pytest.raises(SeenetError, match="expected"):
-        read_table(tmp_path / "m.csv")
+        read_manifest(tmp_path / "m.csv")
 
 
 def test_wrong_manifests(tmp_path: Path):
@@ -58,13 +58,13 @@ def test_wrong_manifests(tmp_path: Path):
 def test_merge_and_digest(tmp_path: Path):
     rows = [Utterance("a", "a.wav", "calm"), Utterance("b", "b.wav", "sad")]
     manifest = Manifest("x", tmp_path, rows)
-    merged = manifest.merged({"calm": "neutral"})
+    merged = manifest.merge_labels({"calm": "neutral"})
     assert [row.emotion for row in merged] == ["neutral", "sad"]
     assert merged.digest() != manifest.digest()
     moved = Manifest("x", tmp_path / "elsewhere", [Utterance("a", "q/a.wav", "calm"), rows[1]])
     assert moved.digest() == manifest.digest(), "the place on disk does not matter"
     with pytest.raises(SeenetError, match="dataset.merge"):
-        manifest.merged({"calm": "peaceful"})
+        manifest.merge_labels({"calm": "peaceful"})
 
 
 def test_a_reason_is_one_line_and_never_empty():

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.loading import load_corpus, scheme_of
+from seenet.corpora.loading import build_scheme, load_corpus
 from seenet.training.run import run_experiment
 
 QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")
@@ -103,7 +103,7 @@ def test_folders_without_speakers(config, tmp_path: Path, capsys):
     for k in range(30):
         speak(tmp_path / "clips" / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     arguments = ("dataset=folder", f"dataset.root={tmp_path / 'clips'}", *QUICK, f"output_dir={tmp_path / 'outputs'}")
-    with pytest.raises(SeenetError, match="needs to know the speaker"):
+    with pytest.raises(SeenetError, match="requires the speaker of every clip"):
         run_experiment(config(*arguments))
     run_experiment(config(*arguments, "dataset.folds=clips5", "protocol=paper"))
     assert "speaker independence is not proved" in capsys.readouterr().out
@@ -116,9 +116,9 @@ def test_folds_of_clips_need_as_many_clips_of_each_class(config, tmp_path: Path,
         speak(tmp_path / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     cfg = config("dataset=folder", f"dataset.root={tmp_path}", "dataset.folds=clips5")
     manifest, _, indices = load_corpus(cfg)
-    tests = [split.test for split in scheme_of(cfg).splits(manifest, indices)]
+    tests = [split.test for split in build_scheme(cfg).splits(manifest, indices)]
     assert sorted(np.concatenate(tests).tolist()) == list(range(30))
     assert {len(test) for test in tests} == {6}
     cfg.dataset.schemes.clips5.count = count
     with pytest.raises(SeenetError, match=f"{count} folds cannot be made of 15 clips of a class"):
-        scheme_of(cfg).splits(manifest, indices)
+        build_scheme(cfg).splits(manifest, indices)

@@ -10,7 +10,7 @@ import soundfile
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.synthetic.corpus import read
-from seenet.corpora.synthetic.synthesizer import CUES, EMOTION_CUES, RATE, speak
+from seenet.corpora.synthetic.synthesizer import CUES, EMOTION_CUES, RATE, synthesize_sentence
 from seenet.corpora.vocabulary import CLASS_SETS
 
 
@@ -68,7 +68,7 @@ def test_the_voice_obeys_its_cues():
 
     def say(**cues: float) -> np.ndarray:
         vector = np.array(list((plain | cues).values()))
-        return speak("aaaaaaaaaaaa", vector, 120.0, 1.0, np.random.default_rng(0))
+        return synthesize_sentence("aaaaaaaaaaaa", vector, 120.0, 1.0, np.random.default_rng(0))
 
     assert f0_of(say()) == pytest.approx(120, rel=0.03)
     assert f0_of(say(level=7)) == pytest.approx(120 * 2 ** (7 / 12), rel=0.03)

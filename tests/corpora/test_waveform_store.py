@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-import seenet.corpora.store_builder
 from seenet.audio.defects import UnreadableAudioError
 from seenet.audio.reading import read_audio
 from seenet.core.errors import SeenetError
-from seenet.corpora.joining import join
+from seenet.corpora import clip_decoder, store_builder
+from seenet.corpora.joining import join_corpora
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.waveform_store import open_store
 from support.console import HANG
@@ -129,14 +129,14 @@ def _names(folder: Path) -> Manifest:
 
 def _prepare_some(folder: Path, clips: int) -> None:
     """Decode so many clips, of which whole blocks are written, then wait to be killed."""
-    decoded, left = seenet.corpora.store_builder._decoded, iter(range(clips))
+    decoded, left = clip_decoder.decode_clip, iter(range(clips))
 
     def stalling(*arguments: object):
         if next(left, None) is None:
             threading.Event().wait()
         return decoded(*arguments)
 
-    seenet.corpora.store_builder._decoded = stalling
+    clip_decoder.decode_clip = stalling
     open_store(_names(folder), 6.0)
 
 
@@ -164,7 +164,7 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
         sizes.append(size)
     capsys.readouterr()
     store = open_store(_names(tmp_path / "killed"), 6.0)
-    assert "going on with a preparation of x that was interrupted" in capsys.readouterr().out
+    assert "resuming the interrupted preparation of x" in capsys.readouterr().out
     assert store.key == expected.key
     assert whole_store(store.folder) == whole_store(expected.folder)
     assert store.bad.keys() == {77}
@@ -181,7 +181,7 @@ def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.corpora.store_builder, "_finish", killed)
+        patch.setattr(store_builder, "_write_index", killed)
         with pytest.raises(KeyboardInterrupt):
             open_store(manifest, 6.0)
     part = next((tmp_path / "cache/stores").glob("*.part"))
@@ -218,7 +218,7 @@ def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
     parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
     for name, part in parts.items():
         part.name = name
-    store = open_store(join("both", parts) if corpora > 1 else parts["0"], 6.0)
+    store = open_store(join_corpora("both", parts) if corpora > 1 else parts["0"], 6.0)
     samples = sum(array.nbytes for array in store.audio)
     pickled = pickle.dumps(store)
     assert len(pickled) < samples / 4 + store.index.nbytes
@@ -289,7 +289,7 @@ def test_a_file_that_can_be_read_by_now_is(video: Path, tmp_path: Path, monkeypa
         return read_audio(path, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.corpora.store_builder, "read_audio", refused)
+        patch.setattr(clip_decoder, "read_audio", refused)
         assert open_store(manifest, 6.0).bad.keys() == {1}
         assert open_store(manifest, 6.0).bad.keys() == {1}
     assert open_store(manifest, 6.0).bad == {}
@@ -324,7 +324,7 @@ def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.Monkey
     assert whole_store(again.folder) == expected
     assert (again.key, again.bad, again.remarks) == (store.key, store.bad, store.remarks)
     # without the link nobody knows of the store, which is then found to be the same
-    assert ("is damaged and is built again" in capsys.readouterr().out) == ((name, how) != ("link", "removed"))
+    assert ("rebuilding the damaged store of x" in capsys.readouterr().out) == ((name, how) != ("link", "removed"))
 
 
 @pytest.mark.parametrize("how", ["emptied", "cut", "zeroed", "garbage"])
@@ -334,7 +334,7 @@ def test_damaged_preparation_is_resumed_where_it_is_sound(tmp_path: Path, monkey
     expected = whole_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.corpora.store_builder, "_finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(store_builder, "_write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             open_store(manifest, 6.0)
     damage(next((tmp_path / "cache/stores").glob("*.part")) / name, how)
@@ -346,8 +346,8 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
     manifest = corpus(tmp_path / "late", 5)
     expected = whole_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
-    function = {"finished": "atomic_write_text", "linked": "hold_lock", "renamed": "_tidy"}[moment]
-    original, calls = getattr(seenet.corpora.store_builder, function), []
+    function = {"finished": "atomic_write_text", "linked": "hold_lock", "renamed": "_remove_abandoned"}[moment]
+    original, calls = getattr(store_builder, function), []
 
     def killed(*arguments: object):
         calls.append(arguments)
@@ -356,14 +356,14 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.corpora.store_builder, function, killed)
+        patch.setattr(store_builder, function, killed)
         with pytest.raises(KeyboardInterrupt):
             open_store(manifest, 6.0)
 
     def never(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(seenet.corpora.store_builder, "_decoded", never)
+    monkeypatch.setattr(clip_decoder, "decode_clip", never)
     assert whole_store(open_store(manifest, 6.0).folder) == expected
 
 

@@ -333,8 +333,8 @@ def test_paper_protocol_says_so_everywhere(run, capsys):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["fold=7"], "fold=7: expected all, or some of 0 to 2"),
-        (["fold=null"], "fold=None: expected all, or some of 0 to 2"),
+        (["fold=7"], "fold=7: expected all, or numbers from 0 to 2"),
+        (["fold=null"], "fold=None: expected all, or numbers from 0 to 2"),
         (["data.max_seconds=nan"], "max_seconds=nan"),
         (["dataset.schemes=null"], "dataset.folds=speakers3"),
         (["classes=[happy,bored]", "dataset.emotions=four"], "class 'bored' has no clips"),

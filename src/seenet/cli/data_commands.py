@@ -12,14 +12,13 @@ from rich.table import Table
 from seenet.core.atomic import atomic_path
 from seenet.core.console import escape_unprintable, make_console, print_line
 from seenet.core.errors import SeenetError
-from seenet.corpora.bad_files import refuse_bad_files
-from seenet.corpora.checks import Finding
-from seenet.corpora.checks import check as find
+from seenet.corpora.bad_files import apply_bad_file_policy
+from seenet.corpora.checks import Finding, find_problems
 from seenet.corpora.folds import make_folds
-from seenet.corpora.loading import load_corpus, parse_corpus, say_notes, scheme_of
+from seenet.corpora.loading import build_scheme, load_corpus, parse_corpus, print_notes
 from seenet.corpora.manifest import Manifest, write_manifest
 from seenet.corpora.protocols import Paper
-from seenet.corpora.waveform_store import open_store as make_store
+from seenet.corpora.waveform_store import open_store
 
 SHOWN = 20  # findings of a kind that the console shows
 
@@ -35,19 +34,19 @@ def check(cfg: DictConfig) -> bool:
         Whether nothing grave was found.
     """
     manifest = parse_corpus(cfg)
-    store = make_store(manifest, cfg.max_seconds)
+    store = open_store(manifest, cfg.max_seconds)
     known = OmegaConf.to_container(cfg.dataset).get("known")
     if not (known is None or isinstance(known, dict)) or not isinstance((known or {}).get("emotions", {}), dict):
         raise SeenetError(f"dataset.known={known}: expected e.g. {{clips: 10, emotions: {{sad: 5}}}}, or null")
-    findings = find(manifest, store, known)
+    findings = find_problems(manifest, store, known)
     path = _folder(cfg, manifest) / "findings.csv"
     with atomic_path(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["kind", "grave", "file", "detail"])
-        writer.writerows([f.kind, f.grave, f.file, f.detail] for f in findings)
-    say_notes(manifest)
+        writer.writerows([f.kind, f.severity == "error", f.file, f.detail] for f in findings)
+    print_notes(manifest)
     _print(findings)
-    grave = sum(finding.grave for finding in findings)
+    grave = sum(finding.severity == "error" for finding in findings)
     verdict = f"{grave} grave, {len(findings) - grave} to know of; all are in '{path}'" if findings else "nothing found"
     print_line(f"{manifest.name}, {len(manifest)} clips: {'NOT OK' if grave else 'OK'} ({verdict})")
     return not grave
@@ -62,7 +61,7 @@ def _print(findings: list[Finding]) -> None:
         seen[finding.kind] += 1
         if seen[finding.kind] <= SHOWN:
             table.add_row(
-                "!" if finding.grave else "",
+                "!" if finding.severity == "error" else "",
                 finding.kind,
                 escape(escape_unprintable(finding.file)),
                 escape(finding.detail),
@@ -74,11 +73,11 @@ def _print(findings: list[Finding]) -> None:
         make_console().print(table)
 
 
-def open_store(cfg: DictConfig) -> bool:
+def prepare(cfg: DictConfig) -> bool:
     """Decode and resample a corpus into the store."""
     manifest = parse_corpus(cfg)
-    store = make_store(manifest, cfg.max_seconds)
-    refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
+    store = open_store(manifest, cfg.max_seconds)
+    apply_bad_file_policy(manifest, store, cfg.dataset.on_bad_file)
     hours = store.lengths.sum() / 16000 / 3600
     print_line(
         f"{manifest.name}: {len(manifest) - len(store.bad)} clips, {hours:.2f} hours at 16 kHz in '{store.folder}'"
@@ -91,8 +90,8 @@ def show(cfg: DictConfig) -> bool:
     from seenet.reporting.corpus_card import describe, write_card  # brings matplotlib
 
     manifest, classes, indices = load_corpus(cfg)
-    store = make_store(manifest, cfg.max_seconds)
-    scheme = scheme_of(cfg)
+    store = open_store(manifest, cfg.max_seconds)
+    scheme = build_scheme(cfg)
     dealt = str(cfg.dataset.folds) if cfg.test_dataset is None else "trained on one corpus, tested on others"
     try:
         folds = list(make_folds(manifest, indices, scheme, Paper()).without(store.bad))
@@ -102,7 +101,7 @@ def show(cfg: DictConfig) -> bool:
     folder = _folder(cfg, manifest)
     write_card(card, folder)
     print_line(card.text())
-    say_notes(manifest)
+    print_notes(manifest)
     print_line(f"data card: {folder / 'card.html'}")
     return True
 
@@ -112,6 +111,6 @@ def manifest(cfg: DictConfig) -> bool:
     corpus = parse_corpus(cfg)
     path = _folder(cfg, corpus) / "manifest.csv"
     write_manifest(corpus.table, path)
-    say_notes(corpus)
+    print_notes(corpus)
     print_line(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
     return True

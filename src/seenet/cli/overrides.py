@@ -11,7 +11,7 @@ from hydra.errors import OverrideParseException
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import conf_dir
-from seenet.corpora.vocabulary import quoted_class, quoted_text
+from seenet.corpora.vocabulary import quote_class, quote_text
 
 LISTS = ("aug", "noise")
 """Groups of which several choices can be combined."""
@@ -31,10 +31,10 @@ def quote_override(override: str) -> str:
     name, _, value = override.partition("=")
     words = re.fullmatch(r"\[(.*)\]", value) if name == "classes" else None
     if words:
-        return shlex.quote(f"{name}=[{','.join(map(quoted_class, _split_words(words[1])))}]")
+        return shlex.quote(f"{name}=[{','.join(map(quote_class, _split_words(words[1])))}]")
     if value[:1] in ("'", '"'):
         value = value[1:].removesuffix(value[0])
-    return shlex.quote(f"{name}={quoted_text(value)}")
+    return shlex.quote(f"{name}={quote_text(value)}")
 
 
 def _split_words(text: str) -> list[str]:

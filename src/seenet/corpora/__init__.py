@@ -1,5 +1,5 @@
-"""Corpora on disk to utterances, waveforms and folds.
+"""Conversion of corpora on disk to utterances, waveforms and folds.
 
-In: a corpus folder or table. Out: a manifest (one row per utterance), a memory-mapped waveform store, folds and the
-leak audit.
+Input: a folder or table of a corpus. Output: a manifest (one row per utterance), a memory-mapped waveform store, folds
+and the leak audit.
 """

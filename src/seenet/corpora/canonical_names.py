@@ -1,4 +1,4 @@
-"""Canonical forms of names: one person has one name, however a table spells it."""
+"""Canonical forms of names, to recognise one speaker or session in several spellings."""
 
 import re
 import unicodedata
@@ -16,16 +16,20 @@ PLACEHOLDERS = frozenset(
         *("unbekannt", "inconnu", "desconocido", "未知"),
     }
 )
-"""What means "not known", in lower case, punctuation as spaces. A person called Nan or Na needs another spelling."""
+"""Words for "unknown", in lower case with spaces for punctuation. A person called Nan or Na needs another spelling."""
 
-_MINUS_ONE = re.compile(r"-1(?:\.0*)?")  # the unknown of numbered speakers
+MAX_SHOWN_NAMES = 5
+"""Number of names that a note lists."""
+
+_MINUS_ONE = re.compile(r"-1(?:\.0*)?")  # a usual code for unknown among numbered speakers
 _NUMBER = re.compile(r"(\d+)(?:\.0*)?")
-SHOWN = 5
-"""How many names a note shows."""
 
 
-def canonical_form(name: str) -> str:
-    """Unicode NFKC, case folded, white space collapsed, without invisible characters; empty for a placeholder."""
+def canonicalize_name(name: str) -> str:
+    """Return the canonical form of a name, or an empty text for a placeholder.
+
+    The form is Unicode NFKC, case-folded, with single spaces and without invisible characters.
+    """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     visible = "".join(c for c in folded if unicodedata.category(c) != "Cf")
     form = " ".join(visible.split())
@@ -33,38 +37,37 @@ def canonical_form(name: str) -> str:
     return "" if not words or words in PLACEHOLDERS or _MINUS_ONE.fullmatch(form) else form
 
 
-def canonical_names(names: Sequence[str]) -> list[str]:
-    """The canonical form of each name of a column. Where all are numbers, `01` and `1.0` are `1`."""
-    forms = [canonical_form(name) for name in names]
-    return [number_form(form) for form in forms] if all(map(_NUMBER.fullmatch, filter(None, forms))) else forms
+def canonicalize_names(names: Sequence[str]) -> list[str]:
+    """Return the canonical forms of a column; `01` and `1.0` become `1` if all names are numbers."""
+    forms = [canonicalize_name(name) for name in names]
+    return [strip_zeros(form) for form in forms] if all(map(_NUMBER.fullmatch, filter(None, forms))) else forms
 
 
-def number_form(form: str) -> str:
-    """A number without zeros before and behind it; other forms as they are."""
+def strip_zeros(form: str) -> str:
+    """Remove leading zeros and zero decimals from a number; return other forms unchanged."""
     match = _NUMBER.fullmatch(form)
     return str(int(match[1])) if match else form
 
 
-def merge_spellings(column: pd.Categorical, what: str) -> tuple[pd.Categorical, tuple[str, ...]]:
-    """Give names of one canonical form one spelling: the most frequent one, of equally frequent ones the first.
+def merge_spellings(column: pd.Categorical, field: str) -> tuple[pd.Categorical, tuple[str, ...]]:
+    """Replace names of one canonical form by one spelling: the most frequent, then the first.
 
-    The work grows with the number of names, not of rows.
+    The run time grows with the number of distinct names, not of rows.
 
     Args:
         column: names; missing values and placeholders become empty.
-        what: what they name, for the notes, e.g. `speaker`.
+        field: name of the column in notes, e.g. `speaker`.
 
     Returns:
-        The column, its categories sorted, and what a user must know: which spellings count as one name, which are
-        taken for unknown.
+        The column with sorted categories, and notes for the user on merged spellings and unknown names.
     """
     names = [str(name) for name in column.categories] + [""]
     codes = np.where(column.codes < 0, len(names) - 1, column.codes)
     counts = np.bincount(codes, minlength=len(names))
     first = np.zeros(len(names), dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of equal indices numpy keeps the last, here the first row
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # numpy keeps the last of equal indices, here the first row
     groups: dict[str, list[int]] = {}
-    for code, form in enumerate(canonical_names(names)):
+    for code, form in enumerate(canonicalize_names(names)):
         groups.setdefault(form, []).append(code)
     spelling, merged = [""] * len(names), []
     for form, group in groups.items():
@@ -73,32 +76,32 @@ def merge_spellings(column: pd.Categorical, what: str) -> tuple[pd.Categorical, 
             spelling[code] = names[group[0]] if form else ""
         if form and len(group) > 1:
             merged.append([names[code] for code in group])
-    nobody = [code for code in groups.get("", ()) if names[code] != ""]
+    unknown = [code for code in groups.get("", ()) if names[code] != ""]
     categories = sorted({spelling[code] for code in np.flatnonzero(counts).tolist()})
-    places = {name: place for place, name in enumerate(categories)}
-    moved = np.array([places.get(name, -1) for name in spelling], dtype=np.int64)
-    values = pd.Categorical.from_codes(moved[codes], categories=categories)
-    return values, (*_merged_note(merged, what), *_nobody_note(names, counts, nobody, what))
+    positions = {name: position for position, name in enumerate(categories)}
+    new_codes = np.array([positions.get(name, -1) for name in spelling], dtype=np.int64)
+    values = pd.Categorical.from_codes(new_codes[codes], categories=categories)
+    return values, (*_note_merged(merged, field), *_note_unknown(names, counts, unknown, field))
 
 
-def _merged_note(merged: Sequence[Sequence[str]], what: str) -> list[str]:
+def _note_merged(merged: Sequence[Sequence[str]], field: str) -> list[str]:
     if not merged:
         return []
-    shown = [" = ".join(_quoted(name, group) for name in group) for group in merged[:SHOWN]]
-    more = f"; and {len(merged) - SHOWN} more" if len(merged) > SHOWN else ""
-    return [f"spellings that count as one {what}: {'; '.join(shown)}{more}"]
+    shown = [" = ".join(_quote_distinctly(name, group) for name in group) for group in merged[:MAX_SHOWN_NAMES]]
+    more = f"; and {len(merged) - MAX_SHOWN_NAMES} more" if len(merged) > MAX_SHOWN_NAMES else ""
+    return [f"spellings that count as one {field}: {'; '.join(shown)}{more}"]
 
 
-def _nobody_note(names: Sequence[str], counts: NDArray[np.int64], nobody: Sequence[int], what: str) -> list[str]:
-    if not nobody:
+def _note_unknown(names: Sequence[str], counts: NDArray[np.int64], unknown: Sequence[int], field: str) -> list[str]:
+    if not unknown:
         return []
-    clips = int(counts[list(nobody)].sum())
-    more = f" and {len(nobody) - SHOWN} more" if len(nobody) > SHOWN else ""
-    shown = ", ".join(f"'{names[code]}'" for code in nobody[:SHOWN]) + more
-    return [f"{what} {shown}: taken for unknown ({clips} clips)"]
+    clips = int(counts[list(unknown)].sum())
+    more = f" and {len(unknown) - MAX_SHOWN_NAMES} more" if len(unknown) > MAX_SHOWN_NAMES else ""
+    shown = ", ".join(f"'{names[code]}'" for code in unknown[:MAX_SHOWN_NAMES]) + more
+    return [f"{field} {shown}: counted as unknown ({clips} clips)"]
 
 
-def _quoted(name: str, group: Sequence[str]) -> str:
-    """A spelling in quotes; by its code points where it looks like another one of the group."""
+def _quote_distinctly(name: str, group: Sequence[str]) -> str:
+    """Quote a spelling; show its code points if another spelling of the group looks the same."""
     alike = [other for other in group if unicodedata.normalize("NFKC", other) == unicodedata.normalize("NFKC", name)]
     return ascii(name) if len(alike) > 1 else f"'{name}'"

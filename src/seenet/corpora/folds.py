@@ -1,7 +1,7 @@
-"""Folds: which utterances train, select and test, and the proof that no part sees another.
+"""Folds of a corpus: training, development and test parts, each made on demand.
 
-A scheme divides the utterances into training and test parts. A protocol makes one `Fold` of each division: `Strict`
-holds out development speakers of the training part; `Paper` selects on the test fold, as the original does.
+A split scheme divides the utterances into training and test parts. A protocol (`seenet.corpora.protocols`) makes one
+`Fold` from each division.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of a corpus; the parts hold indices into the manifest. Shape (clips of the part,).
+    """One division of a corpus into parts. Each part contains rows of the manifest, shape (clips of the part,).
 
     Attributes:
-        number: from 0.
-        train: what is trained on.
-        dev: what selects the epoch.
-        test: what is tested.
-        name: what the test part is called; may be empty.
-        training: the number of the first fold with the same training and development part: that training serves both.
-        shared: whether all folds of the scheme have the same clips to train on.
+        number: number of the fold, from 0.
+        train: training part.
+        dev: development part, which selects the epoch.
+        test: test part.
+        name: name of the test part; may be empty.
+        training: number of the first fold with the same training and development part; both folds use its model.
+        shared: whether all folds of the scheme have the same training part.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Fold:
     shared: bool = False
 
     def without(self, indices: Collection[int]) -> "Fold":
-        """The same division without some utterances."""
+        """Return the same division without some utterances."""
         if not len(indices):
             return self
         parts = (np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test))
@@ -50,14 +50,14 @@ class Fold:
 
 @dataclass(frozen=True)
 class PlannedFold:
-    """A fold before it is made: what it tests, and where its training is found.
+    """The properties of a fold that are known before its parts are made.
 
     Attributes:
-        number: of the fold, from 0.
-        test: indices into the manifest. Shape (clips,).
-        name: what the test part is called; may be empty.
-        training: as of `Fold`.
-        shared: as of `Fold`.
+        number: number of the fold, from 0.
+        test: rows of the test part. Shape (clips,).
+        name: name of the test part; may be empty.
+        training: as in `Fold`.
+        shared: as in `Fold`.
     """
 
     number: int
@@ -68,57 +68,57 @@ class PlannedFold:
 
 
 class Folds(Sequence[Fold]):
-    """The folds of a scheme; each is made when it is asked for, so a thousand of them cost nothing in advance.
+    """The folds of a scheme, each made on access: a thousand folds cost nothing in advance.
 
     Args:
         manifest: the corpus.
-        splits: what the scheme gives.
-        protocol: makes folds of it.
-        left_out: indices that no part shall hold.
+        splits: divisions that the scheme makes.
+        protocol: the rule that makes a fold from a division.
+        excluded: rows to exclude from every part.
 
     Attributes:
-        planned: every fold before it is made.
+        planned: properties of all folds.
     """
 
     def __init__(
-        self, manifest: Manifest, splits: Sequence[Split], protocol: "Protocol", left_out: Collection[int] = ()
+        self, manifest: Manifest, splits: Sequence[Split], protocol: "Protocol", excluded: Collection[int] = ()
     ):
-        self._manifest, self._splits, self._protocol, self._left_out = manifest, splits, protocol, list(left_out)
-        tests = (np.setdiff1d(split.test, self._left_out, assume_unique=True) for split in splits)
+        self._manifest, self._splits, self._protocol, self._excluded = manifest, splits, protocol, list(excluded)
+        tests = (np.setdiff1d(split.test, self._excluded, assume_unique=True) for split in splits)
         self.planned = [
-            PlannedFold(number, test, split.name, protocol.training(number, split), split.shared)
+            PlannedFold(number, test, split.name, protocol.find_training_fold(number, split), split.shared)
             for number, (split, test) in enumerate(zip(splits, tests, strict=True))
         ]
 
     def __len__(self) -> int:
         return len(self._splits)
 
-    def __getitem__(self, number: Any) -> Any:  # as of any sequence: a fold, or a list of them
+    def __getitem__(self, number: Any) -> Any:  # a fold for an integer, a list of folds for a slice
         if isinstance(number, slice):
             return [self[k] for k in range(*number.indices(len(self)))]
         number = range(len(self))[number]
-        return self._protocol.fold(number, self._manifest, self._splits[number]).without(self._left_out)
+        return self._protocol.make_fold(number, self._manifest, self._splits[number]).without(self._excluded)
 
     def outline(self, number: int) -> Fold:
-        """A fold as far as it is known at little cost (`Protocol.outline`)."""
-        return self._protocol.outline(number, self._manifest, self._splits[number]).without(self._left_out)
+        """Return the fold without the costly selection of a development part (`Protocol.outline`)."""
+        return self._protocol.outline(number, self._manifest, self._splits[number]).without(self._excluded)
 
     def without(self, indices: Collection[int]) -> "Folds":
-        """The same folds without some utterances."""
+        """Return the same folds without some utterances."""
         return Folds(self._manifest, self._splits, self._protocol, indices)
 
 
 def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: "Protocol") -> Folds:
-    """The folds over the utterances that `indices` keeps."""
+    """Make the folds of the utterances in `indices`."""
     return Folds(manifest, scheme.splits(manifest, indices), protocol)
 
 
 def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
-    """The folds to run.
+    """Return the sorted numbers of the folds to run.
 
     Args:
         wanted: `all`, a number, or a list of numbers.
-        count: how many folds there are.
+        count: number of folds.
 
     Raises:
         SeenetError: a fold that does not exist.
@@ -127,8 +127,8 @@ def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
         return list(range(count))
     chosen = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     if not chosen:
-        raise SeenetError(f"fold=[]: expected all, or some of 0 to {count - 1}")
+        raise SeenetError(f"fold=[]: expected all, or numbers from 0 to {count - 1}")
     for fold in chosen:
         if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < count:
-            raise SeenetError(f"fold={fold}: expected all, or some of 0 to {count - 1}")
+            raise SeenetError(f"fold={fold}: expected all, or numbers from 0 to {count - 1}")
     return sorted(set(chosen))

@@ -1,4 +1,4 @@
-"""Join several corpora to one manifest, with the speakers that they share."""
+"""Join several corpora into one manifest and merge the speakers that they share."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seenet.corpora.canonical_names import SHOWN, canonical_names, merge_spellings
+from seenet.corpora.canonical_names import MAX_SHOWN_NAMES, canonicalize_names, merge_spellings
 from seenet.corpora.manifest import CATEGORIES, NAMES, OWN_PEOPLE, Manifest
 
 
-def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
-    """Several corpora as one; clips get the corpus' name in front, so none is taken for another.
+def join_corpora(name: str, parts: Mapping[str, Manifest]) -> Manifest:
+    """Join several corpora into one manifest.
 
-    Speakers and sessions get it, too. Corpora with the same `people` share them: the names of all of these corpora
-    stand in front, and spellings are merged across them.
+    The name of its corpus prefixes each clip, speaker and session, to keep equal names of different corpora apart.
+    Corpora with the same `people` share speakers and sessions: the names of all these corpora form the prefix, and
+    spellings are merged across them.
 
     Args:
-        name: of the whole.
-        parts: the corpora, by what `split` shall say of their clips.
+        name: name of the joined corpus.
+        parts: the corpora, by the value of `split` for their clips.
     """
     table = pd.concat(
         [part.table.astype({c: object for c in CATEGORIES}) for part in parts.values()], ignore_index=True
@@ -40,44 +41,43 @@ def join(name: str, parts: Mapping[str, Manifest]) -> Manifest:
 
 
 def _join_names(table: pd.DataFrame, parts: Sequence[Manifest]) -> list[str]:
-    """Set the speakers and sessions of joined corpora: those of the same people are merged, others kept apart.
+    """Set speakers and sessions of joined corpora: merge those of the same people, separate the others.
 
     Args:
         table: the rows of all parts, in their order; its columns `NAMES` are replaced.
-        parts: what is joined; one that was joined itself counts as its parts.
+        parts: the joined corpora; one that was joined itself counts as its parts.
 
     Returns:
-        What a user must know of the names, a line each.
+        Notes for the user on names, one line each.
     """
-    people, leaves = zip(*_people(parts), strict=True)
-    owner = np.repeat(np.arange(len(leaves)), [len(leaf) for leaf in leaves])
-    raw = {field: np.concatenate([leaf.column(field) for leaf in leaves]) for field in NAMES}
+    people, sources = zip(*_list_people(parts), strict=True)
+    owner = np.repeat(np.arange(len(sources)), [len(source) for source in sources])
+    raw = {field: np.concatenate([source.column(field) for source in sources]) for field in NAMES}
     notes, speakers = [], {}
     for group in dict.fromkeys(people):
         members = [k for k, each in enumerate(people) if each == group]
-        prefix = "+".join(leaves[k].name for k in members)
+        prefix = "+".join(sources[k].name for k in members)
         rows = np.isin(owner, members)
         for field in NAMES:
-            merged, told = merge_spellings(pd.Categorical(raw[field][rows]), field)
-            spelled = np.array([f"{prefix}/{value}" if value else "" for value in merged.categories], dtype=object)
-            table.loc[rows, field] = spelled[merged.codes]
-            notes += [f"{prefix}: {note}" for note in told]
+            merged, field_notes = merge_spellings(pd.Categorical(raw[field][rows]), field)
+            prefixed = np.array([f"{prefix}/{value}" if value else "" for value in merged.categories], dtype=object)
+            table.loc[rows, field] = prefixed[merged.codes]
+            notes += [f"{prefix}: {note}" for note in field_notes]
             if field == "speaker":
-                speakers[group] = (
-                    prefix,
-                    dict(zip(canonical_names(merged.categories), merged.categories, strict=True)),
-                )
-    own, named = speakers.get(OWN_PEOPLE, ("", {}))
-    for group, (prefix, others) in speakers.items():
-        both = sorted(f"'{others[form]}'" for form in others.keys() & named.keys() if form)
-        if both and group != OWN_PEOPLE and isinstance(group, str):
-            more = f" and {len(both) - SHOWN} more" if len(both) > SHOWN else ""
-            notes.append(f"both {own} and {prefix} name {', '.join(both[:SHOWN])}{more}: taken for different speakers")
+                forms = canonicalize_names(merged.categories)
+                speakers[group] = (prefix, dict(zip(forms, merged.categories, strict=True)))
+    own, own_names = speakers.get(OWN_PEOPLE, ("", {}))
+    for group, (prefix, names) in speakers.items():
+        common = sorted(f"'{names[form]}'" for form in names.keys() & own_names.keys() if form)
+        if common and group != OWN_PEOPLE and isinstance(group, str):
+            more = f" and {len(common) - MAX_SHOWN_NAMES} more" if len(common) > MAX_SHOWN_NAMES else ""
+            shown = ", ".join(common[:MAX_SHOWN_NAMES]) + more
+            notes.append(f"both {own} and {prefix} name {shown}: counted as different speakers")
     return notes
 
 
-def _people(parts: Sequence[Manifest]) -> Iterator[tuple[str | tuple[int, Any], Manifest]]:
-    """Every corpus that was not joined itself, and the group that shares its speakers: a pair where it shares none."""
+def _list_people(parts: Sequence[Manifest]) -> Iterator[tuple[str | tuple[int, Any], Manifest]]:
+    """Yield each corpus that is not joined itself, with the group of its people; a pair is a group of its own."""
     for number, part in enumerate(parts):
-        for group, leaf in _people(part.parts) if part.parts else [(part.people, part)]:
-            yield group if part.people and isinstance(group, str) else (number, group), leaf
+        for group, source in _list_people(part.parts) if part.parts else [(part.people, part)]:
+            yield group if part.people and isinstance(group, str) else (number, group), source

@@ -1,4 +1,4 @@
-"""The leak audit: proof that no speaker, session, file or waveform is in two parts of a fold."""
+"""Leak audit: search for speakers, sessions, files and waveforms in two parts of a fold."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,51 +10,51 @@ from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import NAMES, Manifest
 from seenet.corpora.protocols import LEAKS, Protocol
-from seenet.corpora.split_schemes import Indices, present
+from seenet.corpora.split_schemes import Indices, mark_present
 
 
 def audit_leaks(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: Protocol) -> dict[str, object]:
-    """Prove that no speaker, session, file or identical waveform is in two parts of a fold.
+    """Verify that no speaker, session, file or identical waveform is in two parts of a fold.
 
     Args:
         manifest: the corpus.
-        digests: a hash of each utterance's samples, 0 for a silent one. Shape (clips,).
-        fold: the fold; where the protocol selects on the test fold, dev and test are one part.
-        protocol: tells what the user allows.
+        digests: hash of the samples of each utterance, 0 for a silent one. Shape (clips,).
+        fold: the fold; if the protocol selects on the test part, dev and test count as one part.
+        protocol: contains the kinds of leak that the user allows.
 
     Returns:
-        `verdict` (`clean`, `leaks allowed` or `speakers unknown`), and for each kind of leak how many are shared,
-        or `unknown` where the corpus does not say for every clip and nothing known is shared.
+        `verdict` (`clean`, `leaks allowed` or `speakers unknown`), and the number of shared values for each kind of
+        leak. The number is `unknown` if no known value is shared and the values of some clips are unknown.
 
     Raises:
-        SeenetError: a leak that the user did not allow; the message names an example.
+        SeenetError: a leak that the user did not allow, with an example.
     """
     parts = {"train": fold.train, "dev": fold.dev, "test": fold.test}
     if protocol.selection == "test":
         del parts["dev"]
     verdict: dict[str, object] = {"verdict": "clean"}
     for kind in LEAKS:
-        codes = _codes(manifest, kind, digests)
-        known = {name: present(codes[part]) for name, part in parts.items()}
+        codes = _number_values(manifest, kind, digests)
+        known = {name: mark_present(codes[part]) for name, part in parts.items()}
         size = max(map(len, known.values()))
-        known = {name: np.pad(there, (0, size - len(there))) for name, there in known.items()}
+        known = {name: np.pad(mask, (0, size - len(mask))) for name, mask in known.items()}
         shared = {(a, b): both for a, b in itertools.combinations(parts, 2) if (both := known[a] & known[b]).any()}
         verdict[kind] = int(sum(both.sum() for both in shared.values()))
         if not shared:
-            # What is known is disjoint, and that is no proof; a silent clip has no waveform to share.
+            # Disjoint known values prove nothing about unknown ones; a silent clip has no waveform to share.
             if kind != "waveform" and any((codes[part] < 0).any() for part in parts.values()):
                 verdict[kind] = "unknown"
             continue
         if kind not in protocol.allow_leaks:
             (a, b), both = next(iter(shared.items()))
-            apart = manifest.parts and kind in NAMES  # one corpus of several may be of other people
+            may_be_other_people = manifest.parts and kind in NAMES
             clip = manifest[parts[b][codes[parts[b]] == np.argmax(both)][0]]
             raise SeenetError(
                 f"fold {fold.number} leaks: {both.sum()} {kind}(s) in both {a} and {b}, e.g. clip '{clip.utterance}'"
                 + (f" of {kind} '{getattr(clip, kind)}'" if kind in NAMES else "")
-                + "; mend the corpus"
-                + (", give a corpus other_people: true if its people are others," if apart else "")
-                + f" or allow it by name: protocol.allow_leaks=[{kind}]"
+                + "; correct the corpus"
+                + (", set other_people: true for a corpus of different people," if may_be_other_people else "")
+                + f" or accept the leak by name: protocol.allow_leaks=[{kind}]"
             )
         verdict["verdict"] = "leaks allowed"
     if verdict["verdict"] == "clean" and verdict["speaker"] == "unknown":
@@ -62,8 +62,8 @@ def audit_leaks(manifest: Manifest, digests: Sequence[object], fold: Fold, proto
     return verdict
 
 
-def _codes(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
-    """A number for each distinct value of what may leak; -1 where unknown. Shape (clips,)."""
+def _number_values(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
+    """Number the distinct values of a kind of leak; -1 is unknown. Shape (clips,)."""
     if kind == "waveform":
         return np.where(np.asarray(digests) == 0, -1, pd.factorize(np.asarray(digests))[0])  # silence is no leak
     return manifest.files if kind == "file" else manifest.codes(kind)

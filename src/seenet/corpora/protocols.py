@@ -1,6 +1,6 @@
 """Protocols: the part of a fold that selects the epoch.
 
-`Strict` holds out development speakers of the training part. `Paper` selects on the test fold, as the original does.
+`Strict` selects on held-out speakers of the training part. `Paper` selects on the test part, as the original code does.
 """
 
 from abc import ABC, abstractmethod
@@ -12,23 +12,23 @@ import numpy as np
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.split_schemes import Indices, Split, group_linked, known_codes, present, stratified_groups
+from seenet.corpora.split_schemes import Indices, Split, group_linked, mark_present, require_codes, stratify_groups
 
 LEAKS = ("speaker", "session", "file", "waveform")
-"""What the audit looks for in two parts of a fold."""
+"""Kinds of leak that the audit searches in two parts of a fold."""
 
 
 class Protocol(ABC):
-    """Which part of a fold selects the epoch.
+    """Rule that decides which part of a fold selects the epoch.
 
     Args:
-        allow_leaks: kinds of leak that the user accepts, out of `LEAKS`.
+        allow_leaks: kinds of leak that the user accepts, from `LEAKS`.
     """
 
     selection: str
-    """`dev` or `test`: what the best epoch is chosen on."""
+    """Part that selects the best epoch: `dev` or `test`."""
     remark: str
-    """What every result made so must say; empty when nothing needs saying."""
+    """Remark for every result of this protocol; may be empty."""
 
     def __init__(self, allow_leaks: Sequence[str] = ()):
         unknown = [leak for leak in allow_leaks if leak not in LEAKS]
@@ -37,25 +37,25 @@ class Protocol(ABC):
         self.allow_leaks = tuple(allow_leaks)
 
     @abstractmethod
-    def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """Make one fold of what the scheme gives."""
+    def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """Make one fold from a division of the scheme."""
 
     @abstractmethod
-    def training(self, number: int, split: Split) -> int:
-        """The number of the first fold with the same training and development part."""
+    def find_training_fold(self, number: int, split: Split) -> int:
+        """Return the number of the first fold with the same training and development part."""
 
     def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """Return the fold without dealing a development part: its training part may still contain it."""
-        return self.fold(number, manifest, split)
+        """Return the fold without selecting a development part; the training part may still contain it."""
+        return self.make_fold(number, manifest, split)
 
 
 class Strict(Protocol):
-    """The epoch is selected on training speakers held out; the test fold is touched once.
+    """Protocol that selects the epoch on held-out training speakers and uses the test part once.
 
     Args:
-        dev_share: how much of the training part to hold out, rounded to 1/k, by whole speakers (and whole sessions
-            where the corpus has sessions, so that neither is ever in two parts).
-        split_seed: of the choice; training seeds do not move it.
+        dev_share: share of the training part to hold out, rounded to 1/k. All clips of a speaker and of a session
+            stay together.
+        split_seed: seed of the selection; it is independent of the training seed.
         allow_leaks: see `Protocol`.
     """
 
@@ -68,55 +68,56 @@ class Strict(Protocol):
             raise SeenetError(f"protocol.dev_share={dev_share}: expected more than 0 and at most 0.5")
         self.dev_share, self.split_seed = dev_share, split_seed
 
-    def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """The scheme's own development part, or speakers of `train`, stratified by emotion as far as they allow."""
+    def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """Use the development part of the scheme, or hold out training speakers, stratified by emotion."""
         outline = self.outline(number, manifest, split)
         if len(outline.dev):
             return outline
         train = outline.train
-        groups = _inseparable(manifest, train)
-        parts = min(max(2, round(1 / self.dev_share)), int(present(groups).sum()))
-        dev = train[stratified_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
+        groups = _group_by_sessions(manifest, train)
+        parts = min(max(2, round(1 / self.dev_share)), int(mark_present(groups).sum()))
+        dev = train[stratify_groups(parts, self.split_seed, manifest.codes("emotion")[train], groups)[0]]
         return replace(outline, train=np.setdiff1d(train, dev, assume_unique=True), dev=dev)
 
     def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """The fold before development speakers are held out, which takes long where there are many.
+        """Return the fold before the selection of development speakers, which is slow for many speakers.
 
         Raises:
-            SeenetError: there are no speakers to hold out.
+            SeenetError: the training part has no speakers to hold out.
         """
         train = split.train
-        if not len(split.dev) and present(_inseparable(manifest, train)).sum() < 2:
+        if not len(split.dev) and mark_present(_group_by_sessions(manifest, train)).sum() < 2:
             speakers = len(set(manifest.column("speaker")[train]))
-            why = "trains on one speaker only" if speakers < 2 else f"trains on {speakers} speakers that share sessions"
+            reason = "trains on one speaker" if speakers < 2 else f"trains on {speakers} speakers that share sessions"
             raise SeenetError(
-                f"fold {number} {why}, so protocol=strict has none to hold out; "
+                f"fold {number} {reason}: protocol=strict has no speakers to hold out; "
                 "choose protocol=paper or another dataset.folds"
             )
-        return Fold(number, train, split.dev, split.test, split.name, self.training(number, split), split.shared)
+        trained = self.find_training_fold(number, split)
+        return Fold(number, train, split.dev, split.test, split.name, trained, split.shared)
 
-    def training(self, number: int, split: Split) -> int:
-        """Folds that differ in their test part only share a training."""
+    def find_training_fold(self, number: int, split: Split) -> int:
+        """Return 0 if the folds differ only in their test part: they share one model."""
         return 0 if split.shared else number
 
 
-def _inseparable(manifest: Manifest, indices: Indices) -> Indices:
-    """A number for each set of speakers that share sessions, which must not be parted. Shape (clips,)."""
-    speakers = known_codes(manifest, indices, "speaker", "protocol=strict", "protocol=paper")
+def _group_by_sessions(manifest: Manifest, indices: Indices) -> Indices:
+    """Number the sets of speakers that share sessions and must stay together. Shape (clips,)."""
+    speakers = require_codes(manifest, indices, "speaker", "protocol=strict", "protocol=paper")
     return group_linked(speakers, manifest.codes("session")[indices])
 
 
 class Paper(Protocol):
-    """The epoch is selected on the test fold itself, as the original does: figures are optimistic."""
+    """Protocol that selects the epoch on the test part, as the original code does: figures are optimistic."""
 
     selection = "test"
     remark = "the epoch was selected on the test fold (protocol=paper): optimistic"
 
-    def fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """All that is not tested trains, a scheme's own development part too; the test group selects."""
+    def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """Train on all other clips, a development part of the scheme included; select on the test part."""
         train = np.union1d(split.train, split.dev) if len(split.dev) else split.train
         return Fold(number, train, split.test, split.test, split.name, number, split.shared)
 
-    def training(self, number: int, split: Split) -> int:
-        """The test part selects the epoch, so no fold shares a training."""
+    def find_training_fold(self, number: int, split: Split) -> int:
+        """Return the fold itself: the test part selects the epoch, therefore no folds share a model."""
         return number

@@ -1,4 +1,4 @@
-"""The shared vocabulary of emotions, and class sets drawn from it; corpora may add labels of their own."""
+"""Shared vocabulary of emotions and named class sets; a corpus may have further labels."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,31 +20,30 @@ EMOTIONS = (
     "contempt",
     "other",
 )
-"""Every emotion by its shared name, in the order in which classes are numbered."""
+"""Emotions by their shared names, in the order of class numbers."""
 
 NO_AGREEMENT = "no_agreement"
-"""The label of a clip on which its raters did not agree: counted, and never a class."""
+"""Label of a clip without agreement of its raters: counted, but never a class."""
 
 CLASS_SETS = {"four": EMOTIONS[:4], "eight": EMOTIONS[:8]}
 """Class sets by name: SeeNet's four and RAVDESS's eight."""
 
 
-def vocabulary_order(labels: Iterable[str]) -> list[str]:
-    """Sort labels: emotions of the vocabulary in its order, then a corpus' own words by name, then `no_agreement`."""
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """Sort labels: emotions in the order of the vocabulary, other words by name, then `no_agreement`."""
     own = len(EMOTIONS)
     rank = {**{emotion: k for k, emotion in enumerate(EMOTIONS)}, NO_AGREEMENT: own + 1}
     return sorted(set(labels), key=lambda label: (rank.get(label, own), label))
 
 
 def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMOTIONS) -> tuple[str, ...]:
-    """Class names in the order in which they are numbered.
+    """Return class names in the order of their numbers.
 
-    Emotions of the vocabulary stand in its order. A list with words of the user's own keeps the order in which it is
-    given.
+    Emotions of the vocabulary have its order. A list with other words keeps the order of the list.
 
     Args:
-        classes: a name (`four`, `eight`, or `all` for every label available) or a list of emotions or own words.
-        available: the labels to choose from, for `all`.
+        classes: a name (`four`, `eight`, or `all` for all available labels) or a list of emotions or other words.
+        available: available labels, for `all`.
 
     Raises:
         SeenetError: an unknown name, a repeated class, or fewer than two classes.
@@ -53,7 +52,7 @@ def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMO
     if isinstance(classes, str):
         if classes != "all" and classes not in CLASS_SETS:
             raise SeenetError(f"classes='{classes}': {expected}")
-        classes = CLASS_SETS.get(classes) or tuple(vocabulary_order(set(available) - {NO_AGREEMENT}))
+        classes = CLASS_SETS.get(classes) or tuple(sort_labels(set(available) - {NO_AGREEMENT}))
     if not isinstance(classes, list | tuple) or not all(isinstance(c, str | int) and str(c).strip() for c in classes):
         raise SeenetError(f"classes={classes}: {expected}")
     names = tuple(str(c) for c in classes)  # YAML reads 1 as a number
@@ -61,16 +60,16 @@ def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMO
         raise SeenetError(f"classes={list(names)}: {NO_AGREEMENT} is the label of clips without a class")
     if len(set(names)) != len(names) or len(names) < 2:
         raise SeenetError(f"classes={list(names)}: at least two different classes are needed")
-    return tuple(vocabulary_order(names)) if set(names) <= set(EMOTIONS) else names
+    return tuple(sort_labels(names)) if set(names) <= set(EMOTIONS) else names
 
 
-def quoted_text(text: str) -> str:
-    """A text as Hydra's command line takes it, between double quotes."""
+def quote_text(text: str) -> str:
+    """Quote a text for Hydra's command line, with double quotes."""
     text = re.sub(r'(\\*)"', r'\1\1\\"', text.replace("${", r"\${"))
     return '"' + re.sub(r"(\\+)$", r"\1\1", text) + '"'
 
 
-def quoted_class(name: str) -> str:
-    """A class as a word of Hydra's command line, with quotes only where it needs them."""
-    bare = re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII)
-    return name if bare and name.lower() not in ("null", "true", "false", "nan", "inf") else quoted_text(name)
+def quote_class(name: str) -> str:
+    """Quote a class for Hydra's command line if it needs quotes."""
+    is_plain = re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII)
+    return name if is_plain and name.lower() not in ("null", "true", "false", "nan", "inf") else quote_text(name)

@@ -1,14 +1,14 @@
-"""Raters' votes."""
+"""Distributions of raters' votes over classes."""
 
 from collections.abc import Sequence
 
 
 def vote_distribution(votes: str, classes: Sequence[str]) -> list[float]:
-    """The share of raters' votes for each class; all zero where nobody voted for any of them.
+    """Return the share of votes for each class; all zero if no vote is for one of the classes.
 
     Args:
-        votes: e.g. `angry:2 sad:1`.
-        classes: their order.
+        votes: votes in the syntax of a manifest, e.g. `angry:2 sad:1`.
+        classes: the classes in their order.
     """
     counts = dict(vote.split(":") for vote in votes.split())
     chosen = [float(counts.get(c, 0)) for c in classes]

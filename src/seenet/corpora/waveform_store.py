@@ -1,4 +1,4 @@
-"""The waveform store: a corpus decoded and resampled once (`decoding.py`), then memory mapped."""
+"""Waveform store: memory-mapped access to the decoded and resampled clips of a corpus."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.bad_files import read_bad_files
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.store_builder import FULL_SCALE, ensure_store, read_remarks
+from seenet.corpora.store_builder import ensure_store
+from seenet.corpora.store_format import FULL_SCALE, read_remarks
 
 
 class _MappedFile(NamedTuple):
-    """What maps an array from its file again."""
+    """File, type, offset and shape of a memory-mapped array."""
 
     path: str
     dtype: np.dtype[Any]
@@ -27,13 +28,13 @@ class _MappedFile(NamedTuple):
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, array: NDArray[Any]) -> "NDArray[Any] | _MappedFile":
-        """Describe a mapped array; an array in memory stays as it is."""
+    def describe(cls, array: NDArray[Any]) -> "NDArray[Any] | _MappedFile":
+        """Describe a mapped array; return an array in memory unchanged."""
         mapped = isinstance(array, np.memmap) and array.filename is not None
         return cls(str(array.filename), array.dtype, array.offset, array.shape) if mapped else array
 
     def map(self) -> NDArray[Any]:
-        """Map the array."""
+        """Map the file read-only."""
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)
 
 
@@ -42,12 +43,12 @@ class WaveformStore:
     """The waveforms of a manifest, in its order.
 
     Attributes:
-        key: the hash that names the store.
-        folder: where it lies; of joined corpora, where their stores lie.
-        audio: all samples, int16, memory mapped; one array for each corpus that was joined. Shape (samples,) each.
-        index: one row a clip, see `seenet.corpora.store_builder.INDEX`; offsets count over all arrays. Shape (clips,).
-        bad: for the row of each file that could not be used, why.
-        remarks: for rows of usable files, what is worth knowing of them: kinds of findings, each with a line.
+        key: hash that names the store.
+        folder: the store; for joined corpora, the folder of their stores.
+        audio: all samples, int16, memory mapped; one array per joined corpus. Shape (samples,) each.
+        index: one row per clip, see `seenet.corpora.store_format.INDEX`; offsets span all arrays. Shape (clips,).
+        bad: the reason for each unreadable file, by row.
+        remarks: remarks on usable files by row: kinds of findings with one line each.
     """
 
     key: str
@@ -58,39 +59,39 @@ class WaveformStore:
     remarks: dict[int, list[Remark]] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Name the mapped files, so that a spawned loader process maps them again instead of getting a copy."""
-        audio = tuple(map(_MappedFile.of, self.audio))
-        return {**self.__dict__, "audio": audio, "index": _MappedFile.of(self.index)}
+        """Replace mapped arrays by their files: a spawned loader process maps them instead of copying samples."""
+        audio = tuple(map(_MappedFile.describe, self.audio))
+        return {**self.__dict__, "audio": audio, "index": _MappedFile.describe(self.index)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the files that a state names."""
+        """Map the files of a pickled state."""
 
-        def opened(value: Any) -> NDArray[Any]:
+        def open_array(value: Any) -> NDArray[Any]:
             return value.map() if isinstance(value, _MappedFile) else value
 
-        self.__dict__.update(state, audio=tuple(map(opened, state["audio"])), index=opened(state["index"]))
+        self.__dict__.update(state, audio=tuple(map(open_array, state["audio"])), index=open_array(state["index"]))
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        """The offset at which each array begins."""
+        """Offset of the first sample of each array. Shape (arrays,)."""
         return np.cumsum([0, *(len(part) for part in self.audio[:-1])])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Samples of each clip; 0 where the file could not be used. Shape (clips,)."""
+        """Number of samples of each clip; 0 for an unreadable file. Shape (clips,)."""
         return self.index["length"]
 
     @property
     def digests(self) -> NDArray[np.uint64]:
-        """A hash of each clip's samples; 0 where all are zero, for one silence is like another. Shape (clips,)."""
+        """Hash of the samples of each clip; 0 for a silent clip, because all silence is equal. Shape (clips,)."""
         return np.where(self.index["silent"], np.uint64(0), self.index["samples"])
 
     def waveform(self, index: int) -> NDArray[np.float32]:
-        """One clip at 16 kHz, shape (samples,), full scale at 1."""
+        """Return a clip at 16 kHz with full scale 1. Shape (samples,)."""
         return self.padded([index])[0]
 
     def padded(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Clips at 16 kHz, full scale at 1, zeros behind the shorter ones. Shape (clips, longest)."""
+        """Return clips at 16 kHz with full scale 1, padded with zeros at the end. Shape (clips, longest)."""
         rows = self.index[indices]
         batch = np.empty((len(rows), rows["length"].max()), dtype=np.float32)
         parts = np.searchsorted(self._starts, rows["offset"], side="right") - 1
@@ -98,48 +99,48 @@ class WaveformStore:
         lengths, scales = (rows[name].tolist() for name in ("length", "scale"))
         for row, part, start, length, scale in zip(batch, parts.tolist(), starts, lengths, scales, strict=True):
             row[:length] = self.audio[part][start : start + length]
-            row[:length] *= np.float32(scale) / np.float32(FULL_SCALE)  # apart from the conversion: faster by half
+            row[:length] *= np.float32(scale) / np.float32(FULL_SCALE)  # half the time of one combined step
             row[length:] = 0
         return batch
 
 
 def open_store(manifest: Manifest, max_seconds: float) -> WaveformStore:
-    """The store of a manifest: opened where it exists, else made first.
+    """Open the store of a manifest; build it first if it does not exist.
 
-    A file that cannot be used stops nothing: it has no samples, and `Store.bad` says why.
+    Unreadable files raise no error: they have no samples, and `WaveformStore.bad` contains the reasons.
 
     Args:
         manifest: the corpus.
-        max_seconds: how much of each clip is kept, in seconds.
+        max_seconds: maximum duration of a clip in seconds; the rest is cropped.
 
     Raises:
-        SeenetError: `max_seconds` is not positive, or no file at all can be used.
+        SeenetError: `max_seconds` is not positive, or no file is readable.
     """
     if isinstance(max_seconds, bool) or not isinstance(max_seconds, int | float) or not 0 < max_seconds < 1e6:
-        raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0, and below a million")
+        raise SeenetError(f"max_seconds={max_seconds}: expected a number above 0 and below 1000000")
     if manifest.parts:
-        return _joined([open_store(part, max_seconds) for part in manifest.parts])
+        return _join_stores([open_store(part, max_seconds) for part in manifest.parts])
     folder = ensure_store(cache_dir() / "stores", manifest, float(max_seconds))
     bad = read_bad_files(folder)
     if len(bad) == len(manifest):
-        row, why = next(iter(bad.items()))
-        raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {why}")
+        row, reason = next(iter(bad.items()))
+        raise SeenetError(f"no audio file of {manifest.name} can be used, e.g. '{manifest.audio_path(row)}': {reason}")
     audio = np.memmap(folder / "audio.i16", dtype="<i2", mode="r")
     index = np.load(folder / "index.npy", mmap_mode="r")
     return WaveformStore(folder.name.rpartition("-")[2], folder, (audio,), index, bad, read_remarks(folder))
 
 
-def _joined(stores: Sequence[WaveformStore]) -> WaveformStore:
-    """The stores of several corpora as one, in their order; no sample is copied."""
+def _join_stores(stores: Sequence[WaveformStore]) -> WaveformStore:
+    """Combine the stores of several corpora in their order, without a copy of the samples."""
     index, samples, clips, bad, remarks = [], 0, 0, {}, {}
     for store in stores:
-        moved = np.array(store.index)
-        moved["offset"] += samples
-        index.append(moved)
-        bad |= {clips + row: why for row, why in store.bad.items()}
-        remarks |= {clips + row: about for row, about in store.remarks.items()}
+        shifted = np.array(store.index)
+        shifted["offset"] += samples
+        index.append(shifted)
+        bad |= {clips + row: reason for row, reason in store.bad.items()}
+        remarks |= {clips + row: entries for row, entries in store.remarks.items()}
         samples += sum(map(len, store.audio))
-        clips += len(moved)
+        clips += len(shifted)
     key = hashlib.blake2b("-".join(store.key for store in stores).encode(), digest_size=8).hexdigest()
     audio = tuple(part for store in stores for part in store.audio)
     return WaveformStore(key, stores[0].folder.parent, audio, np.concatenate(index), bad, remarks)

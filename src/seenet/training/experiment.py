@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import instantiate_checked
-from seenet.corpora.bad_files import refuse_bad_files
+from seenet.corpora.bad_files import apply_bad_file_policy
 from seenet.corpora.folds import Fold, Folds, PlannedFold, choose_folds, make_folds
-from seenet.corpora.loading import load_corpus, scheme_of
+from seenet.corpora.loading import build_scheme, load_corpus
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.protocols import Protocol
 from seenet.corpora.waveform_store import WaveformStore, open_store
@@ -84,10 +84,10 @@ class Experiment:
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
         protocol: Protocol = instantiate_checked(cfg.protocol, "protocol")
         check_components(cfg, plan, augmentation)
-        folds = make_folds(manifest, indices, scheme_of(cfg), protocol)
+        folds = make_folds(manifest, indices, build_scheme(cfg), protocol)
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
         store = open_store(manifest, cfg.data.max_seconds)
-        refuse_bad_files(manifest, store, cfg.dataset.on_bad_file)
+        apply_bad_file_policy(manifest, store, cfg.dataset.on_bad_file)
         folds = folds.without(store.bad)
         conditions = build_conditions(cfg.noise, manifest, store)
         for number in chosen:

@@ -22,7 +22,7 @@ from seenet.core.signals import handle_stop_signals
 from seenet.corpora.bad_files import BAD_FILES, write_bad_files
 from seenet.corpora.folds import Fold
 from seenet.corpora.leak_audit import audit_leaks
-from seenet.corpora.loading import say_notes
+from seenet.corpora.loading import print_notes
 from seenet.corpora.manifest import Manifest
 from seenet.reporting.console_tables import print_conditions, print_run
 from seenet.runs.directory import names_of
@@ -207,7 +207,7 @@ def _announce_corpora(job: Experiment) -> None:
             + "".join(f"; {old} {kept['merged_clips'][old]} counted as {new}" for old, new in kept["merged"].items())
             + "".join(f"; {label} {count} left out" for label, count in kept["dropped"].items())
         )
-    say_notes(job.manifest)
+    print_notes(job.manifest)
 
 
 def _announce_folds(job: Experiment, verdicts: set[str]) -> None:

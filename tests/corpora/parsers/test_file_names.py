@@ -125,7 +125,7 @@ def test_they_are_found_below_seenet_data(config, tmp_path: Path, monkeypatch, c
 @pytest.mark.parametrize("module", [emodb, crema_d, savee, tess, esd])
 def test_a_folder_without_a_clip_of_the_corpus_is_an_error(tmp_path: Path, module):
     touch(tmp_path, ["03-01-03-01-01-01-01.wav", "notes.txt"])
-    with pytest.raises(SeenetError, match="no clip such as .* dataset.root should hold"):
+    with pytest.raises(SeenetError, match="no clip such as .* dataset.root must contain"):
         module.read(str(tmp_path))
     with pytest.raises(SeenetError, match="is not a folder"):
         module.read(str(tmp_path / "nowhere"))
@@ -134,16 +134,16 @@ def test_a_folder_without_a_clip_of_the_corpus_is_an_error(tmp_path: Path, modul
 @pytest.mark.parametrize(
     ("module", "name", "words"),
     [
-        (emodb, "03a01Xa", "03a01Xa.wav': there is no emotion 'X'; expected one of W, L, E, A, F, T, N"),
-        (emodb, "04a01Wa", "there is no speaker '04'"),
-        (emodb, "03a09Wa", "there is no text 'a09'"),
-        (crema_d, "1001_DFA_CAL_XX", "there is no emotion 'CAL'"),
-        (crema_d, "1001_ABC_ANG_XX", "there is no sentence 'ABC'"),
-        (crema_d, "1092_DFA_ANG_XX", "there is no actor 1092; expected 1001 to 1091"),
-        (savee, "DC_s01", "there is no emotion 's'"),
-        (tess, "OAF_lid_calm", "there is no emotion 'calm'"),
-        (esd, "0001/Calm/0001_000351", "there is no emotion 'Calm'"),
-        (esd, "0021/Angry/0021_000351", "there is no speaker 0021; expected 0001 to 0020"),
+        (emodb, "03a01Xa", "03a01Xa.wav': unknown emotion 'X'; expected one of W, L, E, A, F, T, N"),
+        (emodb, "04a01Wa", "unknown speaker '04'"),
+        (emodb, "03a09Wa", "unknown text 'a09'"),
+        (crema_d, "1001_DFA_CAL_XX", "unknown emotion 'CAL'"),
+        (crema_d, "1001_ABC_ANG_XX", "unknown sentence 'ABC'"),
+        (crema_d, "1092_DFA_ANG_XX", "unknown actor 1092; expected 1001 to 1091"),
+        (savee, "DC_s01", "unknown emotion 's'"),
+        (tess, "OAF_lid_calm", "unknown emotion 'calm'"),
+        (esd, "0001/Calm/0001_000351", "unknown emotion 'Calm'"),
+        (esd, "0021/Angry/0021_000351", "unknown speaker 0021; expected 0001 to 0020"),
     ],
 )
 def test_an_impossible_code_is_an_error_that_names_the_file(tmp_path: Path, module, name: str, words: str):

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from seenet.core.errors import SeenetError
-from seenet.corpora.bad_files import refuse_bad_files
+from seenet.corpora.bad_files import apply_bad_file_policy
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.parsers import folder
-from seenet.corpora.parsers._files import NOT_UTF8, files_below
+from seenet.corpora.parsers._files import NOT_UTF8, find_files
 from seenet.corpora.parsers.ravdess import read as read_ravdess
 from seenet.corpora.waveform_store import open_store
 from seenet.data.conditions.noise_sources import build_noise_source
@@ -29,7 +29,7 @@ def test_folder_takes_one_of_the_files_of_a_name(tmp_path: Path, capsys):
     touch(tmp_path, "sad/1.wav", "sad/1.mp4", "sad/2.mp3", "sad/2.m4a", "happy/1.webm", "sad/read me.txt")
     manifest = folder.read(str(tmp_path))
     assert [row.path for row in manifest] == ["happy/1.webm", "sad/1.wav", "sad/2.mp3"]
-    assert manifest.passed_over == (
+    assert manifest.skipped == (
         ("sad/read me.txt", "not audio"),
         ("sad/2.m4a", "'2.mp3' of the same name is used instead"),
         ("sad/1.mp4", "'1.wav' of the same name is used instead"),
@@ -43,7 +43,7 @@ def test_folder_takes_sound_by_its_content_where_the_suffix_says_nothing(tmp_pat
     (tmp_path / "sad/2.rec").write_text("no sound")
     manifest = folder.read(str(tmp_path))
     assert [row.path for row in manifest] == ["sad/1.rec"]
-    assert manifest.passed_over == (("sad/2.rec", "not audio"),)
+    assert manifest.skipped == (("sad/2.rec", "not audio"),)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
@@ -56,11 +56,11 @@ def test_names_that_are_no_utf_8_or_several_lines_are_named_in_one_line(tmp_path
     shutil.copy(tmp_path / "d/sad/plain.wav", os.fsencode(tmp_path) + b"/d/sad/caf\xe9.wav")
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     manifest = folder.read(str(tmp_path / "d"))
-    assert manifest.passed_over == (("sad/caf\\xe9.wav", NOT_UTF8),)
+    assert manifest.skipped == (("sad/caf\\xe9.wav", NOT_UTF8),)
     store = open_store(manifest, 6.0)
     assert [manifest.column("path")[row] for row in store.bad] == ["sad/two\nlines.wav"]
     with pytest.raises(SeenetError) as error:
-        refuse_bad_files(manifest, store, "stop")
+        apply_bad_file_policy(manifest, store, "stop")
     assert r"sad/two\nlines.wav" in str(error.value)
     assert "\n" not in str(error.value)
     assert r"caf\xe9.wav" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_names_that_are_no_utf_8_are_told_once_by_every_parser(tmp_path: Path, c
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/Actor_\xe9/03-01-03-01-01-01-02.wav")).touch()
     assert [row.path for row in read_ravdess(str(tmp_path))] == ["Actor_01/03-01-03-01-01-01-01.wav"]
     assert capsys.readouterr().out.count(r"Actor_\xe9/03-01-03-01-01-01-02.wav") == 1
-    assert len(list(files_below(tmp_path, ".wav"))) == 1
+    assert len(list(find_files(tmp_path, ".wav"))) == 1
 
 
 def test_corpora_with_names_of_their_own_take_other_formats(tmp_path: Path):

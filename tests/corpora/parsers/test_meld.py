@@ -154,8 +154,8 @@ def test_a_missing_table_is_an_error(corpus: Path, split: str):
     ("old", "new", "words"),
     [
         (b",disgust,", b",disgusted,", r"dev_sent_emo.csv' line 2: unknown label 'disgusted'; expected one of joy"),
-        (b",110,7,", b",110,,", r"line 3: dialogue '110' and utterance '' should be numbers"),
-        (b",110,7," + TIMES, b"\n", r"line 3: dialogue '' and utterance '' should be numbers"),
+        (b",110,7,", b",110,,", r"line 3: dialogue '110' and utterance '' must be numbers"),
+        (b",110,7," + TIMES, b"\n", r"line 3: dialogue '' and utterance '' must be numbers"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, old: bytes, new: bytes, words: str):

@@ -149,8 +149,8 @@ def test_a_label_file_without_clips_is_an_error(tmp_path: Path):
     [
         (".avi; A;", ".avi; Z;", r"Evaluation.txt' line 1: unknown label 'Z'; expected one of A, H, S, N, O, X"),
         ("33; Angry;", "33; Furious;", r"line 3: unknown label 'Furious'"),
-        ("V:2.333333", "V:high", r"line 1 is no line of MSP-IMPROV"),
-        ("UTD-IMPROV-S01A-M02", "UTD-IMPROV-S01A-M07", r"line 6 is no line of MSP-IMPROV"),
+        ("V:2.333333", "V:high", r"line 1: expected a line .* of MSP-IMPROV"),
+        ("UTD-IMPROV-S01A-M02", "UTD-IMPROV-S01A-M07", r"line 6: expected a line .* of MSP-IMPROV"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
@@ -162,5 +162,5 @@ def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
 
 def test_a_rater_before_any_clip_is_an_error(tmp_path: Path):
     (tmp_path / "Evaluation.txt").write_text(BLOCKS.split("\n", 1)[1])
-    with pytest.raises(SeenetError, match="line 1 is no line"):
+    with pytest.raises(SeenetError, match="line 1: expected a line"):
         read(str(tmp_path))

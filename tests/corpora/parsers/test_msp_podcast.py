@@ -143,7 +143,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
     [
         (DETAILED.replace("Contempt", "Contemptuous"), r"labels_detailed.csv' line 7 \(EmoClass_Major\): unknown"),
         ("FileName,Vote\n", r"lacks the column EmoClass_Major or EmoDetail"),
-        ("", r"is no CSV file"),
+        ("", r"is not a CSV file"),
     ],
 )
 def test_wrong_votes_are_named(corpus: Path, text: str, words: str):
@@ -160,7 +160,7 @@ def test_a_clip_that_is_there_twice_is_an_error(corpus: Path):
 
 def test_no_csv_is_an_error(tmp_path: Path):
     write_labels(tmp_path, "")
-    with pytest.raises(SeenetError, match="is no CSV file"):
+    with pytest.raises(SeenetError, match="is not a CSV file"):
         read(str(tmp_path))
 
 

@@ -12,7 +12,7 @@ import soundfile
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import instantiate_checked
-from seenet.corpora.bad_files import refuse_bad_files
+from seenet.corpora.bad_files import apply_bad_file_policy
 from seenet.corpora.folds import make_folds
 from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.ravdess import read
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_clip_is_told(tmp_path: Path):
 
 def test_a_name_with_an_unknown_emotion_is_an_error(tmp_path: Path, write_tone):
     write_tone(tmp_path / "03-01-09-01-01-01-01.wav")
-    with pytest.raises(SeenetError, match="no emotion .09.; expected one of 01, 02"):
+    with pytest.raises(SeenetError, match="unknown emotion .09.; expected one of 01, 02"):
         read(str(tmp_path))
 
 
@@ -166,4 +166,4 @@ def test_stereo_is_averaged_and_a_truncated_file_named(tmp_path: Path):
     broken.write_bytes(broken.read_bytes()[:3000])
     manifest = read(str(tmp_path))
     with pytest.raises(SeenetError, match=f"1 of 4.*{broken.name}.*truncated.*bad_files.csv"):
-        refuse_bad_files(manifest, open_store(manifest, 6.0), "stop")
+        apply_bad_file_policy(manifest, open_store(manifest, 6.0), "stop")

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.folds import make_folds
-from seenet.corpora.loading import DATASET_SETTINGS, load_corpus, scheme_of
+from seenet.corpora.loading import DATASET_SETTINGS, build_scheme, load_corpus
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.parsers import folder
-from seenet.corpora.parsers._spellings import SPELLINGS, plain
+from seenet.corpora.parsers._spellings import SPELLINGS, normalize
 from seenet.corpora.parsers.table import FIELDS
 from seenet.corpora.parsers.table import read as read_table
 from seenet.corpora.protocols import Paper, Strict
@@ -94,7 +94,7 @@ def test_decimal_commas_where_the_comma_does_not_delimit(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path;emotion;valence\na.wav;sad;2,5\nb.wav;sad;\n")
     assert read_table(str(table)).column("valence")[0] == 2.5
     write(table, "path;emotion;valence\na.wav;sad;low\n")
-    with pytest.raises(SeenetError, match="'low' in the column of valence is no number"):
+    with pytest.raises(SeenetError, match="'low' in the column of valence is not a number"):
         read_table(str(table))
 
 
@@ -103,13 +103,13 @@ def test_columns_by_other_names(config, tmp_path: Path):
     overrides = ["dataset=csv", f"dataset.table={table}", "dataset.columns.path=Datei"]
     manifest = built(config(*overrides, 'dataset.columns.emotion="Gefühl"'))
     assert (manifest[0].path, manifest[0].emotion, manifest[0].speaker) == ("a.wav", "angry", "anna")
-    with pytest.raises(SeenetError, match=r"no column 'emotion', but Datei, Gefühl, speaker; .*columns.emotion=NAME"):
+    with pytest.raises(SeenetError, match=r"no column 'emotion', only Datei, Gefühl, speaker; .*columns.emotion=NAME"):
         built(config(*overrides))
     with pytest.raises(SeenetError, match="no column 'sprecher'"):
         built(config(*overrides, 'dataset.columns.emotion="Gefühl"', "dataset.columns.speaker=sprecher"))
     ignored = read_table(str(table), columns={"path": "Datei", "emotion": "Gefühl", "speaker": None})
     assert ignored[0].speaker == ""
-    with pytest.raises(SeenetError, match="dataset.columns.age: there is no such field; expected utterance, path"):
+    with pytest.raises(SeenetError, match="dataset.columns.age: unknown field; expected one of utterance, path"):
         read_table(str(table), columns={"age": "Alter"})
 
 
@@ -137,8 +137,8 @@ def test_labels_of_ones_own(config, tmp_path: Path):
 
 def test_spellings_lead_to_the_vocabulary():
     assert set(SPELLINGS.values()) == {*EMOTIONS, NO_AGREEMENT}
-    assert all(plain(spelling) == spelling for spelling in SPELLINGS)
-    assert [SPELLINGS[plain(s)] for s in ("Pleasant-Surprise", " No_Agreement", "BOREDOM", "xxx")] == [
+    assert all(normalize(spelling) == spelling for spelling in SPELLINGS)
+    assert [SPELLINGS[normalize(s)] for s in ("Pleasant-Surprise", " No_Agreement", "BOREDOM", "xxx")] == [
         "surprised",
         "no_agreement",
         "bored",
@@ -182,13 +182,13 @@ def test_windows_paths(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("path,emotion\na.wav,sad\n,sad\n", "line 3: a label, and no path"),
-        ("path,emotion\na.wav,sad\na.wav,sad\n", "names the utterance 'a' twice, in lines 2 and 3"),
+        ("path,emotion\na.wav,sad\n,sad\n", "line 3: a label without a path"),
+        ("path,emotion\na.wav,sad\na.wav,sad\n", "contains the utterance 'a' twice, in lines 2 and 3"),
         ("path,emotion\n", "is empty"),
         ("", "cannot be read"),
         (
             "file,label\na.wav,sad\n",
-            "no column 'path', but file, label; say which one it is: dataset.columns.path=NAME",
+            "no column 'path', only file, label; set dataset.columns.path=NAME",
         ),
         ('path,emotion\n"a.wav,sad\n', "cannot be read"),
     ],
@@ -308,7 +308,7 @@ def test_mistakes_with_folders(config, tmp_path: Path):
     with pytest.raises(SeenetError, match="only 1 outside of any"):
         folder.read(str(tmp_path))
     touch(tmp_path, "sad/1.wav")
-    for pattern, words in (("(", "is no regular expression"), ("a+", "has no group"), ("(anna)", "finds nothing")):
+    for pattern, words in (("(", "is not a regular expression"), ("a+", "has no group"), ("(anna)", "matches no path")):
         with pytest.raises(SeenetError, match=words):
             folder.read(str(tmp_path), speaker=pattern)
 
@@ -351,14 +351,14 @@ def test_table_lone_quotes_lose_no_row(tmp_path: Path, mark: str):
     if mark == "\t":
         assert [row.text for row in read_table(str(table))] == ['"oh'] * 3
     else:
-        with pytest.raises(SeenetError, match="a quote that does not match .* in line 2"):
+        with pytest.raises(SeenetError, match="an unmatched quote .* in line 2"):
             read_table(str(table))
     rows = [(*ROWS[0][:3], '"oh'), ROWS[1], (*ROWS[2][:3], 'oh"')]  # two quotes that match, with a row between them
     write(table, delimited(rows, mark))
     if mark == "\t":
         assert len(read_table(str(table))) == 3
     else:
-        with pytest.raises(SeenetError, match="a quote that swallows rows in line 2"):
+        with pytest.raises(SeenetError, match="a quote that spans several rows in line 2"):
             read_table(str(table))
 
 
@@ -374,7 +374,7 @@ def test_table_quote_closed_in_another_row_swallows_no_row(tmp_path: Path, suffi
     if mark == "\t":
         assert [(row.emotion, row.speaker) for row in read_table(str(table))] == [row[2:] for row in rows[1:]]
     else:
-        with pytest.raises(SeenetError, match="a quote that swallows rows in line 2"):
+        with pytest.raises(SeenetError, match="a quote that spans several rows in line 2"):
             read_table(str(table))
 
 
@@ -432,28 +432,28 @@ def test_table_is_uncertain_when_only_its_paths_agree_in_several_encodings(tmp_p
 def test_table_in_windows_1252_is_announced(tmp_path: Path, capsys):
     table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", "Jürgen", "x")]), "cp1252")
     assert read_table(str(table))[0].speaker == "Jürgen"
-    assert "is read as cp1252; another encoding: dataset.encoding=NAME" in capsys.readouterr().out
+    assert "is read as cp1252; for another encoding set dataset.encoding=NAME" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["x", "inf", '"0,5"'])
 def test_table_number_of_no_use_names_its_line(tmp_path: Path, value: str):
     table = write(tmp_path / "t.csv", f"path,emotion,start\na.wav,sad,0.5\n\nb.wav,sad,{value}\n")
-    with pytest.raises(SeenetError, match="line 4: .* in the column of start is no number"):
+    with pytest.raises(SeenetError, match="line 4: .* in the column of start is not a number"):
         read_table(str(table))
 
 
 @pytest.mark.parametrize("row", [b"a.wav,sad\0\n", b"a.wav,sad\n" * 40 + b"b.wav,sad\0\n"])
 def test_table_nul_byte_names_its_line_wherever_it_is(tmp_path: Path, row: bytes):
     (tmp_path / "t.csv").write_bytes(b"path,emotion\n" + row)
-    with pytest.raises(SeenetError, match=f"line {1 + row.count(b'.wav')} holds a NUL byte"):
+    with pytest.raises(SeenetError, match=f"line {1 + row.count(b'.wav')} contains a NUL byte"):
         read_table(str(tmp_path / "t.csv"))
 
 
 def test_table_encodings_that_users_declare_wrongly(tmp_path: Path):
     table = write(tmp_path / "t.csv", delimited([("é.wav", "sad", "a", "b")]))
-    with pytest.raises(SeenetError, match="dataset.encoding=utf-9: no such encoding"):
+    with pytest.raises(SeenetError, match="dataset.encoding=utf-9: unknown encoding"):
         read_table(str(table), encoding="utf-9")
-    with pytest.raises(SeenetError, match="dataset.encoding=ascii: '.*' is not in it"):
+    with pytest.raises(SeenetError, match="dataset.encoding=ascii: '.*' has another encoding"):
         read_table(str(table), encoding="ascii")
 
 
@@ -491,7 +491,7 @@ def test_table_of_another_kind_is_named(tmp_path: Path, content: bytes, kind: st
 def test_table_with_a_nul_byte_or_repeated_columns_is_refused(tmp_path: Path):
     text = "".join(f"d/{k}.wav,sad,s{k},x\n" for k in range(20))
     table = write(tmp_path / "t.csv", delimited([]) + text + "d/x.wav,sad,a\0b,x\n")
-    with pytest.raises(SeenetError, match="line 22 holds a NUL byte"):
+    with pytest.raises(SeenetError, match="line 22 contains a NUL byte"):
         read_table(str(table))
     write(table, "path,emotion,emotion\na.wav,sad,happy\n")
     with pytest.raises(SeenetError, match="has 2 columns 'emotion'; rename one"):
@@ -523,7 +523,7 @@ def test_table_messages_without_speakers_lead_to_a_training(config, tmp_path: Pa
         cfg = config(*overrides)
         manifest, _, indices = load_corpus(cfg)
         try:
-            folds = make_folds(manifest, indices, scheme_of(cfg), instantiate_checked(cfg.protocol, "protocol"))
+            folds = make_folds(manifest, indices, build_scheme(cfg), instantiate_checked(cfg.protocol, "protocol"))
             assert len(folds) == 5
             break
         except SeenetError as error:
@@ -539,13 +539,13 @@ def test_classes_of_the_users_own_words(config, tmp_path: Path):
     lines = "".join(f"{k}.wav,{OWN[k % 3]},s{k % 4}\n" for k in range(12))
     table = write(tmp_path / "t.csv", f"path,emotion,speaker\n{lines}x.wav,sad,s1\n")
     overrides = ["dataset=csv", f"dataset.table={table}"]
-    with pytest.raises(SeenetError, match=r"'very happy' \(4\), 'سعيد' \(4\), '生气' \(4\); take them as classes"):
+    with pytest.raises(SeenetError, match=r"'very happy' \(4\), 'سعيد' \(4\), '生气' \(4\); make them classes"):
         load_corpus(config(*overrides))
     manifest, classes, rows = load_corpus(config(*overrides, 'classes=["生气","very happy","سعيد"]'))
     assert classes == OWN, "in the order that the user states"
     assert (manifest.counts()["sad"], len(rows)) == (1, 12)
     assert manifest.counts().keys() == {"sad", *OWN}
-    with pytest.raises(SeenetError, match="class 'generous' has no clips in t, which holds sad 1"):
+    with pytest.raises(SeenetError, match="class 'generous' has no clips in t, which contains sad 1"):
         load_corpus(config(*overrides, 'classes=["生气","very happy","سعيد",generous]'))
 
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold, make_folds
-from seenet.corpora.joining import join
+from seenet.corpora.joining import join_corpora
 from seenet.corpora.manifest import Manifest, Utterance
 from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import GivenSplit, LeaveOneOut, SpeakerFolds
@@ -115,7 +115,7 @@ def test_additive_noise_of_an_utterance_is_equal_in_joined_corpora(corpus):
     manifest, store = corpus
     other = read(speakers=4, clips=2, seed=1)
     other.name = "other"
-    both = join("both", {"train": other, "test": manifest})
+    both = join_corpora("both", {"train": other, "test": manifest})
     joined = open_store(both, 6.0)
     alone = AdditiveNoise(manifest, store, 10, "white").draw_noise(7, store.waveform(7))
     row = len(both.parts[0]) + 7
@@ -171,7 +171,7 @@ def test_babble_uses_the_training_corpus_when_testing_across_corpora(corpus):
     manifest, _ = corpus
     other = read(speakers=4, clips=2, seed=1)
     other.name = "other"
-    both = join("both", {"train": other, "test": manifest})
+    both = join_corpora("both", {"train": other, "test": manifest})
     (fold,) = make_folds(both, np.arange(len(both)), GivenSplit(), Paper())
     babble = Babble(both, open_store(both, 6.0)).for_fold(fold)
     assert set(babble.pool) <= set(range(len(other)))

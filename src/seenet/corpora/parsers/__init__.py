@@ -1,4 +1,4 @@
-"""One parser per corpus.
+"""Parsers, one per corpus: the function `read` reads a folder or table into a manifest.
 
-In: the folder of a corpus. Out: its manifest. Modules with a leading underscore hold what several parsers share.
+Modules with a leading underscore contain functions that several parsers share.
 """

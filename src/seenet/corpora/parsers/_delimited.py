@@ -1,4 +1,4 @@
-"""Reading delimited text strictly: every row has the header's cells, and no quote swallows a row."""
+"""Strict reader of delimited text: it rejects rows of the wrong length and quotes that merge rows."""
 
 import csv
 import io
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from seenet.core.errors import SeenetError, one_line
 
 DELIMITERS = ",;\t|"
-AUDIO_NAME = re.compile(r"\.[A-Za-z0-9]{2,5}[\"']?$")
-"""The end of a cell that names a file."""
+FILE_NAME_END = re.compile(r"\.[A-Za-z0-9]{2,5}[\"']?$")
+"""Pattern for the end of a cell that contains a file name."""
 
 
 @dataclass(frozen=True)
-class Delimited:
-    """A table as text.
+class DelimitedTable:
+    """A table of texts.
 
     Attributes:
         header: names of the columns.
-        cells: of each row. Shape (rows, columns).
-        lines: the line of the file in which each row begins, from 1. Shape (rows,).
-        delimiter: between columns.
+        cells: cells of each row. Shape (rows, columns).
+        lines: number of the first line of each row in the file, from 1. Shape (rows,).
+        delimiter: delimiter between columns.
     """
 
     header: list[str]
@@ -35,71 +35,70 @@ class Delimited:
     delimiter: str
 
     def column(self, name: str) -> "pd.Series[str]":
-        """The cells of a column. Shape (rows,)."""
+        """Return the cells of a column. Shape (rows,)."""
         position = self.header.index(name)
         return pd.Series([row[position] for row in self.cells], dtype=object)
 
 
-def read_delimited(text: str, source: Path, delimiter: str | None = None) -> Delimited:
+def read_delimited(text: str, source: Path, delimiter: str | None = None) -> DelimitedTable:
     """Read a table with a header.
 
-    A first line `sep=;` (Excel's) names the delimiter. Rows whose cells are all empty are skipped; so are empty cells
-    behind the last column. Quotes delimit cells; in a table separated by tabs, where they do not, they are letters.
+    A first line `sep=;`, as Excel writes it, sets the delimiter. Empty rows and empty cells after the last column are
+    ignored. Quotes delimit cells. If quotes in a table with tabs do not match, they are ordinary characters.
 
     Args:
-        text: all of the file.
-        source: the file, for messages.
-        delimiter: None takes `sep=`, or the one of `DELIMITERS` that the header has most of.
+        text: content of the file.
+        source: name of the file, for messages.
+        delimiter: delimiter between columns; None uses `sep=`, or the most frequent of `DELIMITERS` in the header.
 
     Raises:
-        SeenetError: no header, a row with too many or too few cells, or quotes that do not match; the message names
-            the line.
+        SeenetError: no header, a row with too many or too few cells, or unmatched quotes, with the line number.
     """
     if delimiter is not None and len(delimiter) != 1:
         raise SeenetError(f"dataset.delimiter='{delimiter}': expected one character, or null to detect it")
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise SeenetError(f"dataset.table='{source}' cannot be read: line {line} holds a NUL byte")
+        raise SeenetError(f"dataset.table='{source}' cannot be read: line {line} contains a NUL byte")
     skipped = 0
     declared = re.match(r'"?sep=(.)"?[ ;,\t]*\n', text)
     if declared:
         text, skipped = text[declared.end() :], 1
         delimiter = delimiter or declared[1]
     if not text.strip():
-        raise SeenetError(f"dataset.table='{source}' cannot be read: it holds no header")
+        raise SeenetError(f"dataset.table='{source}' cannot be read: it has no header")
     first = next(line for line in text.split("\n") if line.strip())
     mark = delimiter or max(DELIMITERS, key=first.count)
     try:
-        rows = list(_rows(text, mark, quoted=True))
-    except _BadQuote as error:
+        rows = list(_read_rows(text, mark, quoted=True))
+    except _QuoteError as error:
         if mark != "\t":
             line = error.line + skipped
             raise SeenetError(f"dataset.table='{source}' cannot be read: {error.problem} in line {line}") from error
-        rows = list(_rows(text, mark, quoted=False))
+        rows = list(_read_rows(text, mark, quoted=False))
     (_, header), *rows = rows
     header = [name.strip() for name in header]
     while header and not header[-1]:
         header.pop()
     for line, row in rows:
         if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :]):
-            extra = " (is a cell with the delimiter in it not quoted?)" if len(row) > len(header) else ""
+            extra = " (is a cell that contains the delimiter not quoted?)" if len(row) > len(header) else ""
             raise SeenetError(
                 f"'{source}' line {line + skipped} has {len(row)} cells, the header has {len(header)}{extra}"
             )
     lines = np.array([line + skipped for line, _ in rows], dtype=np.int64)
-    return Delimited(header, [row for _, row in rows], lines, mark)
+    return DelimitedTable(header, [row for _, row in rows], lines, mark)
 
 
-class _BadQuote(Exception):
-    """Quotes that do not match; the line in which the row begins."""
+class _QuoteError(Exception):
+    """Unmatched quotes, with the number of the row's first line."""
 
     def __init__(self, problem: str, line: int):
         self.problem, self.line = problem, line
 
 
-def _rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, each with the number of its first line."""
+def _read_rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, each with the number of its first line."""
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True, quoting=quoting
@@ -111,24 +110,24 @@ def _rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[str]]]
         except StopIteration:
             return
         except csv.Error as error:
-            raise _BadQuote(f"a quote that does not match ({one_line(error)})", line) from error
+            raise _QuoteError(f"an unmatched quote ({one_line(error)})", line) from error
         if any(map(str.strip, row)):
             width = width or len(row)
-            if reader.line_num > line and any(_swallows_rows(cell, k, mark, width) for k, cell in enumerate(row)):
-                raise _BadQuote("a quote that swallows rows", line)
+            if reader.line_num > line and any(_contains_rows(cell, k, mark, width) for k, cell in enumerate(row)):
+                raise _QuoteError("a quote that spans several rows", line)
             yield line, row
         line = reader.line_num + 1
 
 
-def _swallows_rows(cell: str, column: int, mark: str, width: int) -> bool:
-    """Whether a cell of several lines holds rows: a quote opened in one row and closed in another.
+def _contains_rows(cell: str, column: int, mark: str, width: int) -> bool:
+    """Return whether a cell of several lines contains rows: a quote opens in one row and closes in another.
 
-    The lines then have exactly the delimiters of the rows that they are from: the first those behind the column, the
-    last those before it. Prose can have as many, but has a space behind each and names no file.
+    The lines of such a cell have the delimiters of the original rows: the first line those after the column, the last
+    line those before it. Prose may have equally many, but with a space after each and without a file name.
     """
     lines = cell.split("\n")
-    names_file = [any(AUDIO_NAME.search(part.strip()) for part in line.split(mark)) for line in lines]
+    has_file_name = [any(FILE_NAME_END.search(part.strip()) for part in line.split(mark)) for line in lines]
     marks = [line.count(mark) for line in lines]
     if width > 1 and marks == [width - 1 - column, *[width - 1] * (len(lines) - 2), column]:
-        return f"{mark} " not in cell or any(names_file[1:])
-    return any(count >= width - 1 > 0 and named for count, named in zip(marks[1:], names_file[1:], strict=True))
+        return f"{mark} " not in cell or any(has_file_name[1:])
+    return any(count >= width - 1 > 0 and has for count, has in zip(marks[1:], has_file_name[1:], strict=True))

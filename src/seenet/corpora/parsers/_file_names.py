@@ -1,4 +1,4 @@
-"""Corpora whose file names say who speaks, what, and how."""
+"""Corpora with labels in the file names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,52 +6,58 @@ from pathlib import Path
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._files import AUDIO, files_below, suffix_rank
+from seenet.corpora.parsers._files import AUDIO_SUFFIXES, find_files, rank_suffix
 
 
-def named_clips(
+def read_named_clips(
     corpus: str, folder: Path, grammar: str, example: str, row: Callable[[re.Match[str], str], Utterance | None]
 ) -> Manifest:
-    """The audio files below a folder whose names follow a grammar, wherever in it they lie.
+    """Read all audio files below a folder with names that match a grammar.
 
-    A clip that is there twice counts once, in a format without loss if there is one. Files with other names are the
-    manifest's `unlabelled`.
+    Of several copies of a clip one is used, a lossless one if there is one. Files with other names are listed as
+    `unlabelled` in the manifest.
 
     Args:
-        corpus: its name.
-        folder: where to look.
-        grammar: a regular expression for the end of a path without its suffix; folders are set off by `/`.
-        example: a path that follows it, for messages.
-        row: the utterance that a match and its path, relative to the folder, describe; None to leave it out.
+        corpus: name of the corpus.
+        folder: folder to search.
+        grammar: regular expression for the end of a path without its suffix, with `/` between folders.
+        example: a matching path, for messages.
+        row: returns the utterance for a match and its path relative to the folder; None excludes the file.
 
     Raises:
-        SeenetError: no file follows the grammar.
+        SeenetError: no file matches the grammar.
     """
     pattern = re.compile(rf"(?:.*/)?{grammar}\.\w+")
     rows: dict[str, Utterance] = {}
-    others, followed = [], False
-    # The shortest path first: of two copies the one nearer to the root is kept, on every machine.
-    for path in sorted(files_below(folder, AUDIO), key=lambda p: (suffix_rank(p), len(p.parts))):
+    others, has_match = [], False
+    # The shortest path first: on every machine the copy nearest to the root is used.
+    for path in sorted(find_files(folder, AUDIO_SUFFIXES), key=lambda p: (rank_suffix(p), len(p.parts))):
         relative = path.relative_to(folder).as_posix()
         match = pattern.fullmatch(relative)
         if not match:
             others.append(relative)
             continue
-        followed = True
-        found = row(match, relative)
-        if found is not None:
-            rows.setdefault(found.utterance, found)
-    if not followed:
-        raise SeenetError(f"no clip such as {example} in '{folder}'; dataset.root should hold the clips of {corpus}")
+        has_match = True
+        utterance = row(match, relative)
+        if utterance is not None:
+            rows.setdefault(utterance.utterance, utterance)
+    if not has_match:
+        raise SeenetError(f"no clip such as {example} in '{folder}'; dataset.root must contain the clips of {corpus}")
     return Manifest(corpus, folder, [rows[name] for name in sorted(rows)], unlabelled=sorted(others))
 
 
-def decoded(codes: Mapping[str, str], code: str, what: str, path: str) -> str:
-    """What a code in a name means.
+def decode(codes: Mapping[str, str], code: str, what: str, path: str) -> str:
+    """Return the meaning of a code in a file name.
+
+    Args:
+        codes: meanings by code.
+        code: the code.
+        what: kind of the code, for the message, e.g. `emotion`.
+        path: the file, for the message.
 
     Raises:
-        SeenetError: the corpus has no such code.
+        SeenetError: the corpus does not have this code.
     """
     if code not in codes:
-        raise SeenetError(f"'{path}': there is no {what} '{code}'; expected one of {', '.join(codes)}")
+        raise SeenetError(f"'{path}': unknown {what} '{code}'; expected one of {', '.join(codes)}")
     return codes[code]

@@ -1,4 +1,4 @@
-"""Finding the files of a corpus."""
+"""Search for the files of a corpus."""
 
 import os
 import unicodedata
@@ -13,27 +13,26 @@ from seenet.core.console import escape_unprintable, print_line
 _LOSSLESS = "wav flac aif aiff aifc w64 rf64 bwf caf au snd nist sph wv tta ape tak voc"
 _LOSSY = "ogg oga opus spx mp3 mp2 mp1 mpa m4a m4b aac ac3 eac3 dts amr awb wma mpc ra mka 3ga weba"
 _VIDEO = "mp4 m4v mov qt mkv webm avi wmv asf flv f4v 3gp 3g2 mpg mpeg vob ts mts m2ts ogv rm mxf wtv"
-AUDIO = tuple(f".{suffix}" for suffix in f"{_LOSSLESS} {_LOSSY} {_VIDEO}".split())
-"""Suffixes of files with sound, what loses nothing first and videos last."""
+AUDIO_SUFFIXES = tuple(f".{suffix}" for suffix in f"{_LOSSLESS} {_LOSSY} {_VIDEO}".split())
+"""Suffixes of files with sound: lossless formats first, videos last."""
+
+NOT_UTF8 = "its name is not UTF-8: rename it, or set PYTHONUTF8=1 if the locale is not UTF-8"
+"""Reason for skipping a path that Python cannot decode."""
 
 
-NOT_UTF8 = "its name is not UTF-8: rename it, or set PYTHONUTF8=1 where the locale is another"
-"""Why a path is passed over that Python cannot decode."""
+def find_files(root: Path, suffix: str | tuple[str, ...], undecodable: list[str] | None = None) -> Iterator[Path]:
+    """Yield the files below a folder with one of the suffixes, in the same order on every machine.
 
-
-def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str] | None = None) -> Iterator[Path]:
-    """Every file with a suffix, or one of several, (in any case) below a folder, in the same order on every machine.
-
-    Links to folders are followed, each folder once. Files whose names begin with a dot are passed over
-    (macOS leaves `._name.wav` beside `name.wav`), and so are those whose paths are not UTF-8, which no table can hold.
+    The search follows links to folders and visits each folder once. It skips files with a leading dot (macOS writes
+    `._name.wav` next to `name.wav`) and paths that are not UTF-8, which no table can contain.
 
     Args:
-        root: where to look.
-        suffix: with its dot, e.g. `.wav`.
-        undecodable: gets the escaped paths that are not UTF-8; None prints a line about them.
+        root: folder to search.
+        suffix: suffix or suffixes with the dot, e.g. `.wav`; the case does not matter.
+        undecodable: list that receives the escaped paths that are not UTF-8; None prints a line about them.
     """
     seen = set()
-    strange: list[str] = [] if undecodable is None else undecodable
+    skipped: list[str] = [] if undecodable is None else undecodable
     for folder, below, names in os.walk(root, followlinks=True):
         real = Path(folder).resolve()
         if real in seen:
@@ -49,9 +48,9 @@ def files_below(root: Path, suffix: str | tuple[str, ...], undecodable: list[str
             if decodable and _is_decodable(name):
                 yield path
             else:
-                strange.append(escape_unprintable(path.relative_to(root).as_posix()))
-    if strange and undecodable is None:
-        print_line(f"! {len(strange)} file(s) below '{root}' are passed over, e.g. '{strange[0]}': {NOT_UTF8}")
+                skipped.append(escape_unprintable(path.relative_to(root).as_posix()))
+    if skipped and undecodable is None:
+        print_line(f"! {len(skipped)} file(s) below '{root}' are skipped, e.g. '{skipped[0]}': {NOT_UTF8}")
 
 
 def _is_decodable(name: str) -> bool:
@@ -62,50 +61,50 @@ def _is_decodable(name: str) -> bool:
     return True
 
 
-def suffix_rank(path: Path) -> int:
-    """Where a file's suffix stands in `AUDIO`; behind all of them if it is another."""
+def rank_suffix(path: Path) -> int:
+    """Return the position of a file's suffix in `AUDIO_SUFFIXES`, or their number for another suffix."""
     suffix = path.suffix.lower()
-    return AUDIO.index(suffix) if suffix in AUDIO else len(AUDIO)
+    return AUDIO_SUFFIXES.index(suffix) if suffix in AUDIO_SUFFIXES else len(AUDIO_SUFFIXES)
 
 
 def find_audio(root: Path, one_per_name: bool = False) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Find the files with sound below a folder: by their suffix, or where they have another by their first bytes.
+    """Find the files with sound below a folder, by their suffix or otherwise by their first bytes.
 
     Args:
-        root: where to look.
-        one_per_name: take one of the files in a folder that differ in their suffix only, a lossless one if there is.
+        root: folder to search.
+        one_per_name: whether to use one of the files that differ only in their suffix, a lossless one if there is one.
 
     Returns:
-        The files in the same order on every machine; and what is passed over, relative to the root, each with why.
+        The files in the same order on every machine, and the skipped paths relative to the root with the reason.
     """
     found: list[Path] = []
-    passed_over: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
     undecodable: list[str] = []
-    for path in files_below(root, "", undecodable):
+    for path in find_files(root, "", undecodable):
         name = path.relative_to(root).as_posix()
-        if suffix_rank(path) < len(AUDIO) or _has_sound(path):
+        if rank_suffix(path) < len(AUDIO_SUFFIXES) or _has_sound(path):
             found.append(path)
         else:
-            passed_over.append((escape_unprintable(name), "not audio"))
-    passed_over += [(name, NOT_UTF8) for name in undecodable]
+            skipped.append((escape_unprintable(name), "not audio"))
+    skipped += [(name, NOT_UTF8) for name in undecodable]
     if one_per_name:
         best: dict[str, Path] = {}
-        for path in sorted(found, key=suffix_rank):
-            taken = best.setdefault(_without_suffix(path), path)
-            if taken != path:
-                why = f"'{taken.name}' of the same name is used instead"
-                passed_over.append((escape_unprintable(path.relative_to(root).as_posix()), why))
-        found = [path for path in found if best[_without_suffix(path)] == path]
-    return found, passed_over
+        for path in sorted(found, key=rank_suffix):
+            used = best.setdefault(_remove_suffix(path), path)
+            if used != path:
+                reason = f"'{used.name}' of the same name is used instead"
+                skipped.append((escape_unprintable(path.relative_to(root).as_posix()), reason))
+        found = [path for path in found if best[_remove_suffix(path)] == path]
+    return found, skipped
 
 
-def _without_suffix(path: Path) -> str:
+def _remove_suffix(path: Path) -> str:
     return unicodedata.normalize("NFC", str(path.with_suffix("")))
 
 
 def _has_sound(path: Path) -> bool:
     try:
-        if not path.is_file():  # a pipe would be waited for
+        if not path.is_file():  # opening a pipe would block
             return False
         with path.open("rb") as file:
             return looks_like_audio(file.read(512))
@@ -113,15 +112,15 @@ def _has_sound(path: Path) -> bool:
         return False
 
 
-def as_on_disk(root: Path, paths: "pd.Series[str]") -> "pd.Series[str]":
-    """Relative paths in the Unicode form that the disk has them in: `é` may be one character or two.
+def match_unicode_form(root: Path, paths: "pd.Series[str]") -> "pd.Series[str]":
+    """Return relative paths in the Unicode form of the file system: `é` may be one character or two.
 
     Args:
-        root: what they start from.
-        paths: what a table says. Those that no file has stay as they are.
+        root: base folder of the paths.
+        paths: paths of a table. Paths without a file stay unchanged. Shape (clips,).
     """
     if "".join(paths).isascii():
-        return paths  # most corpora: nothing on the disk is looked at
-    found = (path.relative_to(root).as_posix() for path in files_below(root, ""))
+        return paths  # most corpora need no access to the disk
+    found = (path.relative_to(root).as_posix() for path in find_files(root, ""))
     forms = {unicodedata.normalize("NFC", path): path for path in found if not path.isascii()}
     return paths.str.normalize("NFC").map(forms).fillna(paths)

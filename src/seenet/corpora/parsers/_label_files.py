@@ -1,4 +1,4 @@
-"""What parsers of label files share: finding the file, the corpus' own codes, raters' votes, text of any encoding."""
+"""Functions for parsers of label files: search, decoding, translation of labels, raters' votes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,15 +7,15 @@ from pathlib import Path
 from seenet.core.errors import SeenetError
 from seenet.corpora.vocabulary import EMOTIONS
 
-# Text that was once Windows-1252 and was then taken for Latin-1 holds control characters for quotes and dashes.
+# Windows-1252 text that was decoded as Latin-1 contains control characters in place of quotes and dashes.
 CONTROLS = {code: bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
 
 
 def find_near(root: Path, names: Iterable[str]) -> Path | None:
-    """The first of some files or folders that lies in a folder, or in a folder directly below it.
+    """Return the first path that exists in a folder or directly below it; None if there is none.
 
     Args:
-        root: what the user named: the corpus' folder, or the one that holds it.
+        root: folder that the user gave: the folder of the corpus or its parent.
         names: relative paths, the preferred one first.
     """
     names = list(names)
@@ -24,7 +24,7 @@ def find_near(root: Path, names: Iterable[str]) -> Path | None:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, or else in Windows-1252; line ends are kept as they are."""
+    """Read a text file in UTF-8, or otherwise in Windows-1252, with unchanged line ends."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -33,23 +33,23 @@ def read_text(path: Path) -> str:
     return text.translate(CONTROLS)
 
 
-def emotion_of(code: str, codes: Mapping[str, str], where: str) -> str:
-    """The shared name of a corpus' own code.
+def translate_label(code: str, codes: Mapping[str, str], where: str) -> str:
+    """Return the shared name of a label.
 
     Args:
-        code: as the label file has it.
-        codes: every code of the corpus, with its shared name.
-        where: the file and line, for the message.
+        code: the label in the label file.
+        codes: shared names of all labels of the corpus.
+        where: file and line, for the message.
 
     Raises:
-        SeenetError: a code that the corpus does not have.
+        SeenetError: the corpus does not have this label.
     """
     if code not in codes:
         raise SeenetError(f"{where}: unknown label '{code}'; expected one of {', '.join(codes)}")
     return codes[code]
 
 
-def votes_of(emotions: Iterable[str]) -> str:
-    """Votes as a manifest holds them, e.g. `sad:1 angry:2`, in the order of the vocabulary."""
+def format_votes(emotions: Iterable[str]) -> str:
+    """Format votes for a manifest, e.g. `sad:1 angry:2`, in the order of the vocabulary."""
     counts = Counter(emotions)
     return " ".join(f"{emotion}:{counts[emotion]}" for emotion in EMOTIONS if counts[emotion])

@@ -1,4 +1,4 @@
-"""Decoding a table: UTF-8, UTF-16, or another encoding where it is certain; other kinds of file are named."""
+"""Decode the text of a table, and detect other file formats."""
 
 import codecs
 import io
@@ -9,10 +9,10 @@ from pathlib import Path
 from seenet.core.errors import SeenetError, one_line
 
 LEGACY = ("cp1252", "gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "mac_roman")
-"""Encodings of Excel and annotation tools that are not Unicode."""
+"""Encodings other than Unicode that Excel and annotation tools write."""
 
 WESTERN = set("áâäçéëíîóôöúüßÄÉÖÜ")
-"""Letters beyond ASCII that Windows-1252 shares with Windows-1250: no Slavic letter is taken for one of them."""
+"""Letters beyond ASCII with the same bytes in Windows-1252 and Windows-1250; none can be a Slavic letter."""
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -21,7 +21,7 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-KINDS = (
+FILE_SIGNATURES = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook (.xls)"),
     (b"PAR1", "a Parquet file"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -32,24 +32,24 @@ KINDS = (
 )
 
 
-def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str, str]]:
-    """Every way to decode a table: one where the encoding is certain, several where it is not.
+def decode_table(data: bytes, source: Path, encoding: str | None) -> list[tuple[str, str]]:
+    """Return the possible decodings of a table: one if the encoding is certain, otherwise several.
 
-    Windows-1252 counts as certain where every letter beyond ASCII stands alone and means the same in
-    Windows-1250: in the East Asian encodings such bytes stand in pairs, in Cyrillic ones in rows.
+    Windows-1252 counts as certain if every letter beyond ASCII is isolated and has the same meaning in Windows-1250.
+    In East Asian encodings such bytes occur in pairs, in Cyrillic encodings in sequences.
 
     Args:
-        data: the file.
-        source: its name, for messages.
-        encoding: what the user says.
+        data: content of the file.
+        source: name of the file, for messages.
+        encoding: encoding that the user gives; None detects it.
 
     Returns:
-        Names of encodings, and the text in each.
+        Names of encodings, each with the decoded text.
 
     Raises:
-        SeenetError: the file is no delimited text, or not of the encoding that the user says.
+        SeenetError: the file is not delimited text, or does not have the given encoding.
     """
-    kind = _kind(data)
+    kind = _detect_format(data)
     if kind:
         raise SeenetError(
             f"dataset.table='{source}' is {kind}, not a delimited text file; export the table as CSV in UTF-8"
@@ -59,15 +59,17 @@ def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str,
             return [(encoding, data.decode(encoding))]
         except LookupError as error:
             expected = ", ".join(("utf-8", "utf-16", *LEGACY))
-            raise SeenetError(f"dataset.encoding={encoding}: no such encoding; expected e.g. {expected}") from error
+            raise SeenetError(f"dataset.encoding={encoding}: unknown encoding; expected e.g. {expected}") from error
         except UnicodeDecodeError as error:
-            raise SeenetError(f"dataset.encoding={encoding}: '{source}' is not in it ({one_line(error)})") from error
+            raise SeenetError(
+                f"dataset.encoding={encoding}: '{source}' has another encoding ({one_line(error)})"
+            ) from error
     try:
         for mark, name in BOMS:
             if data.startswith(mark):
                 return [(name, data.decode(name))]
         for name, zeros in (("utf-16-le", data[1:200:2]), ("utf-16-be", data[:200:2])):
-            if len(zeros) and 2 * zeros.count(0) > len(zeros):  # no mark, but each second byte of ASCII letters is zero
+            if len(zeros) and 2 * zeros.count(0) > len(zeros):  # without a byte order mark
                 return [(name, data.decode(name))]
         return [("utf-8", data.decode("utf-8"))]
     except UnicodeDecodeError as error:
@@ -85,31 +87,30 @@ def readings(data: bytes, source: Path, encoding: str | None) -> list[tuple[str,
         return found[:1]
     if len(found) < 2:
         raise SeenetError(
-            f"the encoding of '{source}' is uncertain: it is not UTF-8; save it as UTF-8, or name its encoding: "
-            "dataset.encoding=NAME"
+            f"the encoding of '{source}' is uncertain: it is not UTF-8; save it as UTF-8, or set dataset.encoding=NAME"
         )
     return found
 
 
 def _is_western(data: bytes, text: str) -> bool:
-    alone = all(len(run) == 1 or (len(run) == 2 and 0xDF in run) for run in re.findall(rb"[\x80-\xff]+", data))
-    return alone and {letter for letter in text if not letter.isascii()} <= WESTERN
+    is_isolated = all(len(run) == 1 or (len(run) == 2 and 0xDF in run) for run in re.findall(rb"[\x80-\xff]+", data))
+    return is_isolated and {letter for letter in text if not letter.isascii()} <= WESTERN
 
 
-def _kind(data: bytes) -> str | None:
-    """What a file is that holds no delimited text; None where it may hold some."""
-    for magic, kind in KINDS:
+def _detect_format(data: bytes) -> str | None:
+    """Return the format of a file that is not delimited text; None if it may be delimited text."""
+    for magic, kind in FILE_SIGNATURES:
         if data.startswith(magic):
             return kind
     if data.startswith(b"PK\3\4"):
-        return _archive(data)
+        return _detect_archive(data)
     head = data[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "a web page or XML"
     return "JSON" if head[:1] in (b"{", b"[") else None
 
 
-def _archive(data: bytes) -> str:
+def _detect_archive(data: bytes) -> str:
     try:
         names = zipfile.ZipFile(io.BytesIO(data)).namelist()
     except zipfile.BadZipFile:

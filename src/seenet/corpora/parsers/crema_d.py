@@ -1,4 +1,4 @@
-"""CREMA-D, the audio: 7442 clips, 91 actors, 6 emotions as acted (Cao et al. 2014)."""
+"""Parser for CREMA-D, audio only: 7442 clips, 91 actors, 6 acted emotions (Cao et al. 2014)."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,9 @@ import pandas as pd
 from seenet.core.errors import SeenetError, one_line
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._file_names import decoded, named_clips
+from seenet.corpora.parsers._file_names import decode, read_named_clips
 
-# The published 1040_ITH_SAD_X lacks the second X.
+# The second X is missing in the published 1040_ITH_SAD_X.
 GRAMMAR = r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)"
 EMOTIONS = {"ANG": "angry", "DIS": "disgust", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 TEXTS = {
@@ -30,36 +30,36 @@ TEXTS = {
 
 
 def read(root: str | None = None) -> Manifest:
-    """The clips below a folder, and their actors' gender where `VideoDemographics.csv` lies in it or beside it.
+    """Read the clips below a folder, and genders from `VideoDemographics.csv` in it or in its parent.
 
     Args:
-        root: the folder; None looks for `CREMA-D` or `AudioWAV` below `SEENET_DATA`.
+        root: folder of the corpus; None searches for `CREMA-D` or `AudioWAV` below `SEENET_DATA`.
 
     Raises:
-        SeenetError: no such folder, no clip in it, a name with an actor, sentence or emotion that is none, or a
-            table of actors without the columns ActorID and Sex.
+        SeenetError: a missing folder, no clip, a name with an unknown actor, sentence or emotion, or a table of actors
+            without the columns ActorID and Sex.
     """
     folder = find_corpus_root(root, "crema_d", ("crema-d", "crema_d", "cremad", "crema-d-master", "audiowav"))
-    genders = _genders(folder)
+    genders = _read_genders(folder)
 
     def row(match: re.Match[str], path: str) -> Utterance:
         actor, sentence, emotion, _ = match.groups()
         if not 1001 <= int(actor) <= 1091:
-            raise SeenetError(f"'{path}': there is no actor {actor}; expected 1001 to 1091")
+            raise SeenetError(f"'{path}': unknown actor {actor}; expected 1001 to 1091")
         return Utterance(
             utterance=Path(path).stem,
             path=path,
-            emotion=decoded(EMOTIONS, emotion, "emotion", path),
+            emotion=decode(EMOTIONS, emotion, "emotion", path),
             speaker=actor,
             gender=genders.get(actor, ""),
             language="en",
-            text=decoded(TEXTS, sentence, "sentence", path),
+            text=decode(TEXTS, sentence, "sentence", path),
         )
 
-    return named_clips("crema_d", folder, GRAMMAR, "AudioWAV/1001_DFA_ANG_XX.wav", row)
+    return read_named_clips("crema_d", folder, GRAMMAR, "AudioWAV/1001_DFA_ANG_XX.wav", row)
 
 
-def _genders(folder: Path) -> dict[str, str]:
+def _read_genders(folder: Path) -> dict[str, str]:
     for table in (place / "VideoDemographics.csv" for place in (folder, folder.parent)):
         if table.is_file():
             try:

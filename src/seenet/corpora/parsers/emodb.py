@@ -1,12 +1,12 @@
-"""EmoDB, the Berlin database of emotional speech: 535 clips, 10 speakers, 7 emotions (Burkhardt et al. 2005)."""
+"""Parser for EmoDB, the Berlin database: 535 clips, 10 speakers, 7 emotions (Burkhardt et al. 2005)."""
 
 import re
 from pathlib import Path
 
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._file_names import decoded, named_clips
-from seenet.corpora.parsers._files import files_below
+from seenet.corpora.parsers._file_names import decode, read_named_clips
+from seenet.corpora.parsers._files import find_files
 
 GRAMMAR = r"(\d\d)([ab]\d\d)([A-Z])([a-z]?)"
 EMOTIONS = {
@@ -37,20 +37,20 @@ TEXTS = {
 
 
 def read(root: str | None = None, low_agreement: bool = False) -> Manifest:
-    """The clips below a folder; of version 2.0 those of its gold standard.
+    """Read the clips below a folder; of version 2.0 only those of its gold standard.
 
-    Version 2.0 (Zenodo 17651657) adds 281 clips whose emotion fewer than 80 % of the listeners heard. Their names
-    are like the others', so its `db.emotion.categories.*.gold_standard.csv` tells them apart.
+    Version 2.0 (Zenodo 17651657) adds 281 clips with an emotion that fewer than 80 % of the listeners recognised. Only
+    its `db.emotion.categories.*.gold_standard.csv` distinguishes them; their names have the same form.
 
     Args:
-        root: the folder; None looks for `EmoDB` below `SEENET_DATA`.
-        low_agreement: whether to keep the added clips too; published results are without them.
+        root: folder of the corpus; None searches for `EmoDB` below `SEENET_DATA`.
+        low_agreement: whether to keep the added clips; published results exclude them.
 
     Raises:
-        SeenetError: no such folder, no clip in it, or a name with a speaker, text or emotion that is none.
+        SeenetError: a missing folder, no clip, or a name with an unknown speaker, text or emotion.
     """
     folder = find_corpus_root(root, "emodb", ("emodb", "emo-db", "emodb_2.0"))
-    gold = None if low_agreement else _gold_standard(folder)
+    gold = None if low_agreement else _read_gold_standard(folder)
 
     def row(match: re.Match[str], path: str) -> Utterance | None:
         speaker, text, emotion, version = match.groups()
@@ -58,20 +58,20 @@ def read(root: str | None = None, low_agreement: bool = False) -> Manifest:
         clip = Utterance(
             utterance=name,
             path=path,
-            emotion=decoded(EMOTIONS, emotion, "emotion", path),
+            emotion=decode(EMOTIONS, emotion, "emotion", path),
             speaker=speaker,
-            gender=decoded(GENDERS, speaker, "speaker", path),
+            gender=decode(GENDERS, speaker, "speaker", path),
             language="de",
-            text=decoded(TEXTS, text, "text", path),
+            text=decode(TEXTS, text, "text", path),
         )
         return clip if gold is None or name in gold else None
 
-    return named_clips("emodb", folder, GRAMMAR, "wav/03a01Wa.wav", row)
+    return read_named_clips("emodb", folder, GRAMMAR, "wav/03a01Wa.wav", row)
 
 
-def _gold_standard(folder: Path) -> set[str] | None:
-    """The clips that the gold standard names; None for a release without such tables, which holds no others."""
+def _read_gold_standard(folder: Path) -> set[str] | None:
+    """Read the names of the clips in the gold standard; None for a release without these tables."""
     ending = ".gold_standard.csv"
-    tables = [*files_below(folder, ending)] or [*folder.parent.glob(f"db.*{ending}")]  # or the root is `wav` itself
+    tables = [*find_files(folder, ending)] or [*folder.parent.glob(f"db.*{ending}")]  # the root may be `wav` itself
     lines = [line for table in tables for line in table.read_text(encoding="utf-8").splitlines()[1:]]
     return {Path(line.split(",")[0]).stem for line in lines} if tables else None

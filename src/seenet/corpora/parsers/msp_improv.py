@@ -1,4 +1,4 @@
-"""MSP-IMPROV: 8438 clips of improvised dialogues, 12 speakers in 6 sessions (Busso et al. 2017)."""
+"""Parser for MSP-IMPROV: 8438 clips of improvised dialogues, 12 speakers in 6 sessions (Busso et al. 2017)."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from pathlib import Path
 from seenet.core.errors import SeenetError
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._files import files_below
-from seenet.corpora.parsers._label_files import emotion_of, find_near, read_text, votes_of
+from seenet.corpora.parsers._files import find_files
+from seenet.corpora.parsers._label_files import find_near, format_votes, read_text, translate_label
 from seenet.corpora.vocabulary import NO_AGREEMENT
 
 LABEL_FILES = ("Evaluation.txt", "Evalution.txt")  # released under the second name too
 MEAN = r"(\d+(?:\.\d+)?|NaN)"
 MEANS = rf"A:{MEAN}\s*;\s*V:{MEAN}\s*;\s*D:{MEAN}\s*;\s*N:{MEAN}\s*;?\s*"
-# The label file says UTD- and .avi where the disk says MSP- and .wav. The name's A, H, S or N is what was intended.
+# The label file has UTD- and .avi, the file names have MSP- and .wav. A, H, S or N in a name is the intended emotion.
 CLIP = re.compile(rf"UTD-(IMPROV-(S\d\d[AHSN])-([FM])0([1-6])-([PRST])-[FM]{{2}}\d\d)\.avi;\s*([^;\s]*)\s*;\s*{MEANS}")
 RATER = re.compile(rf"([^;]+);\s*([^;]*?)\s*;.*;\s*{MEANS}")
 LABELS = {"A": "angry", "H": "happy", "S": "sad", "N": "neutral", "O": "other", "X": NO_AGREEMENT}
@@ -23,16 +23,16 @@ VOTES = {"Angry": "angry", "Happy": "happy", "Sad": "sad", "Neutral": "neutral",
 
 
 def read(root: str | None = None) -> Manifest:
-    """Every labelled clip, those without agreement too; labels are the raters', not the intended emotions.
+    """Read all labelled clips, including those without agreement, with the labels of the raters.
 
-    Valence, arousal (their activation) and dominance are the raters' means from 1 to 5; naturalness is passed over.
+    Valence, arousal (activation) and dominance are the raters' means from 1 to 5; naturalness is ignored.
 
     Args:
-        root: the folder of session1 to session6, with the label file Evaluation.txt or Evalution.txt in it, in a
-            folder directly below or in the one above; None looks for `MSP-IMPROV` below `SEENET_DATA`.
+        root: folder of session1 to session6; the label file Evaluation.txt or Evalution.txt is in it, directly below
+            or in its parent. None searches for `MSP-IMPROV` below `SEENET_DATA`.
 
     Raises:
-        SeenetError: no such folder, no label file, or a line in it that is none of MSP-IMPROV's.
+        SeenetError: a missing folder, no label file, or an invalid line.
     """
     folder = find_corpus_root(root, "msp_improv", ("msp-improv", "msp_improv"))
     above = (folder.parent / name for name in LABEL_FILES)
@@ -40,43 +40,45 @@ def read(root: str | None = None) -> Manifest:
     if labels is None:
         raise SeenetError(
             f"no label file {' or '.join(LABEL_FILES)} in '{folder}', directly below or above it; "
-            "dataset.root should hold it and session1 to session6"
+            "dataset.root must contain it and session1 to session6"
         )
     audio: dict[str, str] = {}
-    # The shortest path first: of two copies the one nearer to the root is kept, on every machine.
-    for path in sorted(files_below(folder, ".wav"), key=lambda p: len(p.parts)):
+    # The shortest path first: on every machine the copy nearest to the root is used.
+    for path in sorted(find_files(folder, ".wav"), key=lambda p: len(p.parts)):
         audio.setdefault(path.stem, path.relative_to(folder).as_posix())
-    rows = [replace(clip, path=audio.pop(clip.utterance, clip.path)) for clip in _clips(labels)]
+    rows = [replace(clip, path=audio.pop(clip.utterance, clip.path)) for clip in _read_clips(labels)]
     unlabelled = [path for name, path in audio.items() if name.startswith("MSP-IMPROV-")]
     return Manifest("msp_improv", folder, rows, unlabelled=sorted(unlabelled))
 
 
-def _clips(labels: Path) -> Iterator[Utterance]:
-    """The clips of the label file: a summary line each, with the raters' lines below it."""
+def _read_clips(labels: Path) -> Iterator[Utterance]:
+    """Yield the clips of the label file: a summary line each, followed by lines of the raters."""
     clip: Utterance | None = None
     votes: dict[str, str] = {}
     for number, line in enumerate(read_text(labels).splitlines(), start=1):
         where = f"'{labels}' line {number}"
         if match := CLIP.fullmatch(line):
             if clip:
-                yield replace(clip, votes=votes_of(votes.values()))
-            clip, votes = _clip(match, where), {}
+                yield replace(clip, votes=format_votes(votes.values()))
+            clip, votes = _build_clip(match, where), {}
         elif (match := RATER.fullmatch(line)) and clip:
-            votes.setdefault(match[1], emotion_of(match[2], VOTES, where))  # some raters' lines are there twice
+            votes.setdefault(match[1], translate_label(match[2], VOTES, where))  # some lines of raters are repeated
         elif line.strip():
-            raise SeenetError(f"{where} is no line of MSP-IMPROV (UTD-IMPROV-….avi; LABEL; A:…; V:…; D:…; N:…): {line}")
+            raise SeenetError(
+                f"{where}: expected a line UTD-IMPROV-….avi; LABEL; A:…; V:…; D:…; N:… of MSP-IMPROV: {line}"
+            )
     if clip is None:
-        raise SeenetError(f"'{labels}' labels no clip; is the file complete?")
-    yield replace(clip, votes=votes_of(votes.values()))
+        raise SeenetError(f"'{labels}' labels no clip; check that the file is complete")
+    yield replace(clip, votes=format_votes(votes.values()))
 
 
-def _clip(match: re.Match[str], where: str) -> Utterance:
+def _build_clip(match: re.Match[str], where: str) -> Utterance:
     name, sentence, letter, session, condition, label, *means = match.groups()
     arousal, valence, dominance, _ = map(float, means)
     return Utterance(
         utterance=f"MSP-{name}",
         path=f"session{session}/{sentence}/{condition}/MSP-{name}.wav",
-        emotion=emotion_of(label, LABELS, where),
+        emotion=translate_label(label, LABELS, where),
         speaker=f"{letter}0{session}",
         gender="female" if letter == "F" else "male",
         session=session,

@@ -1,4 +1,4 @@
-"""MSP-Podcast: spontaneous speech cut from podcasts, 264705 clips in release 2.0 (Lotfian & Busso 2019)."""
+"""Parser for MSP-Podcast: spontaneous speech from podcasts, 264705 clips in release 2.0 (Lotfian & Busso 2019)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from seenet.core.errors import SeenetError, one_line
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.parsers._label_files import emotion_of, find_near, votes_of
+from seenet.corpora.parsers._label_files import find_near, format_votes, translate_label
 from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
 
-# The releases spell the folders and the file in several ways.
+# Names of the folders and the file differ between releases.
 FOLDERS = ("Labels", "labels", "label")
 LABEL_FILES = tuple(f"{folder}/labels_{word}.csv" for folder in FOLDERS for word in ("consensus", "concensus"))
 AUDIO_FOLDERS = ("Audios", "Audio", "audios", "audio", "Wavs", "wavs", "wav")
@@ -55,48 +55,48 @@ SPLITS = {
 
 
 def read(root: str | None = None) -> Manifest:
-    """Every labelled clip, those without agreement too.
+    """Read all labelled clips, including those without agreement.
 
-    The raters' votes come from labels_detailed.csv where it lies beside the consensus. Valence, arousal (their
-    activation) and dominance are the raters' means from 1 to 7. The transcripts, a file a clip, are not read.
+    The raters' votes come from labels_detailed.csv in the same folder, if it exists. Valence, arousal (activation) and
+    dominance are the raters' means from 1 to 7. The transcripts, one file per clip, are not read.
 
     Args:
-        root: the folder of Labels and Audios, or the one above it; None looks for `MSP-Podcast` below `SEENET_DATA`.
+        root: folder of Labels and Audios, or its parent; None searches for `MSP-Podcast` below `SEENET_DATA`.
 
     Raises:
-        SeenetError: no such folder, no label file in it, or a value in it that is none of MSP-Podcast's.
+        SeenetError: a missing folder, no label file, or an invalid value.
     """
     given = find_corpus_root(root, "msp_podcast", ("msp-podcast", "msp_podcast", "msppodcast"))
     labels = find_near(given, LABEL_FILES)
     if labels is None:
         raise SeenetError(
-            f"no Labels/labels_consensus.csv in '{given}' or a folder below; dataset.root should hold Labels and Audios"
+            f"no Labels/labels_consensus.csv in '{given}' or directly below; dataset.root must contain both folders"
         )
     folder = labels.parents[1]
     audio = next((name for name in AUDIO_FOLDERS if (folder / name).is_dir()), AUDIO_FOLDERS[0])
-    table = _table(labels, COLUMNS)
+    table = _read_columns(labels, COLUMNS)
     names = table["FileName"]
     manifest = pd.DataFrame(
         {
             "utterance": names.str.removesuffix(".wav"),
             "path": f"{audio}/" + names,
-            "emotion": _translated(table["EmoClass"], LABELS, labels),
+            "emotion": _translate_column(table["EmoClass"], LABELS, labels),
             "speaker": table["SpkrID"].replace("Unknown", ""),
-            "gender": _translated(table["Gender"], GENDERS, labels),
+            "gender": _translate_column(table["Gender"], GENDERS, labels),
             "language": "en",
-            "split": _translated(table["Split_Set"], SPLITS, labels),
-            "votes": _votes(labels.with_name("labels_detailed.csv"), names),
-            "valence": _numbers(table["EmoVal"], labels),
-            "arousal": _numbers(table["EmoAct"], labels),
-            "dominance": _numbers(table["EmoDom"], labels),
+            "split": _translate_column(table["Split_Set"], SPLITS, labels),
+            "votes": _read_votes(labels.with_name("labels_detailed.csv"), names),
+            "valence": _parse_numbers(table["EmoVal"], labels),
+            "arousal": _parse_numbers(table["EmoAct"], labels),
+            "dominance": _parse_numbers(table["EmoDom"], labels),
         }
     )
-    return Manifest("msp_podcast", folder, manifest, unlabelled=_unlabelled(folder / audio, set(names)))
+    return Manifest("msp_podcast", folder, manifest, unlabelled=_list_unlabelled(folder / audio, set(names)))
 
 
-def _table(file: Path, columns: Sequence[str], either: Sequence[str] = ()) -> pd.DataFrame:
-    """All of some columns of a CSV file and one of `either`, as texts."""
-    wanted = (*columns, *either)
+def _read_columns(file: Path, columns: Sequence[str], alternatives: Sequence[str] = ()) -> pd.DataFrame:
+    """Read columns of a CSV file and at least one of the alternatives, as texts."""
+    wanted = (*columns, *alternatives)
     try:
         table = pd.read_csv(
             file,
@@ -107,26 +107,26 @@ def _table(file: Path, columns: Sequence[str], either: Sequence[str] = ()) -> pd
             encoding_errors="replace",
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SeenetError(f"'{file}' is no CSV file: {one_line(error)}") from error
+        raise SeenetError(f"'{file}' is not a CSV file: {one_line(error)}") from error
     missing = [column for column in columns if column not in table]
-    if not missing and either and not set(either) & set(table):
-        missing = [" or ".join(either)]
+    if not missing and alternatives and not set(alternatives) & set(table):
+        missing = [" or ".join(alternatives)]
     if missing:
-        raise SeenetError(f"'{file}' lacks the column {missing[0]}; is it MSP-Podcast's?")
+        raise SeenetError(f"'{file}' lacks the column {missing[0]}; expected a table of MSP-Podcast")
     return table
 
 
-def _translated(column: "pd.Series[str]", codes: Mapping[str, str], file: Path) -> "pd.Series[str]":
-    """A column in the shared names."""
+def _translate_column(column: "pd.Series[str]", codes: Mapping[str, str], file: Path) -> "pd.Series[str]":
+    """Translate the labels of a column to shared names."""
     translated = column.map(codes)
     unknown = np.flatnonzero(translated.isna())
     if len(unknown):
-        emotion_of(column.iloc[unknown[0]], codes, f"'{file}' line {unknown[0] + 2} ({column.name})")
+        translate_label(column.iloc[unknown[0]], codes, f"'{file}' line {unknown[0] + 2} ({column.name})")
     return translated
 
 
-def _numbers(column: "pd.Series[str]", file: Path) -> "pd.Series[float]":
-    """A column of numbers; NaN where it is empty."""
+def _parse_numbers(column: "pd.Series[str]", file: Path) -> "pd.Series[float]":
+    """Parse a column of numbers; an empty cell becomes NaN."""
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = np.flatnonzero(numbers.isna() & ~column.str.lower().isin(["", "nan"]))
     if len(wrong):
@@ -136,26 +136,26 @@ def _numbers(column: "pd.Series[str]", file: Path) -> "pd.Series[float]":
     return numbers
 
 
-def _votes(file: Path, names: "pd.Series[str]") -> "NDArray[Any] | str":
-    """The raters' votes for each clip; empty where no file has them. Shape (clips,)."""
+def _read_votes(file: Path, names: "pd.Series[str]") -> "NDArray[Any] | str":
+    """Read the raters' votes for each clip; empty if the file does not exist. Shape (clips,)."""
     if not file.is_file():
         return ""
-    table = _table(file, ("FileName",), ("EmoClass_Major", "EmoDetail"))
+    table = _read_columns(file, ("FileName",), ("EmoClass_Major", "EmoDetail"))
     if "EmoClass_Major" in table:
-        said = table["EmoClass_Major"]
-    else:  # some releases hold a rater's whole line of labels.txt in one cell
-        said = table["EmoDetail"].str.split(";", n=2).str[1].str.strip().fillna("")
-    said = said.where(~said.str.startswith("Other"), "Other")  # words of the rater's own stand behind it
-    emotions = pd.Categorical(_translated(said, VOTES, file), categories=EMOTIONS).codes
+        choices = table["EmoClass_Major"]
+    else:  # some releases have a complete line of labels.txt in one cell
+        choices = table["EmoDetail"].str.split(";", n=2).str[1].str.strip().fillna("")
+    choices = choices.where(~choices.str.startswith("Other"), "Other")  # free text of the rater follows
+    emotions = pd.Categorical(_translate_column(choices, VOTES, file), categories=EMOTIONS).codes
     clips = pd.Index(names.unique()).get_indexer(table["FileName"])
     counts = np.zeros((len(names), len(EMOTIONS)), dtype=np.int64)  # (clips, emotions)
     np.add.at(counts, (clips[clips >= 0], emotions[clips >= 0]), 1)
     patterns, which = np.unique(counts, axis=0, return_inverse=True)
-    return np.array([votes_of(np.repeat(EMOTIONS, pattern)) for pattern in patterns], dtype=object)[which.ravel()]
+    return np.array([format_votes(np.repeat(EMOTIONS, pattern)) for pattern in patterns], dtype=object)[which.ravel()]
 
 
-def _unlabelled(audio: Path, names: set[str]) -> list[str]:
-    """The audio files that no label names; the folder is listed once and no file is touched."""
+def _list_unlabelled(audio: Path, names: set[str]) -> list[str]:
+    """List the audio files without a label, from one listing of the folder."""
     files = (path.name for path in audio.iterdir()) if audio.is_dir() else ()
     found = (name for name in files if name.lower().endswith(".wav") and not name.startswith("."))
     return sorted(f"{audio.name}/{name}" for name in found if name not in names)

@@ -1,11 +1,11 @@
-"""RAVDESS, the speech part: 1440 clips, 24 actors, 8 emotions (Livingstone & Russo 2018, Zenodo 1188976)."""
+"""Parser for RAVDESS speech: 1440 clips, 24 actors, 8 emotions (Livingstone & Russo 2018, Zenodo 1188976)."""
 
 import re
 from pathlib import Path
 
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._file_names import decoded, named_clips
+from seenet.corpora.parsers._file_names import decode, read_named_clips
 
 NAME = "-".join([r"(\d\d)"] * 7)  # modality, channel, emotion, intensity, statement, repetition, actor
 AUDIO_ONLY, SPEECH = "03", "01"
@@ -24,32 +24,31 @@ STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by t
 
 
 def read(root: str | None = None) -> Manifest:
-    """The speech clips below a folder, wherever in it they lie.
+    """Read the speech clips below a folder, at any depth.
 
-    Song files and video sound tracks are passed over, and a file that is there twice under one name (the
-    Kaggle copy holds everything twice) counts once.
+    Songs and videos are ignored. Several copies of one name count once: the Kaggle copy contains all files twice.
 
     Args:
-        root: the folder; None looks for `RAVDESS` below `SEENET_DATA`.
+        root: folder of the corpus; None searches for `RAVDESS` below `SEENET_DATA`.
 
     Raises:
-        SeenetError: no such folder, no speech clip in it, or a name with an emotion or actor that is none.
+        SeenetError: a missing folder, no speech clip, or a name with an unknown emotion or actor.
     """
     folder = find_corpus_root(root, "ravdess", ("ravdess", "audio_speech_actors_01-24"))
-    return named_clips("ravdess", folder, NAME, "Actor_01/03-01-01-01-01-01-01.wav", _clip)
+    return read_named_clips("ravdess", folder, NAME, "Actor_01/03-01-01-01-01-01-01.wav", _build_clip)
 
 
-def _clip(match: re.Match[str], path: str) -> Utterance | None:
+def _build_clip(match: re.Match[str], path: str) -> Utterance | None:
     modality, channel, emotion, _, statement, _, actor = match.groups()
     if (modality, channel) != (AUDIO_ONLY, SPEECH):
         return None
-    decoded(ACTORS, actor, "actor", path)
+    decode(ACTORS, actor, "actor", path)
     return Utterance(
         utterance=Path(path).stem,
         path=path,
-        emotion=decoded(EMOTIONS, emotion, "emotion", path),
+        emotion=decode(EMOTIONS, emotion, "emotion", path),
         speaker=str(int(actor)),
         gender=ACTORS[actor],
         language="en",
-        text=decoded(STATEMENTS, statement, "statement", path),
+        text=decode(STATEMENTS, statement, "statement", path),
     )

@@ -1,10 +1,10 @@
-"""SAVEE: 480 clips, 4 male speakers of British English, 7 emotions (Haq & Jackson 2009)."""
+"""Parser for SAVEE: 480 clips, 4 male speakers of British English, 7 emotions (Haq & Jackson 2009)."""
 
 import re
 
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._file_names import decoded, named_clips
+from seenet.corpora.parsers._file_names import decode, read_named_clips
 
 # As published (DC/sa01.wav) or flat (DC_sa01.wav).
 GRAMMAR = r"(DC|JE|JK|KL)[/_]([a-z]{1,2})(\d\d)"
@@ -20,13 +20,13 @@ EMOTIONS = {
 
 
 def read(root: str | None = None) -> Manifest:
-    """The clips below a folder, in either layout.
+    """Read the clips below a folder, in the published or the flat layout.
 
     Args:
-        root: the folder; None looks for `SAVEE` or `AudioData` below `SEENET_DATA`.
+        root: folder of the corpus; None searches for `SAVEE` or `AudioData` below `SEENET_DATA`.
 
     Raises:
-        SeenetError: no such folder, no clip in it, or a name with an emotion that is none.
+        SeenetError: a missing folder, no clip, or a name with an unknown emotion.
     """
     folder = find_corpus_root(root, "savee", ("savee", "audiodata"))
 
@@ -35,10 +35,10 @@ def read(root: str | None = None) -> Manifest:
         return Utterance(
             utterance=f"{speaker}_{emotion}{number}",
             path=path,
-            emotion=decoded(EMOTIONS, emotion, "emotion", path),
+            emotion=decode(EMOTIONS, emotion, "emotion", path),
             speaker=speaker,
             gender="male",
             language="en",
         )
 
-    return named_clips("savee", folder, GRAMMAR, "AudioData/DC/sa01.wav", row)
+    return read_named_clips("savee", folder, GRAMMAR, "AudioData/DC/sa01.wav", row)

@@ -1,12 +1,12 @@
-"""TESS: 2800 clips, an older and a younger actress, 7 emotions (Pichora-Fuller & Dupuis 2020)."""
+"""Parser for TESS: 2800 clips, an older and a younger actress, 7 emotions (Pichora-Fuller & Dupuis 2020)."""
 
 import re
 
 from seenet.corpora.locate import find_corpus_root
 from seenet.corpora.manifest import Manifest, Utterance
-from seenet.corpora.parsers._file_names import decoded, named_clips
+from seenet.corpora.parsers._file_names import decode, read_named_clips
 
-# One published file, OA_bite_neutral.wav, lacks the F.
+# The F is missing in one published file, OA_bite_neutral.wav.
 GRAMMAR = r"([OY]A)F?_([A-Za-z']+)_([A-Za-z]+)"
 EMOTIONS = {
     "angry": "angry",
@@ -20,13 +20,13 @@ EMOTIONS = {
 
 
 def read(root: str | None = None) -> Manifest:
-    """The clips below a folder; one that is there twice (the Kaggle copy holds everything twice) counts once.
+    """Read the clips below a folder; several copies count once: the Kaggle copy contains all files twice.
 
     Args:
-        root: the folder; None looks for `TESS` below `SEENET_DATA`.
+        root: folder of the corpus; None searches for `TESS` below `SEENET_DATA`.
 
     Raises:
-        SeenetError: no such folder, no clip in it, or a name with an emotion that is none.
+        SeenetError: a missing folder, no clip, or a name with an unknown emotion.
     """
     folder = find_corpus_root(root, "tess", ("tess", "tess toronto emotional speech set data"))
 
@@ -35,11 +35,11 @@ def read(root: str | None = None) -> Manifest:
         return Utterance(
             utterance=f"{speaker}_{word}_{emotion}",
             path=path,
-            emotion=decoded(EMOTIONS, emotion, "emotion", path),
+            emotion=decode(EMOTIONS, emotion, "emotion", path),
             speaker=speaker,
             gender="female",
             language="en",
             text=f"Say the word {word}",
         )
 
-    return named_clips("tess", folder, GRAMMAR, "OAF_lid_fear.wav", row)
+    return read_named_clips("tess", folder, GRAMMAR, "OAF_lid_fear.wav", row)

@@ -1,4 +1,4 @@
-"""The embedded synthetic corpus.
+"""Synthetic corpus for demonstrations and tests.
 
-A formant synthesizer speaks with prosody that depends on the emotion. Its figures say nothing about real speech.
+A formant synthesizer generates speech with prosody that depends on the emotion. Results say nothing about real speech.
 """

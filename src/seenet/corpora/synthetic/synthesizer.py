@@ -1,8 +1,7 @@
-"""A small source-filter synthesiser of emotional speech (glottal pulses, formants, frication noise).
+"""Source-filter synthesizer of emotional speech: glottal pulses, formants, frication noise.
 
-It makes something that behaves like emotional speech for a classifier: prosody and voice quality carry the
-emotion, speakers differ, sentences differ. It does not claim to sound like anyone, and no result on it is
-a result about speech.
+For a classifier its output resembles emotional speech: prosody and voice quality depend on the emotion, and speakers
+and sentences differ. It does not imitate real persons, and results on it say nothing about real speech.
 
 Sources: Klatt 1980 (formant resonators), Klatt & Klatt 1990 (the glottal pulse KLGLOTT88), Juslin & Laukka
 2003 (the direction in which emotions move the cues).
@@ -61,9 +60,8 @@ SENTENCES = (
     "d@ ki iz anda d@ mat",
 )
 
-# What an emotion does to the voice: F0 level, range, slope and final movement (semitones), log rate,
-# energy (dB), spectral tilt (dB/octave), breathiness, jitter, shimmer, tremor, vowel reduction (0-1) and
-# log attack time.
+# Effects of an emotion on the voice: F0 level, range, slope and final movement (semitones), log rate, energy (dB),
+# spectral tilt (dB/octave), breathiness, jitter, shimmer, tremor, vowel reduction (0-1) and log attack time.
 CUES = (
     *("level", "range", "slope", "final", "rate", "energy", "tilt"),
     *("breath", "jitter", "shimmer", "tremor", "reduction", "attack"),
@@ -78,13 +76,13 @@ EMOTION_CUES = {
     "fearful": (8.0, 1.6, -2.0, 1.7, 0.29, -1.6, 0.3, 0.32, 0.043, 0.14, 0.72, 0.15, -0.1),
     "surprised": (7.7, 9.1, -6.8, 8.9, -0.03, 4.0, 1.4, 0.11, 0.011, 0.06, 0.00, 0.00, -0.4),
 }
-BRIGHTNESS = 4.0  # dB/octave added to every voice, so that the upper formants are heard
+BRIGHTNESS = 4.0  # dB/octave, added to every voice to make the upper formants audible
 CUE_SPREAD = np.std(np.array(list(EMOTION_CUES.values())), axis=0)
 CUE_FLOOR = np.array([-np.inf] * 7 + [0.01, 0.002, 0.01, 0.0, 0.0, -np.inf])
 
 
-def _frames_of_phones(sentence: str, rate: float, rng: np.random.Generator) -> Array:
-    """Phone targets, one row a 5 ms frame. Shape (frames, 6): voicing, frication, centre, F1, F2, F3."""
+def _expand_phones(sentence: str, rate: float, rng: np.random.Generator) -> Array:
+    """Return phone targets per 5 ms frame. Shape (frames, 6): voicing, frication, centre, F1, F2, F3."""
     rows = np.array([PHONES[p] for p in f" {sentence} "], dtype=float)
     milliseconds = 0.93 * rows[:, 6] / rate * rng.uniform(0.85, 1.15, len(rows))
     counts = np.maximum(2, np.rint(milliseconds / 5).astype(int))
@@ -92,7 +90,7 @@ def _frames_of_phones(sentence: str, rate: float, rng: np.random.Generator) -> A
 
 
 def _smooth(track: Array, seconds: float) -> Array:
-    """A Hann-weighted moving average over time, with the ends held. Shape (frames,) or (frames, n)."""
+    """Smooth over time with a Hann window and constant extrapolation. Shape (frames,) or (frames, n)."""
     width = max(3, int(seconds / 0.005) | 1)
     kernel = np.hanning(width + 2)[1:-1]
     padded = np.pad(track.reshape(len(track), -1), ((width // 2, width // 2), (0, 0)), mode="edge")
@@ -100,8 +98,8 @@ def _smooth(track: Array, seconds: float) -> Array:
     return np.stack(columns, axis=1).reshape(track.shape)
 
 
-def _intonation(voiced: Array, cue: dict[str, float], rng: np.random.Generator) -> Array:
-    """F0 in semitones relative to the speaker's base. Shape (frames,)."""
+def _draw_intonation(voiced: Array, cue: dict[str, float], rng: np.random.Generator) -> Array:
+    """Draw an F0 contour in semitones relative to the base of the speaker. Shape (frames,)."""
     time = np.linspace(0, 1, len(voiced))
     accents = np.zeros_like(time)
     for centre in np.linspace(0.12, 0.85, 4) + rng.normal(0, 0.03, 4):
@@ -112,15 +110,15 @@ def _intonation(voiced: Array, cue: dict[str, float], rng: np.random.Generator) 
     return contour + cue["final"] * final + 1.5 * tremor
 
 
-def _resonance(frequency: Array, bandwidth: Array | float) -> NDArray[np.complex128]:
-    """Response of a second-order resonator, unit gain at 0 Hz. Shape (frames, bins)."""
+def _compute_resonance(frequency: Array, bandwidth: Array | float) -> NDArray[np.complex128]:
+    """Return the response of a second-order resonator with unit gain at 0 Hz. Shape (frames, bins)."""
     f = np.linspace(0, RATE / 2, FFT // 2 + 1)[None, :]
     centre = frequency[:, None] ** 2
     return centre / (centre - f**2 + 1j * f * np.broadcast_to(bandwidth, frequency.shape)[:, None])
 
 
-def _filtered(source: Array, response: NDArray[np.complex128]) -> Array:
-    """Filter a signal by one response a frame: windowed frames, multiplied, added with overlap."""
+def _filter_frames(source: Array, response: NDArray[np.complex128]) -> Array:
+    """Filter a signal with one response per frame by overlap-add. Shape (samples,)."""
     frames = len(response)
     padded = np.pad(source, (WINDOW // 2, WINDOW))
     blocks = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
@@ -132,21 +130,21 @@ def _filtered(source: Array, response: NDArray[np.complex128]) -> Array:
     return out[WINDOW // 2 : WINDOW // 2 + frames * HOP] * (2 * HOP / WINDOW)
 
 
-def speak(sentence: str, cues: Array, base_f0: float, tract: float, rng: np.random.Generator) -> Array:
-    """Speak one sentence.
+def synthesize_sentence(sentence: str, cues: Array, base_f0: float, tract: float, rng: np.random.Generator) -> Array:
+    """Synthesize one sentence.
 
     Args:
         sentence: phones, as in `SENTENCES`.
         cues: one value for each of `CUES`.
-        base_f0: the speaker's mean F0 in Hz.
-        tract: formant scale; 1 is an adult male, about 1.17 an adult female.
+        base_f0: mean F0 of the speaker in Hz.
+        tract: formant scale; 1 for an adult male, about 1.17 for an adult female.
         rng: the only source of randomness.
 
     Returns:
-        The waveform at 16 kHz, shape (samples,); an energy cue of 0 dB gives a level near -28 dB of full scale.
+        The waveform at 16 kHz, shape (samples,). An energy cue of 0 dB gives a level near -28 dB of full scale.
     """
     cue = dict(zip(CUES, np.maximum(cues, CUE_FLOOR), strict=True))
-    phones = _frames_of_phones(sentence, float(np.exp(cue["rate"])), rng)
+    phones = _expand_phones(sentence, float(np.exp(cue["rate"])), rng)
     attack = 0.03 * float(np.exp(cue["attack"]))
     voicing, frication = _smooth(phones[:, 0], attack), _smooth(phones[:, 1], 0.02)
     reduction = min(0.8, cue["reduction"])
@@ -155,7 +153,7 @@ def speak(sentence: str, cues: Array, base_f0: float, tract: float, rng: np.rand
 
     frames, samples = len(phones), len(phones) * HOP
     at = np.arange(samples) / HOP
-    semitones = np.interp(at, np.arange(frames), _intonation(voicing, cue, rng))
+    semitones = np.interp(at, np.arange(frames), _draw_intonation(voicing, cue, rng))
     f0 = base_f0 * 2 ** (np.clip(semitones, -14, 20) / 12)
     cycle = np.floor(np.cumsum(f0) / RATE).astype(int)
     f0 = f0 * (1 + cue["jitter"] * rng.standard_normal(cycle[-1] + 1)[cycle])
@@ -167,13 +165,15 @@ def speak(sentence: str, cues: Array, base_f0: float, tract: float, rng: np.rand
     pulse += cue["breath"] * rng.standard_normal(samples) * np.where(opening < 1, 1.0, 0.3)
     pulse *= 1 + 0.4 * cue["tremor"] * np.sin(2 * np.pi * 5.5 * np.arange(samples) / RATE)
 
-    response = _resonance(np.full(frames, 3500.0 * tract), 180) * _resonance(np.full(frames, 4500.0 * tract), 250)
+    response = _compute_resonance(np.full(frames, 3500.0 * tract), 180) * _compute_resonance(
+        np.full(frames, 4500.0 * tract), 250
+    )
     for k, bandwidth in enumerate((70.0, 100.0, 150.0)):
-        response = response * _resonance(formants[:, k], bandwidth)
+        response = response * _compute_resonance(formants[:, k], bandwidth)
     octaves = np.log2(np.maximum(np.linspace(0, RATE / 2, FFT // 2 + 1), 300) / 300)
     response = response * 10 ** ((BRIGHTNESS + cue["tilt"]) * octaves / 20)
-    voice = _filtered(pulse * np.interp(at, np.arange(frames), voicing), response)
+    voice = _filter_frames(pulse * np.interp(at, np.arange(frames), voicing), response)
     hiss = rng.standard_normal(samples) * np.interp(at, np.arange(frames), frication)
     centre = np.maximum(phones[:, 2], 500.0)
-    noise = _filtered(hiss, _resonance(centre, 0.5 * centre))
+    noise = _filter_frames(hiss, _compute_resonance(centre, 0.5 * centre))
     return 10 ** (cue["energy"] / 20) * (0.14 * voice + 0.05 * noise)

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HFValidationError
 from seenet.core.atomic import atomic_write_text
 from seenet.core.errors import SeenetError, one_line
 from seenet.core.paths import cache_dir
-from seenet.corpora.store_builder import file_digest
+from seenet.corpora.clip_decoder import hash_file
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -143,7 +143,7 @@ def _content_digests(folder: Path, files: list[Path]) -> list[str]:
     for path in files:
         status = [path.stat().st_size, path.stat().st_mtime_ns]
         entry = known.get(path.name)
-        current[path.name] = entry if entry and entry[:2] == status else [*status, file_digest(path)]
+        current[path.name] = entry if entry and entry[:2] == status else [*status, hash_file(path)]
     if current != known:
         atomic_write_text(cache, json.dumps(current))
     return [digest for _, _, digest in current.values()]
