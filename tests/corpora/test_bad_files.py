@@ -95,11 +95,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Mani
     return Manifest("damaged", folder, names), rows
 
 
-def test_there_are_thirty_kinds():
+def test_bad_file_kinds_are_at_least_thirty():
     assert len(KINDS) >= 30
 
 
-def test_every_bad_file_is_named_and_no_other(planted):
+def test_store_names_every_bad_file_and_no_other(planted):
     manifest, rows = planted
     store = open_store(manifest, 6.0)
     assert {k: rows.get(k) for k in store.bad} == rows

@@ -90,14 +90,14 @@ def test_merge_spellings_shows_the_code_points_of_spellings_that_look_alike():
     assert notes == (r"spellings that count as one session: 'Ren\xe9' = 'Rene\u0301' = 'rené'",)
 
 
-def test_merge_spellings_names_a_few_of_many():
+def test_merge_spellings_lists_five_of_many():
     names = [name for k in range(9) for name in (f"Speaker {k}", f"speaker {k}")]
     (note,) = merge_spellings(pd.Categorical(names), "speaker")[1]
     assert note.endswith("; and 4 more")
     assert note.count(" = ") == 5
 
 
-def test_manifest_merges_sessions_too_and_tells_nothing_of_clean_names():
+def test_manifest_merges_sessions_and_has_no_notes_on_clean_names():
     rows = [Utterance("a", "a", "sad", "s1", session="01"), Utterance("b", "b", "sad", "s2", session="1")]
     manifest = Manifest("x", Path(), rows)
     assert manifest.codes("session").tolist() == [0, 0]
@@ -147,13 +147,13 @@ def test_audit_finds_a_person_of_two_spellings():
             audit_leaks(manifest, [1, 2, 3], fold, Paper())
 
 
-def test_audit_calls_placeholders_unknown_and_never_shared():
+def test_audit_counts_placeholders_as_unknown():
     manifest = corpus(["Unknown", "unknown", "NA", "n/a", "Anna", "Bob"])
     fold = make_folds(manifest, np.arange(6), ClipFolds(2), Paper())[0]
     assert audit_leaks(manifest, range(1, 7), fold, Paper())["verdict"] == "speakers unknown"
 
 
-def test_manifest_files_are_what_paths_lead_to(tmp_path: Path):
+def test_manifest_files_are_targets_of_paths(tmp_path: Path):
     (tmp_path / "d" / "e").mkdir(parents=True)
     for name in ("a", "b"):
         (tmp_path / "d" / f"{name}.wav").write_bytes(name.encode())
@@ -166,7 +166,7 @@ def test_manifest_files_are_what_paths_lead_to(tmp_path: Path):
     assert Manifest("x", tmp_path, rows).files.tolist() == [0] * 8 + [1, 2, 2, 3]
 
 
-def test_join_takes_speakers_of_own_tables_for_the_same_people():
+def test_join_merges_speakers_of_the_users_tables():
     train, test = (corpus(s, n, people=OWN_PEOPLE) for n, s in (("a", ["1", "02"]), ("b", ["2.0", "3"])))
     joined = join_corpora("a_to_b", {"train": train, "test": test})
     assert joined.column("speaker").tolist() == ["a+b/1", "a+b/02", "a+b/02", "a+b/3"]
@@ -187,7 +187,7 @@ def test_join_keeps_corpora_of_different_people_apart():
         assert audit_leaks(joined, range(1, 7), fold, Paper())["verdict"] == "clean"
 
 
-def test_join_tells_names_that_own_and_published_corpora_have_in_common():
+def test_join_notes_names_common_to_own_and_published_corpora():
     published, own = corpus(["1", "2", "3"], "ravdess"), corpus(["01", "2.0", "4"], "mine", people=OWN_PEOPLE)
     assert join_corpora("x", {"train": published, "test": own}).notes == (
         "both mine and ravdess name '1', '2': counted as different speakers",
@@ -198,7 +198,7 @@ def test_join_tells_names_that_own_and_published_corpora_have_in_common():
     assert join_corpora("x", {"train": published, "test": other}).notes == ()
 
 
-def test_join_knows_people_of_corpora_that_were_joined_before():
+def test_join_merges_people_of_joined_corpora():
     first = corpus(["s1", "s2"], "a", people=OWN_PEOPLE)
     inner = join_corpora("inner", {"a": first, "iemocap": corpus(["s1"], "iemocap")})
     outer = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
@@ -209,7 +209,7 @@ def test_join_knows_people_of_corpora_that_were_joined_before():
     assert apart.column("speaker").tolist() == ["a/s1", "a/s2", "iemocap/s1", "b/S1"]
 
 
-def test_join_keeps_other_people_apart_whose_corpora_differ_in_case_only():
+def test_join_keeps_people_apart_when_corpora_differ_only_in_case():
     joined = join_corpora("both", {"train": corpus(["1"], "Mine", people=""), "test": corpus(["1"], "mine", people="")})
     assert joined.codes("speaker").tolist() == [0, 1]
     assert joined.notes == ()

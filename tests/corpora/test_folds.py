@@ -39,7 +39,7 @@ def digests(manifest: Manifest) -> list[str]:
 
 @pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1, 2, 3], range(4, 13)])])
 @pytest.mark.parametrize("protocol", [Strict(), Paper()])
-def test_parts_are_speaker_disjoint_and_whole(manifest, scheme, protocol):
+def test_parts_are_speaker_disjoint_and_complete(manifest, scheme, protocol):
     folds = make_folds(manifest, everything(manifest), scheme, protocol)
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested) == list(range(len(manifest))), "every clip is tested once"
@@ -59,7 +59,7 @@ def test_parts_are_speaker_disjoint_and_whole(manifest, scheme, protocol):
         assert audit_leaks(manifest, digests(manifest), fold, protocol)["verdict"] == "clean"
 
 
-def test_the_dealing_is_reproducible(manifest):
+def test_folds_are_reproducible_by_seed(manifest):
     def dealt(split_seed: int, seed: int) -> list[list[int]]:
         folds = make_folds(manifest, everything(manifest), SpeakerFolds(3, seed), Strict(split_seed=split_seed))
         return [fold.dev.tolist() for fold in folds]
@@ -69,19 +69,19 @@ def test_the_dealing_is_reproducible(manifest):
     assert dealt(0, 0) != dealt(0, 1)
 
 
-def test_speakers_are_counted_by_value(manifest):
+def test_leave_one_out_sorts_speakers_by_number(manifest):
     folds = make_folds(manifest, everything(manifest), LeaveOneOut("speaker"), Paper())
     assert [manifest[fold.test[0]].speaker for fold in folds] == [str(k) for k in range(1, 13)]
 
 
-def test_the_default_corpus_has_three_disjoint_folds(config):
+def test_default_corpus_has_three_folds(config):
     manifest = read(speakers=6, clips=2)
     folds = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())
     assert len(folds) == 3
     assert [len(fold.test) for fold in folds] == [16, 16, 16]
 
 
-def test_strict_holds_out_whole_sessions(manifest):
+def test_strict_holds_out_complete_sessions(manifest):
     rows = [replace(row, session=f"s{(int(row.speaker) - 1) // 2}") for row in manifest]
     sessions = Manifest("toy", Path("/toy"), rows)
     thirds = SpeakerLists([[1, 2], range(3, 9), range(9, 13)])
@@ -89,7 +89,7 @@ def test_strict_holds_out_whole_sessions(manifest):
     assert audit_leaks(sessions, digests(sessions), fold, Strict())["session"] == 0
 
 
-def test_a_planted_speaker_leak(manifest):
+def test_audit_finds_a_planted_speaker(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     leaking = Fold(0, np.append(fold.train, fold.test[0]), fold.dev, fold.test[1:])
     with pytest.raises(SeenetError, match=r"1 speaker.*train and test.*allow_leaks=\[speaker\]"):
@@ -99,7 +99,7 @@ def test_a_planted_speaker_leak(manifest):
     assert verdict["speaker"] == 1
 
 
-def test_a_planted_duplicate_waveform(manifest):
+def test_audit_finds_a_planted_waveform(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     planted = digests(manifest)
     planted[fold.dev[3]] = planted[fold.train[5]]
@@ -108,7 +108,7 @@ def test_a_planted_duplicate_waveform(manifest):
 
 
 @pytest.mark.parametrize("kind", ["session", "file"])
-def test_a_planted_session_or_file(manifest, kind):
+def test_audit_finds_a_planted_session_or_file(manifest, kind):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     rows = [replace(row, session=f"s{row.speaker}") for row in manifest]
     source, target = fold.train[0], fold.test[0]
@@ -118,13 +118,13 @@ def test_a_planted_session_or_file(manifest, kind):
         audit_leaks(Manifest("toy", Path("/toy"), rows), digests(manifest), fold, Strict())
 
 
-def test_a_planted_dev_equal_to_test(manifest):
+def test_audit_finds_a_development_part_equal_to_the_test_part(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     with pytest.raises(SeenetError, match="dev and test"):
         audit_leaks(manifest, digests(manifest), replace(fold, dev=fold.test), Strict())
 
 
-def test_one_unknown_speaker_hides_no_leak(manifest):
+def test_audit_finds_leaks_despite_an_unknown_speaker(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     rows = list(manifest)
     rows[fold.dev[0]] = replace(rows[fold.dev[0]], speaker="")
@@ -136,37 +136,37 @@ def test_one_unknown_speaker_hides_no_leak(manifest):
         audit_leaks(partly, digests(partly), leaking, Strict())
 
 
-def test_unknown_sessions_are_said_to_be_unknown(manifest):
+def test_audit_reports_unknown_sessions(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     assert audit_leaks(manifest, digests(manifest), fold, Strict())["session"] == "unknown"
 
 
-def test_a_corpus_without_speakers(manifest):
+def test_speaker_schemes_reject_unknown_speakers(manifest):
     mute = Manifest("mute", Path("/x"), [replace(row, speaker="") for row in manifest])
     for scheme in (SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1]])):
         with pytest.raises(SeenetError, match="but mute lacks it"):
             make_folds(mute, everything(mute), scheme, Strict())
 
 
-def test_one_training_speaker_has_none_to_hold_out(manifest):
+def test_strict_rejects_a_single_training_speaker(manifest):
     two = np.array([i for i, row in enumerate(manifest) if row.speaker in ("1", "2")])
     with pytest.raises(SeenetError, match="protocol=paper"):
         make_folds(manifest, two, LeaveOneOut("speaker"), Strict()).outline(0)
     assert len(make_folds(manifest, two, LeaveOneOut("speaker"), Paper())) == 2
 
 
-def test_lists_must_name_each_speaker_once(manifest):
+def test_speaker_lists_require_each_speaker_once(manifest):
     for lists in ([[1, 2]], [[1, 2], range(2, 13)]):
         with pytest.raises(SeenetError, match="in [02] folds"):
             make_folds(manifest, everything(manifest), SpeakerLists(lists), Paper())
 
 
-def test_too_many_folds(manifest):
+def test_speaker_folds_reject_more_folds_than_speakers(manifest):
     with pytest.raises(SeenetError, match="13 folds.*2 to 12"):
         make_folds(manifest, everything(manifest), SpeakerFolds(13), Paper())
 
 
-def test_choosing_folds():
+def test_choose_folds_accepts_all_numbers_and_lists():
     assert choose_folds("all", 3) == [0, 1, 2]
     assert choose_folds(1, 3) == [1]
     assert choose_folds([2, 0, 2], 3) == [0, 2]
@@ -177,7 +177,7 @@ def test_choosing_folds():
 
 @pytest.mark.parametrize("protocol", [Strict, Paper])
 @pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker")])
-def test_planted_leaks_are_found_in_each_protocol(manifest, scheme, protocol):
+def test_audit_finds_planted_leaks_in_each_protocol(manifest, scheme, protocol):
     fold = make_folds(manifest, everything(manifest), scheme, protocol())[0]
     assert audit_leaks(manifest, digests(manifest), fold, protocol())["verdict"] == "clean"
     moved = replace(fold, train=np.append(fold.train, fold.test[0]), test=fold.test[1:])
@@ -191,7 +191,7 @@ def test_planted_leaks_are_found_in_each_protocol(manifest, scheme, protocol):
         audit_leaks(manifest, planted, fold, protocol())
 
 
-def test_speakers_that_share_sessions_are_never_parted(manifest):
+def test_strict_keeps_speakers_with_a_shared_session_together(manifest):
     """Sessions known for some speakers only: those who share one stay together, the others are free."""
     sessions = {"1": "a", "2": "a", "3": "b", "4": "b", "5": "c"}
     rows = [replace(row, session=sessions.get(row.speaker, "")) for row in manifest]
@@ -204,7 +204,7 @@ def test_speakers_that_share_sessions_are_never_parted(manifest):
     assert audit_leaks(mixed, digests(mixed), fold, Strict())["verdict"] == "clean"
 
 
-def test_given_splits():
+def test_given_split_makes_folds_from_a_column():
     parts = ["train", "dev", "test1", "test2"] * 2
     rows = [Utterance(str(k), f"{k}.wav", "sad", str(k), split=part) for k, part in enumerate(parts)]
     manifest = Manifest("toy", Path("/toy"), rows)
@@ -224,7 +224,7 @@ def test_given_splits():
         make_folds(wrong, everything(wrong), GivenSplit(), Strict())
 
 
-def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
+def test_speaker_folds_stratify_a_large_corpus_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
     """Whole speakers all the same, every clip dealt once, classes about balanced."""
     monkeypatch.setattr("seenet.corpora.split_schemes._MAX_STRATIFIED_CLIPS", 20)
     tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
@@ -233,7 +233,7 @@ def test_the_balance_of_a_large_corpus_is_judged_on_a_sample(manifest, monkeypat
     assert sum(map(len, speakers)) == 12
 
 
-def test_silent_clips_are_no_leak(manifest):
+def test_audit_ignores_silent_clips(manifest):
     fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
     numbers = np.arange(1, len(manifest) + 1)
     numbers[[fold.train[0], fold.test[0]]] = 0
@@ -241,7 +241,7 @@ def test_silent_clips_are_no_leak(manifest):
     assert audit_leaks(manifest, numbers, fold, Strict())["waveform"] == 0
 
 
-def test_too_few_clips_for_balanced_parts():
+def test_speaker_folds_reject_too_few_clips():
     rows = [Utterance(str(k), f"{k}.wav", ("sad", "happy")[k % 2], str(k)) for k in range(6)]
     with pytest.raises(SeenetError, match="5 balanced parts cannot be made of 6 clips: a class has at most 3"):
         SpeakerFolds(5).splits(Manifest("tiny", Path("/x"), rows), np.arange(6))
@@ -263,7 +263,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> type[CountedDealing]:
     return CountedDealing
 
 
-def test_folds_are_made_one_by_one_when_asked_for(counted):
+def test_folds_are_made_on_access(counted):
     rows = [Utterance(f"u{k}", f"{k}.wav", ("happy", "sad")[k % 2], f"s{k:03d}") for k in range(200)]
     folds = make_folds(Manifest("x", Path("/x"), rows), np.arange(200), LeaveOneOut("speaker"), counted())
     folds = folds.without([5])
@@ -288,7 +288,7 @@ def test_folds_are_a_sequence(manifest):
         folds[3]
 
 
-def test_a_job_makes_only_the_folds_that_it_trains(config, counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_run_makes_only_the_trained_folds(config, counted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("seenet.corpora.protocols.Strict", counted)
     overrides = (*SMALL, "trainer.max_epochs=1", "dataset.folds=leave_one_speaker_out", f"output_dir={tmp_path}")
     (folder,) = run_experiment(config(*overrides, "fold=4"))

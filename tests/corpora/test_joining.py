@@ -48,7 +48,7 @@ def savee(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: Path, capsys):
+def test_run_tests_on_another_corpus(config, ravdess: Path, tmp_path: Path, capsys):
     test = f"test_dataset={{name: ravdess, root: {ravdess}, merge: {{calm: neutral}}}}"
     folders = run_experiment(config(*SMALL, test, f"output_dir={tmp_path}"))
     result = json.loads((folders[0] / "result.json").read_text())
@@ -73,7 +73,7 @@ def test_trained_on_one_and_tested_on_another(config, ravdess: Path, tmp_path: P
     assert speakers == {f"ravdess/{actor}" for actor in (1, 2, 3, 4)}
 
 
-def test_several_test_corpora_are_trained_for_once(config, ravdess: Path, savee: Path, tmp_path: Path, capsys):
+def test_run_trains_once_for_several_test_corpora(config, ravdess: Path, savee: Path, tmp_path: Path, capsys):
     tests = f"test_dataset=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}}]"
     folders = run_experiment(config(*SMALL, tests, f"output_dir={tmp_path}"))
     printed = capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_several_test_corpora_are_trained_for_once(config, ravdess: Path, savee:
 
 
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
-def test_adding_a_test_corpus_trains_and_tests_only_what_is_new(
+def test_run_computes_only_new_results_when_a_test_corpus_is_added(
     config, ravdess: Path, savee: Path, tmp_path: Path, capsys, protocol: str
 ):
     three = ("classes=[happy,sad,angry]", f"protocol={protocol}", f"output_dir={tmp_path}")
@@ -111,7 +111,7 @@ def test_adding_a_test_corpus_trains_and_tests_only_what_is_new(
     assert len(load_results([tmp_path]).results) == 2, "one result for each test corpus, though both were fold 0 once"
 
 
-def test_a_changed_test_corpus_is_tested_again_without_training(config, ravdess: Path, tmp_path: Path, capsys):
+def test_run_tests_again_when_a_test_corpus_changes(config, ravdess: Path, tmp_path: Path, capsys):
     command = (*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}", f"output_dir={tmp_path}")
     [before] = run_experiment(config(*command))
     capsys.readouterr()
@@ -123,7 +123,7 @@ def test_a_changed_test_corpus_is_tested_again_without_training(config, ravdess:
 
 
 @pytest.mark.parametrize("protocol", [Strict(), Paper()])
-def test_training_part_does_not_depend_on_the_test_corpora(config, ravdess: Path, savee: Path, protocol):
+def test_training_part_does_not_depend_on_test_corpora(config, ravdess: Path, savee: Path, protocol):
     first, second = f"{{name: ravdess, root: {ravdess}}}", f"{{name: savee, root: {savee}}}"
     parts = []
     for corpora in (second, f"{first},{second}"):
@@ -134,7 +134,7 @@ def test_training_part_does_not_depend_on_the_test_corpora(config, ravdess: Path
     assert parts[0] == parts[1]
 
 
-def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
+def test_joined_store_contains_the_samples_of_each_corpus(config, ravdess: Path):
     """Nothing is decoded again for a joined corpus, and no clip gets another's samples."""
     manifest, _, indices = load_corpus(config(*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}"))
     store = open_store(manifest, 6.0)
@@ -153,7 +153,7 @@ def test_the_samples_are_those_of_each_corpus(config, ravdess: Path):
             assert {manifest[i].speaker.split("/")[0] for i in np.concatenate([fold.train, fold.dev])} == {"synthetic"}
 
 
-def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
+def test_leave_one_corpus_out_tests_each_corpus_once(config, ravdess: Path, savee: Path):
     corpora = f"dataset.corpora=[{{name: ravdess, root: {ravdess}}},{{name: savee, root: {savee}}},{SYNTHETIC}]"
     cfg = config("dataset=joined", corpora, "classes=[happy,sad,angry]")
     manifest, classes, indices = load_corpus(cfg)
@@ -181,7 +181,7 @@ def test_leave_one_corpus_out(config, ravdess: Path, savee: Path):
         (["dataset=joined", f"dataset.corpora=[{SYNTHETIC},7]"], r"dataset.corpora=.*7"),
     ],
 )
-def test_mistakes(config, overrides: list[str], words: str):
+def test_load_corpus_rejects_invalid_settings(config, overrides: list[str], words: str):
     with pytest.raises(SeenetError, match=words):
         load_corpus(config(*SMALL[:2], *overrides) if "dataset=joined" not in overrides else config(*overrides))
 
@@ -199,7 +199,7 @@ def table(path: Path, emotions: str, seed: int) -> Path:
     return path
 
 
-def test_tables_are_told_apart_by_names_of_ones_own(config, tmp_path: Path):
+def test_tables_have_names_of_the_user(config, tmp_path: Path):
     """Tables of one stem, called train; a corpus that lacks a class takes it from all; merges reach the parts."""
     paths = [
         table(tmp_path / f"{k}" / "train.csv", e, k) for k, e in enumerate(["happy sad angry calm", "happy sad calm"])
@@ -218,7 +218,7 @@ def test_tables_are_told_apart_by_names_of_ones_own(config, tmp_path: Path):
     assert load_corpus(called)[0].name == "mine"
 
 
-def test_where_a_test_corpus_lies_does_not_train_again(config, tmp_path: Path, capsys):
+def test_run_reuses_results_when_a_test_corpus_moves(config, tmp_path: Path, capsys):
     first = table(tmp_path / "a" / "other.csv", "happy sad angry neutral", 0)
     (tmp_path / "a").rename(tmp_path / "b")
     second = tmp_path / "b" / "other.csv"
@@ -231,7 +231,7 @@ def test_where_a_test_corpus_lies_does_not_train_again(config, tmp_path: Path, c
 
 
 @pytest.mark.parametrize("declared", [False, True])
-def test_a_test_table_with_the_training_speakers_is_a_leak_unless_declared(config, tmp_path: Path, declared: bool):
+def test_audit_finds_speakers_shared_with_a_test_table_unless_declared(config, tmp_path: Path, declared: bool):
     train_table, test_table = (table(tmp_path / f"{k}" / "t.csv", "happy sad", k) for k in (0, 1))
     cfg = config(
         "dataset=csv",
@@ -247,7 +247,7 @@ def test_a_test_table_with_the_training_speakers_is_a_leak_unless_declared(confi
             audit_leaks(manifest, open_store(manifest, 6.0).digests, fold, Strict())
 
 
-def test_a_test_table_of_the_same_name_is_no_training_corpus(config, tmp_path: Path):
+def test_load_corpus_rejects_another_table_with_the_training_name(config, tmp_path: Path):
     """It was left out without a word where others were named beside it."""
     first, second = (table(tmp_path / f"{k}" / "t.csv", e, k) for k, e in enumerate(("happy sad", "happy sad calm")))
     tests = f"test_dataset=[{{name: csv, table: {second}}},{SYNTHETIC}]"
@@ -258,13 +258,13 @@ def test_a_test_table_of_the_same_name_is_no_training_corpus(config, tmp_path: P
     assert [part.name for part in manifest.parts] == ["t", "synthetic"]
 
 
-def test_other_people_is_true_or_false(config, tmp_path: Path):
+def test_other_people_must_be_boolean(config, tmp_path: Path):
     path = table(tmp_path / "t.csv", "happy sad", 0)
     with pytest.raises(SeenetError, match="dataset.other_people=perhaps: expected true or false"):
         load_corpus(config("dataset=csv", f"dataset.table={path}", "dataset.other_people=perhaps"))
 
 
-def test_synthetic_corpora_of_different_seeds_are_of_different_people(config):
+def test_synthetic_corpora_of_different_seeds_have_different_speakers(config):
     manifest, _, _ = load_corpus(
         config(*SMALL[:2], "test_dataset={name: synthetic, as: b, speakers: 6, clips: 2, seed: 1}")
     )

@@ -13,7 +13,7 @@ from seenet.corpora.vocabulary import resolve_classes
 from seenet.corpora.votes import vote_distribution
 
 
-def test_class_order_is_seenets():
+def test_resolve_classes_has_the_order_of_seenet():
     assert resolve_classes("four") == ("happy", "neutral", "sad", "angry")
     assert resolve_classes("eight")[4:] == ("calm", "disgust", "fearful", "surprised")
     assert resolve_classes("all", ["sad", "bored", "happy"]) == ("happy", "sad", "bored")
@@ -22,14 +22,14 @@ def test_class_order_is_seenets():
 
 
 @pytest.mark.parametrize("classes", ["five", ["happy"], ["happy", "happy"], ["happy", ""], ["happy", "no_agreement"]])
-def test_wrong_classes(classes):
+def test_resolve_classes_rejects_invalid_classes(classes):
     with pytest.raises(SeenetError):
         resolve_classes(classes)
     with pytest.raises(SeenetError, match="at least two"):
         resolve_classes("all", ["sad", "sad"])
 
 
-def test_rows_survive_csv(tmp_path: Path):
+def test_manifest_is_equal_after_a_csv_round_trip(tmp_path: Path):
     rows = [
         Utterance("a,b", "ä ö/x.wav", "sad", text='she said "no"\nand left', valence=2.5),
         Utterance("c", "c.wav", "happy"),
@@ -45,7 +45,7 @@ def test_rows_survive_csv(tmp_path: Path):
         read_manifest(tmp_path / "m.csv")
 
 
-def test_wrong_manifests(tmp_path: Path):
+def test_manifest_rejects_invalid_rows(tmp_path: Path):
     row = Utterance("a", "a.wav", "sad")
     with pytest.raises(SeenetError, match="empty"):
         Manifest("x", tmp_path, [])
@@ -55,7 +55,7 @@ def test_wrong_manifests(tmp_path: Path):
         Manifest("x", tmp_path, [Utterance("a", "a.wav", "")])
 
 
-def test_merge_and_digest(tmp_path: Path):
+def test_merge_labels_changes_the_digest(tmp_path: Path):
     rows = [Utterance("a", "a.wav", "calm"), Utterance("b", "b.wav", "sad")]
     manifest = Manifest("x", tmp_path, rows)
     merged = manifest.merge_labels({"calm": "neutral"})
@@ -67,18 +67,18 @@ def test_merge_and_digest(tmp_path: Path):
         manifest.merge_labels({"calm": "peaceful"})
 
 
-def test_a_reason_is_one_line_and_never_empty():
+def test_one_line_is_never_empty():
     assert one_line(OSError("no route\n  to host")) == "no route to host"
     assert one_line(TimeoutError()) == "TimeoutError"
 
 
-def test_votes_are_shares_of_the_classes():
+def test_vote_distribution_gives_shares_of_classes():
     assert vote_distribution("angry:2 sad:1 other:1", ["sad", "angry", "happy"]) == [1 / 3, 2 / 3, 0]
     assert vote_distribution("other:3", ["sad", "angry"]) == [0, 0]
     assert vote_distribution("", ["sad"]) == [0]
 
 
-def test_unknown_values_have_no_number():
+def test_unknown_values_have_code_minus_one():
     rows = [
         Utterance("a", "a", "sad", "s2"),
         Utterance("b", "b", "happy", ""),

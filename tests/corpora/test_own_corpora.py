@@ -24,7 +24,7 @@ def result(folder: Path) -> dict:
     return json.loads(next(folder.glob("outputs/*/fold0/*/result.json")).read_text())
 
 
-def test_a_table_with_odd_columns_trains(seenet_train, tmp_path: Path):
+def test_table_with_unusual_columns_trains(seenet_train, tmp_path: Path):
     with (tmp_path / "Sitzungen 2024.csv").open("w", newline="", encoding="cp1252") as file:
         writer = csv.writer(file, delimiter=";")
         writer.writerow(["Nr.", "Audio Datei", "Gefühl", "Wer?"])
@@ -46,7 +46,7 @@ def test_a_table_with_odd_columns_trains(seenet_train, tmp_path: Path):
     assert found["audit"]["verdict"] == "clean"
 
 
-def test_sessions_of_a_table_reach_the_report(seenet_train, seenet_report, tmp_path: Path):
+def test_report_uses_the_sessions_of_a_table(seenet_train, seenet_report, tmp_path: Path):
     """Trained as the paper: the intervals are over sessions, and the differences from the paper are listed."""
     rows = []
     for k in range(24):
@@ -85,7 +85,7 @@ def emobox(folder: Path) -> None:
         (lists / f"emodb_train_fold_{fold}.jsonl").write_text("\n".join(tests[3 - fold]) + "\n")
 
 
-def test_emobox_lists_train_once_their_leak_is_accepted(config, tmp_path: Path, capsys):
+def test_emobox_trains_when_its_leak_is_accepted(config, tmp_path: Path, capsys):
     emobox(tmp_path)
     arguments = ("dataset=emobox", "dataset.corpus=emodb", f"dataset.lists={tmp_path / 'data'}", *QUICK)
     arguments += (f"output_dir={tmp_path / 'outputs'}",)
@@ -99,7 +99,7 @@ def test_emobox_lists_train_once_their_leak_is_accepted(config, tmp_path: Path, 
     assert found["audit"]["verdict"] == "leaks allowed"
 
 
-def test_folders_without_speakers(config, tmp_path: Path, capsys):
+def test_folder_corpus_trains_without_speakers(config, tmp_path: Path, capsys):
     for k in range(30):
         speak(tmp_path / "clips" / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     arguments = ("dataset=folder", f"dataset.root={tmp_path / 'clips'}", *QUICK, f"output_dir={tmp_path / 'outputs'}")
@@ -111,7 +111,7 @@ def test_folders_without_speakers(config, tmp_path: Path, capsys):
 
 
 @pytest.mark.parametrize("count", [1, 16])
-def test_folds_of_clips_need_as_many_clips_of_each_class(config, tmp_path: Path, count: int):
+def test_clip_folds_reject_counts_above_the_clips_of_a_class(config, tmp_path: Path, count: int):
     for k in range(30):
         speak(tmp_path / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     cfg = config("dataset=folder", f"dataset.root={tmp_path}", "dataset.folds=clips5")

@@ -18,7 +18,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*.wav")}
 
 
-def test_same_seed_same_bytes():
+def test_same_seed_generates_the_same_bytes():
     manifest = read(speakers=2, clips=1)
     first = digests(manifest.root)
     shutil.rmtree(manifest.root)
@@ -28,13 +28,13 @@ def test_same_seed_same_bytes():
     assert all(more[name] == digest for name, digest in first.items()), "a larger corpus holds the smaller one"
 
 
-def test_the_second_call_makes_nothing():
+def test_read_reuses_the_cached_corpus():
     manifest = read(speakers=2, clips=1)
     times = {p: p.stat().st_mtime_ns for p in manifest.root.rglob("*")}
     assert {p: p.stat().st_mtime_ns for p in read(speakers=2, clips=1).root.rglob("*")} == times
 
 
-def test_all_is_known_and_it_says_what_it_is():
+def test_synthetic_corpus_fills_fields_and_declares_itself():
     manifest = read("eight", speakers=3, clips=2)
     assert len(manifest) == 3 * 8 * 2
     assert {row.emotion for row in manifest} == set(CLASS_SETS["eight"])
@@ -60,7 +60,7 @@ def f0_of(wave: np.ndarray) -> float:
     return RATE / (low + 1 + int(np.argmax(correlation[low:high])))
 
 
-def test_the_voice_obeys_its_cues():
+def test_synthesizer_follows_its_cues():
     """Physics: F0 as asked, energy in dB as asked, tilt brightens, rate shortens."""
     plain = dict(zip(CUES, EMOTION_CUES["neutral"], strict=True)) | {
         "range": 0.0, "slope": 0.0, "final": 0.0, "jitter": 0.0, "shimmer": 0.0, "breath": 0.0,
@@ -83,6 +83,6 @@ def test_the_voice_obeys_its_cues():
 
 
 @pytest.mark.parametrize("wrong", [{"speakers": 0}, {"clips": 0}, {"seed": -1}, {"emotions": ["happy", "bored"]}])
-def test_wrong_settings(wrong):
+def test_read_rejects_invalid_settings(wrong):
     with pytest.raises(SeenetError):
         read(**wrong)

@@ -29,7 +29,7 @@ def strongest_hertz(wave: np.ndarray, rate: int = 16000) -> float:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 24414, 44100, 48000, 96000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_rate_and_channels(write_tone, tmp_path: Path, rate: int, channels: int):
+def test_read_audio_converts_rate_and_channels(write_tone, tmp_path: Path, rate: int, channels: int):
     wave = read_audio(write_tone(tmp_path / "a.wav", rate=rate, channels=channels), 6.0)
     assert (wave.rate, wave.channels, wave.seconds) == (rate, channels, pytest.approx(1.0, abs=1e-4))
     wave = wave.waveform
@@ -46,12 +46,12 @@ def test_rate_and_channels(write_tone, tmp_path: Path, rate: int, channels: int)
         *(("a.flac", "PCM_16"), ("a.ogg", "VORBIS"), ("a.mp3", "MPEG_LAYER_III")),
     ],
 )
-def test_formats(write_tone, tmp_path: Path, name: str, subtype: str):
+def test_read_audio_reads_common_formats(write_tone, tmp_path: Path, name: str, subtype: str):
     wave = read_audio(write_tone(tmp_path / name, subtype=subtype), 6.0).waveform
     assert strongest_hertz(wave) == pytest.approx(440, abs=2)
 
 
-def test_crop(write_tone, tmp_path: Path):
+def test_read_audio_crops(write_tone, tmp_path: Path):
     path = write_tone(tmp_path / "a.wav", seconds=2.0, rate=48000)
     short, long = (read_audio(path, seconds) for seconds in (0.5, 6.0))
     assert len(short.waveform) == 8000
@@ -59,20 +59,20 @@ def test_crop(write_tone, tmp_path: Path):
     np.testing.assert_allclose(short.waveform, long.waveform[:8000], atol=1e-5)
 
 
-def test_16_khz_pcm_keeps_its_bits(tmp_path: Path):
+def test_store_keeps_16_khz_pcm_bit_exact(tmp_path: Path):
     samples = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", samples, 16000)
     store = open_store(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
     assert (store.waveform(0) * 32768 == samples).all()
 
 
-def test_a_peak_above_full_scale_is_not_clipped(tmp_path: Path):
+def test_store_does_not_clip_peaks_above_full_scale(tmp_path: Path):
     soundfile.write(tmp_path / "a.wav", np.array([0.0, 2.5, -1.0, 0.5] * 100), 16000, subtype="FLOAT")
     store = open_store(Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")]), 6.0)
     np.testing.assert_allclose(store.waveform(0)[:4], [0.0, 2.5, -1.0, 0.5], atol=1e-4)
 
 
-def test_extra_chunks_and_unknown_sizes_are_no_truncation(write_tone, tmp_path: Path):
+def test_read_audio_accepts_extra_chunks_and_unknown_sizes(write_tone, tmp_path: Path):
     data = write_tone(tmp_path / "a.wav").read_bytes()
     extra = data[:36] + b"LIST" + struct.pack("<I", 5) + b"hello\0" + data[36:]
     (tmp_path / "b.wav").write_bytes(extra)
@@ -90,7 +90,7 @@ def corpus(folder: Path, count: int = 6) -> Manifest:
     return Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(count)])
 
 
-def test_the_key_is_the_content(tmp_path: Path):
+def test_store_key_depends_on_content(tmp_path: Path):
     manifest = corpus(tmp_path / "a")
     key = open_store(manifest, 6.0).key
     assert open_store(corpus(tmp_path / "b"), 6.0).key == key, "the place does not matter"
@@ -104,7 +104,7 @@ def test_the_key_is_the_content(tmp_path: Path):
     np.testing.assert_allclose(changed.waveform(3), wave[::-1], atol=1e-4)
 
 
-def test_a_missing_file_is_named(tmp_path: Path):
+def test_store_names_a_missing_file(tmp_path: Path):
     manifest = corpus(tmp_path / "gone")
     (tmp_path / "gone" / "2.wav").unlink()
     store = open_store(manifest, 6.0)
@@ -112,7 +112,7 @@ def test_a_missing_file_is_named(tmp_path: Path):
     assert store.lengths.tolist() == [4000, 4000, 0, 4000, 4000, 4000]
 
 
-def test_nothing_but_bad_files_is_an_error(tmp_path: Path):
+def test_open_store_rejects_a_corpus_without_readable_files(tmp_path: Path):
     manifest = corpus(tmp_path / "none", 2)
     for path in (tmp_path / "none").iterdir():
         path.write_bytes(b"")
@@ -140,11 +140,11 @@ def _prepare_some(folder: Path, clips: int) -> None:
     open_store(_names(folder), 6.0)
 
 
-def whole_store(folder: Path) -> dict[str, bytes]:
+def read_store(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+def test_preparation_resumes_after_a_kill(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     """SIGKILL at several moments, one after the other; the store equals an uninterrupted one to the byte."""
     corpus(tmp_path / "killed", COUNT)
     (tmp_path / "killed" / "77.wav").write_bytes(b"no audio")
@@ -166,15 +166,15 @@ def test_a_killed_preparation_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
     store = open_store(_names(tmp_path / "killed"), 6.0)
     assert "resuming the interrupted preparation of x" in capsys.readouterr().out
     assert store.key == expected.key
-    assert whole_store(store.folder) == whole_store(expected.folder)
+    assert read_store(store.folder) == read_store(expected.folder)
     assert store.bad.keys() == {77}
     assert not list((cache / "stores").glob("*.part"))
 
 
 @pytest.mark.parametrize("cut", ["journal", "audio", "both"])
-def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str):
+def test_preparation_repeats_an_incomplete_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str):
     manifest = corpus(tmp_path / "cut", 200)
-    expected = whole_store(open_store(manifest, 6.0).folder)
+    expected = read_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
 
     def killed(*_: object) -> None:
@@ -188,7 +188,7 @@ def test_a_half_written_block_is_made_again(tmp_path: Path, monkeypatch: pytest.
     for name, size in (("journal.jsonl", 9001), ("audio.i16", 1000001)):
         if cut == "both" or name.startswith(cut):
             os.truncate(part / name, size)
-    assert whole_store(open_store(manifest, 6.0).folder) == expected
+    assert read_store(open_store(manifest, 6.0).folder) == expected
 
 
 def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
@@ -197,7 +197,7 @@ def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
     queue.put((store.key, int(store.audio[0].astype(np.int64).sum())))
 
 
-def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):
+def test_two_processes_build_one_store(tmp_path: Path, cache: Path):
     corpus(tmp_path / "two", 200)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
@@ -213,7 +213,7 @@ def test_two_processes_end_with_one_good_store(tmp_path: Path, cache: Path):
 
 
 @pytest.mark.parametrize("corpora", [1, 2])
-def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
+def test_pickled_store_maps_its_files(tmp_path: Path, corpora: int):
     """A spawned process gets names, not samples."""
     parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
     for name, part in parts.items():
@@ -228,7 +228,7 @@ def test_a_pickled_store_maps_its_files_again(tmp_path: Path, corpora: int):
     np.testing.assert_array_equal(again.padded([3, 1, 19]), store.padded([3, 1, 19]))
 
 
-def test_clips_are_read_in_order_from_threads(tmp_path: Path):
+def test_store_keeps_the_order_of_the_manifest(tmp_path: Path):
     """More clips than a block: the order in the store is the manifest's."""
     manifest = corpus(tmp_path / "order", 300)
     store = open_store(manifest, 6.0)
@@ -238,7 +238,7 @@ def test_clips_are_read_in_order_from_threads(tmp_path: Path):
         np.testing.assert_allclose(store.waveform(k), wave, atol=1e-6)
 
 
-def test_clips_cut_from_a_long_file(tmp_path: Path):
+def test_store_reads_excerpts_of_a_long_file(tmp_path: Path):
     rng = np.random.default_rng(0)
     wave = rng.integers(-9000, 9000, 32000).astype(np.int16)
     soundfile.write(tmp_path / "long.flac", wave, 16000)
@@ -267,7 +267,7 @@ def video(tmp_path: Path) -> Path:
     return tmp_path / "clip.mp4"
 
 
-def test_the_sound_track_of_a_video(video: Path):
+def test_read_audio_reads_the_sound_track_of_a_video(video: Path):
     whole = read_audio(video, 6.0)
     assert (whole.rate, whole.channels) == (44100, 2)
     assert whole.seconds == pytest.approx(2.0, abs=0.05)
@@ -278,7 +278,7 @@ def test_the_sound_track_of_a_video(video: Path):
     assert cut.seconds == 0.5
 
 
-def test_a_file_that_can_be_read_by_now_is(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_store_is_rebuilt_when_a_bad_file_becomes_readable(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nothing of the file changed: its rights did, say."""
     soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 16000)
     manifest = Manifest("films", tmp_path, [Utterance("a", "a.wav", "sad"), Utterance("b", video.name, "happy")])
@@ -309,19 +309,19 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["removed", "emptied", "cut", "zeroed", "garbage"])
 @pytest.mark.parametrize("name", ["audio.i16", "index.npy", "bad_files.csv", "remarks.json", "link"])
-def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, name: str, how: str):
+def test_damaged_store_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, name: str, how: str):
     manifest = corpus(tmp_path / "x", 5)
     (tmp_path / "x/3.wav").write_bytes(b"")
     soundfile.write(tmp_path / "x/4.wav", np.array([[1, -1]] * 4000) * 0.1, 16000)  # with a remark
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     store = open_store(manifest, 6.0)
     assert (store.bad.keys(), store.remarks.keys()) == ({3}, {4})
-    expected = whole_store(store.folder)
+    expected = read_store(store.folder)
     path = next((tmp_path / "cache/stores").glob("*.link")) if name == "link" else store.folder / name
     damage(path, how)
     capsys.readouterr()
     again = open_store(manifest, 6.0)
-    assert whole_store(again.folder) == expected
+    assert read_store(again.folder) == expected
     assert (again.key, again.bad, again.remarks) == (store.key, store.bad, store.remarks)
     # without the link nobody knows of the store, which is then found to be the same
     assert ("rebuilding the damaged store of x" in capsys.readouterr().out) == ((name, how) != ("link", "removed"))
@@ -329,22 +329,22 @@ def test_damaged_store_is_built_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("how", ["emptied", "cut", "zeroed", "garbage"])
 @pytest.mark.parametrize("name", ["journal.jsonl", "audio.i16"])
-def test_damaged_preparation_is_resumed_where_it_is_sound(tmp_path: Path, monkeypatch, name: str, how: str):
+def test_damaged_preparation_resumes_from_its_valid_part(tmp_path: Path, monkeypatch, name: str, how: str):
     manifest = corpus(tmp_path / "x", 100)
-    expected = whole_store(open_store(manifest, 6.0).folder)
+    expected = read_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
         patch.setattr(store_builder, "_write_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             open_store(manifest, 6.0)
     damage(next((tmp_path / "cache/stores").glob("*.part")) / name, how)
-    assert whole_store(open_store(manifest, 6.0).folder) == expected
+    assert read_store(open_store(manifest, 6.0).folder) == expected
 
 
 @pytest.mark.parametrize("moment", ["finished", "linked", "renamed"])
-def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+def test_kill_at_the_end_decodes_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
     manifest = corpus(tmp_path / "late", 5)
-    expected = whole_store(open_store(manifest, 6.0).folder)
+    expected = read_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     function = {"finished": "atomic_write_text", "linked": "hold_lock", "renamed": "_remove_abandoned"}[moment]
     original, calls = getattr(store_builder, function), []
@@ -364,10 +364,10 @@ def test_a_kill_at_the_very_end_costs_nothing(tmp_path: Path, monkeypatch: pytes
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(clip_decoder, "decode_clip", never)
-    assert whole_store(open_store(manifest, 6.0).folder) == expected
+    assert read_store(open_store(manifest, 6.0).folder) == expected
 
 
-def test_headers_of_streams_and_a_misleading_name(write_tone, tmp_path: Path):
+def test_read_audio_reads_stream_headers_and_ignores_the_name(write_tone, tmp_path: Path):
     data = write_tone(tmp_path / "a.wav").read_bytes()
     (tmp_path / "sox.wav").write_bytes(data[:40] + struct.pack("<I", 0x7FFFF000) + data[44:])
     assert len(read_audio(tmp_path / "sox.wav", 6.0).waveform) == 16000
@@ -377,12 +377,12 @@ def test_headers_of_streams_and_a_misleading_name(write_tone, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1.0, 1.0), (0.5, 60.0), (1.0, 0.5), (5.0, 6.0)])
-def test_stretches_that_a_video_does_not_have(video: Path, start: float, end: float):
+def test_read_audio_rejects_excerpts_outside_a_video(video: Path, start: float, end: float):
     with pytest.raises(UnreadableAudioError, match="no excerpt|no samples"):
         read_audio(video, 6.0, start=start, end=end)
 
 
-def test_a_stretch_of_a_video_is_where_it_should_be(tmp_path: Path):
+def test_read_audio_seeks_an_excerpt_of_a_video(tmp_path: Path):
     """Four tones of a second each; the third is sought, not decoded from the beginning."""
     tones = [0.3 * np.sin(2 * np.pi * hertz * np.arange(44100) / 44100) for hertz in (300, 500, 700, 900)]
     wave = np.concatenate(tones).astype(np.float32)

@@ -88,7 +88,7 @@ def folds_of(manifest, config, protocol) -> list:
     return make_folds(manifest, np.arange(len(manifest)), scheme, protocol)
 
 
-def test_emodb_as_the_yaml_reads_it(config, data: Path):
+def test_emodb_reads_through_its_yaml(config, data: Path):
     cfg = config("dataset=emobox", "dataset.corpus=emodb", f"dataset.lists={data}")
     manifest = instantiate_checked(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
     assert manifest.counts() == {"happy": 8, "neutral": 8, "sad": 8, "angry": 8, "bored": 8}
@@ -106,7 +106,7 @@ def test_emodb_as_the_yaml_reads_it(config, data: Path):
 
 
 @pytest.mark.parametrize(("corpus", "shared"), [("emodb", 4), ("cremad", 10)])
-def test_the_audit_finds_the_speakers_that_lists_share(config, data: Path, corpus: str, shared: int):
+def test_audit_finds_speakers_that_lists_share(config, data: Path, corpus: str, shared: int):
     manifest = read(corpus, str(data))
     for fold in folds_of(manifest, config, Paper()):
         with pytest.raises(
@@ -117,7 +117,7 @@ def test_the_audit_finds_the_speakers_that_lists_share(config, data: Path, corpu
         assert (found["verdict"], found["speaker"]) == ("leaks allowed", shared)
 
 
-def test_one_fold_with_a_development_part(config, data: Path):
+def test_read_accepts_one_fold_with_a_development_part(config, data: Path):
     clips = [(f"dia{k}_utt0-{s}", f"{s}/dia{k}_utt0.mp4", "joy") for k, s in enumerate(["a", "a", "b", "c", "c", "c"])]
     for part, chosen in (("train", clips[:2]), ("valid", clips[2:3]), ("test", clips[3:])):
         write_list(data, "meld", part, 1, chosen)
@@ -129,7 +129,7 @@ def test_one_fold_with_a_development_part(config, data: Path):
     assert audit_leaks(manifest, range(6), fold, Strict())["verdict"] == "speakers unknown"
 
 
-def test_mer2023_has_its_first_test_list_twice(config, data: Path):
+def test_read_ignores_the_repeated_test_list_of_mer2023(config, data: Path):
     """Its lists test1, test2 and test3 are of an older make, with other names for two fields."""
     clips = {part: [(f"{part}_{k}", f"{part}/{k}.avi", "worried") for k in range(3)] for part in ("train", "t1", "t2")}
     write_list(data, "mer2023", "train", 1, clips["train"])
@@ -144,7 +144,7 @@ def test_mer2023_has_its_first_test_list_twice(config, data: Path):
     assert set(manifest.column("emotion")) == {"worried"}, "a word of its own, not 'other'"
 
 
-def test_the_newer_of_two_lists_is_read(data: Path):
+def test_read_uses_the_newer_of_two_lists(data: Path):
     for part in ("train", "test"):
         write_list(data, "emodb", part, 1, [("old", "old.wav", "sad")], joint="")
     assert len(read("emodb", str(data))) == 40
@@ -155,7 +155,7 @@ def test_the_newer_of_two_lists_is_read(data: Path):
         read("emodb", str(data))
 
 
-def test_labels_are_the_lists_own_before_the_table(data: Path):
+def test_labels_of_the_corpus_override_the_spellings(data: Path):
     """A letter means what the corpus' map says; EMOVO's map has another name; numbers stay text."""
     for corpus, codes in (
         ("cafe", {"s": "Surprise", "c": "Angry", "p": "Fear"}),
@@ -221,22 +221,22 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("corpus", "path", "speaker"), PATHS)
-def test_speakers_come_from_the_paths(corpus: str, path: str, speaker: str):
+def test_speaker_patterns_match_paths(corpus: str, path: str, speaker: str):
     paths = pd.Series([f"downloads/{corpus}/{path}"])
     assert extract_speakers(paths, SPEAKERS[corpus]).tolist() == [speaker]
 
 
-def test_every_speaker_rule_is_tried():
+def test_every_speaker_pattern_has_a_test():
     assert {corpus for corpus, _, _ in PATHS} == set(SPEAKERS)
 
 
-def test_a_speaker_rule_of_ones_own(data: Path):
+def test_read_accepts_a_speaker_pattern_of_the_user(data: Path):
     assert set(read("emodb", str(data), speaker=r"([ab]\d\d)").column("speaker")) == {"a01", "b02"}
     with pytest.raises(SeenetError, match="dataset.speaker='.nobody.' matches no path"):
         read("emodb", str(data), speaker="(nobody)")
 
 
-def test_a_decomposed_folder_is_found_composed(data: Path):
+def test_read_finds_folders_in_another_unicode_form(data: Path):
     """The lists spell Oréau with a separate accent; a copy on disk may have one character."""
     for part, name in (("train", "12a07Ca"), ("test", "36a08Ca")):
         write_list(data, "oreau", part, 1, [(name, f"Ore\u0301auFR_02/{name}.wav", "C")])
@@ -250,7 +250,7 @@ def test_a_decomposed_folder_is_found_composed(data: Path):
     assert read("oreau", str(data), root=str(elsewhere)).root == elsewhere
 
 
-def test_a_corpus_that_is_none(data: Path, config):
+def test_read_rejects_an_unknown_corpus(data: Path, config):
     with pytest.raises(SeenetError, match="dataset.corpus=emo-db: expected one of cremad, emodb$"):
         read("emo-db", str(data))
     with pytest.raises(SeenetError, match="dataset.corpus=track2: expected one of cremad, emodb$"):
@@ -265,7 +265,7 @@ def test_a_corpus_that_is_none(data: Path, config):
         read("emodb", str(data), root=str(data / "nowhere"))
 
 
-def test_folds_that_are_none(data: Path):
+def test_read_rejects_invalid_folds(data: Path):
     extra = write_list(data, "emodb", "test", 2, [*EMODB[1::5], EMODB[0]])
     with pytest.raises(SeenetError, match="assigns the clip 'emodb-03a01Wa' to two parts: fold_1, fold_2"):
         read("emodb", str(data))
@@ -284,7 +284,7 @@ def test_folds_that_are_none(data: Path):
         read("cremad", str(data))
 
 
-def test_clips_within_longer_files(data: Path):
+def test_read_accepts_excerpts_of_longer_files(data: Path):
     """The published PAVOQUE lists are of this kind."""
     for part, start in (("train", 12951.04), ("test", 13000.0)):
         clip = (f"m{part}", "pavoque.flac", "angry")
@@ -294,7 +294,7 @@ def test_clips_within_longer_files(data: Path):
     assert found["test"][1:] == (13000.0, 13005.0)
 
 
-def test_lines_and_labels_that_are_none(data: Path):
+def test_read_rejects_invalid_lines_and_labels(data: Path):
     path = data / "cremad" / "fold_1" / "cremad_test_fold_1.jsonl"
     whole = path.read_text(encoding="utf-8")
     for line in ("{", '{"key": "x"}', "3", "[]"):
@@ -321,7 +321,7 @@ def write_speakers(data: Path, corpus: str, speakers: Mapping[str, str]) -> None
     (data / corpus / "data.seg.wrd.stm").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_speakers_come_from_the_stm_file_where_paths_do_not_say(data: Path):
+def test_speakers_come_from_the_stm_file_when_paths_have_none(data: Path):
     """Speakers with blanks and slashes are read whole; a clip that the file lacks has none."""
     speakers = {"a.wav": "Mr.-Bing", "b": "dir (x)/who is it", "c": "王胜男", "d": "Mr.-Bing"}
     for part, keys in (("train", "a.wav b e"), ("test", "c d")):
@@ -341,7 +341,7 @@ def test_speakers_come_from_the_stm_file_where_paths_do_not_say(data: Path):
         ("m3ed", {"x_1": "unknown", "x_2": "?"}),
     ],
 )
-def test_genders_and_clip_names_of_the_stm_file_are_no_speakers(data: Path, corpus: str, speakers: dict[str, str]):
+def test_stm_genders_and_clip_names_are_no_speakers(data: Path, corpus: str, speakers: dict[str, str]):
     for part in ("train", "test"):
         write_list(data, corpus, part, 1, [(key + part, f"{key}.wav", "joy") for key in speakers])
     write_map(data, corpus, {"joy": "Happy"})
@@ -350,7 +350,7 @@ def test_genders_and_clip_names_of_the_stm_file_are_no_speakers(data: Path, corp
     assert set(read(corpus, str(data)).column("speaker")) == {""}
 
 
-def test_paths_go_before_the_stm_file(data: Path):
+def test_speakers_in_paths_override_the_stm_file(data: Path):
     """The file's `spk=Ses05F` is who wears the markers; the path says who speaks."""
     clip = ("Ses05F_impro01_M000", "Session5/sentences/wav/Ses05F_impro01/Ses05F_impro01_M000.wav", "exc")
     for part in ("train", "test"):
@@ -361,7 +361,7 @@ def test_paths_go_before_the_stm_file(data: Path):
 
 
 @pytest.mark.parametrize("corpus", ["emozionalmente", "emns", "turevdb", "asvpesd"])
-def test_the_audit_finds_speakers_of_the_stm_file_that_lists_share(config, data: Path, corpus: str):
+def test_audit_finds_stm_speakers_that_lists_share(config, data: Path, corpus: str):
     paths = {"turevdb": "Sound Source/Calm/{}_sk_dil{}.wav", "asvpesd": "Audio/actor_{0}/03-01-09-01-06-{0}-02-{1}.wav"}
     path = paths.get(corpus, "audio/{}{}.wav")
     for part in ("train", "test"):
@@ -374,14 +374,14 @@ def test_the_audit_finds_speakers_of_the_stm_file_that_lists_share(config, data:
         audit_leaks(read(corpus, str(data)), range(4), fold, Paper())
 
 
-def test_aesdd_writes_the_number_of_a_speaker_in_two_ways(data: Path):
+def test_aesdd_speaker_numbers_have_one_form(data: Path):
     write_list(data, "aesdd", "train", 1, [("a05-1", "anger/a05 (1).wav", "a"), ("a06-2", "anger/a06 (2).wav", "a")])
     write_list(data, "aesdd", "test", 1, [("f10-01", "fear/f10 (01).wav", "a")])
     write_map(data, "aesdd", {"a": "Angry"})
     assert read("aesdd", str(data)).codes("speaker").tolist() == [0, 0, 1], "tested first"
 
 
-def test_stm_speakers_are_taken_where_no_path_follows_the_rule(data: Path):
+def test_speakers_come_from_the_stm_file_when_no_path_matches(data: Path):
     for part in ("train", "test"):
         write_list(data, "turevdb", part, 1, [(f"x{part}", f"flat/clip {part}.wav", "joy")])
     write_map(data, "turevdb", {"joy": "Happy"})
@@ -390,12 +390,12 @@ def test_stm_speakers_are_taken_where_no_path_follows_the_rule(data: Path):
     assert read("turevdb", str(data)).column("speaker").tolist() == ["1984", "1984"]
 
 
-def test_a_list_and_the_corpus_itself_are_of_the_same_people(data: Path):
+def test_emobox_and_parser_of_a_corpus_share_people(data: Path):
     assert read("cremad", str(data)).people == "crema_d"
     assert read("emodb", str(data)).people == "emodb"
 
 
-def test_labels_outside_the_vocabulary_stay_classes_and_are_counted_when_merged(data: Path):
+def test_labels_outside_the_vocabulary_are_classes_and_counted_when_merged(data: Path):
     clips = [(f"c{k}", f"male1_{k}.wav", ("angry", "assertive", "worried")[k % 3]) for k in range(9)]
     for part in ("train", "test"):
         write_list(data, "jlcorpus", part, 1, [(part + key, path, label) for key, path, label in clips])

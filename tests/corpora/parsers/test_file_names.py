@@ -102,7 +102,7 @@ def sizes(config, manifest: Manifest, choice: str, scheme: str | None = None) ->
     ("choice", "names"),
     [("emodb", emodb_names), ("crema_d", crema_d_names), ("savee", savee_names), ("tess", tess_names)],
 )
-def test_whole_corpora_hold_what_is_known_of_them(config, tmp_path: Path, choice: str, names):
+def test_complete_corpus_matches_the_known_counts(config, tmp_path: Path, choice: str, names):
     manifest = read_as(config, choice, touch(tmp_path, names()))
     known = config(f"dataset={choice}").dataset.known
     assert len(manifest) == known.clips
@@ -115,7 +115,7 @@ def test_whole_corpora_hold_what_is_known_of_them(config, tmp_path: Path, choice
     ("choice", "folder"),
     [("emodb", "EmoDB"), ("crema_d", "CREMA-D"), ("savee", "SAVEE"), ("tess", "TESS"), ("esd", "ESD")],
 )
-def test_they_are_found_below_seenet_data(config, tmp_path: Path, monkeypatch, choice: str, folder: str):
+def test_corpus_is_found_below_seenet_data(config, tmp_path: Path, monkeypatch, choice: str, folder: str):
     names = ("03a01Wa.wav", "1001_DFA_ANG_XX.wav", "DC_sa01.wav", "OAF_lid_fear.wav", "0001/Angry/0001_000351.wav")
     touch(tmp_path / folder, names)
     monkeypatch.setenv("SEENET_DATA", str(tmp_path))
@@ -123,7 +123,7 @@ def test_they_are_found_below_seenet_data(config, tmp_path: Path, monkeypatch, c
 
 
 @pytest.mark.parametrize("module", [emodb, crema_d, savee, tess, esd])
-def test_a_folder_without_a_clip_of_the_corpus_is_an_error(tmp_path: Path, module):
+def test_read_rejects_a_folder_without_clips(tmp_path: Path, module):
     touch(tmp_path, ["03-01-03-01-01-01-01.wav", "notes.txt"])
     with pytest.raises(SeenetError, match="no clip such as .* dataset.root must contain"):
         module.read(str(tmp_path))
@@ -146,7 +146,7 @@ def test_a_folder_without_a_clip_of_the_corpus_is_an_error(tmp_path: Path, modul
         (esd, "0021/Angry/0021_000351", "unknown speaker 0021; expected 0001 to 0020"),
     ],
 )
-def test_an_impossible_code_is_an_error_that_names_the_file(tmp_path: Path, module, name: str, words: str):
+def test_read_names_the_file_of_an_unknown_code(tmp_path: Path, module, name: str, words: str):
     with pytest.raises(SeenetError, match=words):
         module.read(str(touch(tmp_path, [f"{name}.wav"])))
 
@@ -161,14 +161,14 @@ def test_an_impossible_code_is_an_error_that_names_the_file(tmp_path: Path, modu
         (esd, "0001/Angry/0001_000351"),
     ],
 )
-def test_other_names_do_not_vanish_and_copies_count_once(tmp_path: Path, module, name: str):
+def test_read_lists_other_names_and_counts_copies_once(tmp_path: Path, module, name: str):
     names = [f"{name}.wav", f"copy/{name}.WAV", "copy/noise 1.wav", "._03a01Wa.wav"]
     manifest = module.read(str(touch(tmp_path, names)))
     assert [row.path for row in manifest] == [f"{name}.wav"], "the copy nearer to the root"
     assert manifest.unlabelled == ("copy/noise 1.wav",)
 
 
-def test_emodb(config, tmp_path: Path):
+def test_emodb_fields_and_folds(config, tmp_path: Path):
     manifest = emodb.read(str(touch(tmp_path, emodb_names())))
     rows = {row.utterance: row for row in manifest}
     row = rows["03a04Ta"]
@@ -187,7 +187,7 @@ def test_emodb(config, tmp_path: Path):
 
 
 @pytest.mark.parametrize("below", ["", "wav"])
-def test_emodb_keeps_the_gold_standard_of_version_2(config, tmp_path: Path, below: str):
+def test_emodb_uses_the_gold_standard_of_version_2(config, tmp_path: Path, below: str):
     names = emodb_names()
     doubtful = [name.replace("a.wav", "e.wav") for name in names[:20]]
     touch(tmp_path, [*names, *doubtful])
@@ -200,7 +200,7 @@ def test_emodb_keeps_the_gold_standard_of_version_2(config, tmp_path: Path, belo
     assert len(read_as(config, "emodb", tmp_path / below, "dataset.low_agreement=true")) == 555
 
 
-def test_crema_d(config, tmp_path: Path):
+def test_crema_d_fields_and_folds(config, tmp_path: Path):
     touch(tmp_path, crema_d_names())
     manifest = crema_d.read(str(tmp_path))
     assert sizes(config, manifest, "crema_d") == [1476, 1476, 1476, 1476, 1538]
@@ -216,7 +216,7 @@ def test_crema_d(config, tmp_path: Path):
 
 
 @pytest.mark.parametrize("below", ["", "AudioWAV"])
-def test_crema_d_knows_its_actors_from_their_table(tmp_path: Path, below: str):
+def test_crema_d_reads_genders_from_the_table_of_actors(tmp_path: Path, below: str):
     touch(tmp_path, [f"AudioWAV/{actor}_IEO_NEU_XX.wav" for actor in (1001, 1002, 1003)])
     table = tmp_path / "VideoDemographics.csv"
     table.write_text("ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,x,y\n1002,21,Female,x,y\n", encoding="utf-8")
@@ -229,7 +229,7 @@ def test_crema_d_knows_its_actors_from_their_table(tmp_path: Path, below: str):
         crema_d.read(str(tmp_path / below))
 
 
-def test_savee_in_both_layouts(config, tmp_path: Path):
+def test_savee_reads_both_layouts(config, tmp_path: Path):
     published = savee.read(str(touch(tmp_path / "published", (f"AudioData/{name}" for name in savee_names()))))
     flat = savee.read(str(touch(tmp_path / "flat", (name.replace("/", "_") for name in savee_names()))))
     assert published.digest() == flat.digest()
@@ -244,7 +244,7 @@ def test_savee_in_both_layouts(config, tmp_path: Path):
     assert sizes(config, flat, "savee") == [120, 120, 120, 120]
 
 
-def test_tess(config, tmp_path: Path):
+def test_tess_fields_and_folds(config, tmp_path: Path):
     folder = "TESS Toronto emotional speech set data"
     names = [name for name in tess_names() if name != "OAF_aa_neutral.wav"]
     touch(tmp_path / folder, [*names, "OA_aa_neutral.wav"])
@@ -257,14 +257,14 @@ def test_tess(config, tmp_path: Path):
     assert (rows["YAF_ba_ps"].emotion, rows["YAF_ba_ps"].text) == ("surprised", "Say the word ba")
 
 
-def test_tess_has_no_speaker_to_spare_for_protocol_strict(config, tmp_path: Path):
+def test_strict_rejects_tess_without_a_second_training_speaker(config, tmp_path: Path):
     manifest = tess.read(str(touch(tmp_path, tess_names()[:2800:7])))
     scheme = instantiate_checked(config("dataset=tess").dataset.schemes.leave_one_speaker_out, "scheme")
     with pytest.raises(SeenetError, match="choose protocol=paper"):
         make_folds(manifest, np.arange(len(manifest)), scheme, Strict()).outline(0)
 
 
-def test_esd(config, tmp_path: Path):
+def test_esd_fields_and_folds(config, tmp_path: Path):
     manifest = read_as(config, "esd", touch(tmp_path, esd_names()))
     assert manifest.counts() == dict.fromkeys(("happy", "neutral", "sad", "angry", "surprised"), 80)
     assert sizes(config, manifest, "esd") == [80] * 5
@@ -282,7 +282,7 @@ def test_esd(config, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("language", "speakers"), [("zh", range(1, 11)), ("en", range(11, 21))])
-def test_esd_in_one_language(config, tmp_path: Path, language: str, speakers: range):
+def test_esd_selects_one_language(config, tmp_path: Path, language: str, speakers: range):
     manifest = read_as(config, "esd", touch(tmp_path, esd_names()), f"dataset.language={language}")
     assert sorted(set(manifest.column("speaker"))) == [f"{speaker:04d}" for speaker in speakers]
     assert sizes(config, manifest, "esd") == [40] * 5
@@ -290,7 +290,7 @@ def test_esd_in_one_language(config, tmp_path: Path, language: str, speakers: ra
         read_as(config, "esd", tmp_path, "dataset.language=de")
 
 
-def test_esd_with_its_own_parts(config, tmp_path: Path):
+def test_esd_reads_the_official_parts(config, tmp_path: Path):
     parts = {1: "train/", 2: "train/", 3: "evaluation/", 4: "test/"}
     manifest = read_as(config, "esd", touch(tmp_path / "ESD", esd_names(parts.__getitem__)))
     assert Counter(manifest.column("split")) == {"train": 200, "dev": 100, "test": 100}
@@ -303,7 +303,7 @@ def test_esd_with_its_own_parts(config, tmp_path: Path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gb18030"])
-def test_esd_texts_in_every_encoding(tmp_path: Path, encoding: str):
+def test_esd_reads_transcripts_in_every_encoding(tmp_path: Path, encoding: str):
     touch(tmp_path, [f"0001/Angry/0001_00035{k}.wav" for k in (1, 2, 3)])
     touch(tmp_path, ["0011/Angry/0011_000351.wav"])
     lines = "0001_000351\t今天天气很好。\t生气\r\n0001_000352 他说 好 生气\r\n\r\n"

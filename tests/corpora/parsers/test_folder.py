@@ -25,7 +25,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def test_folder_takes_one_of_the_files_of_a_name(tmp_path: Path, capsys):
+def test_folder_uses_one_file_per_name(tmp_path: Path, capsys):
     touch(tmp_path, "sad/1.wav", "sad/1.mp4", "sad/2.mp3", "sad/2.m4a", "happy/1.webm", "sad/read me.txt")
     manifest = folder.read(str(tmp_path))
     assert [row.path for row in manifest] == ["happy/1.webm", "sad/1.wav", "sad/2.mp3"]
@@ -37,7 +37,7 @@ def test_folder_takes_one_of_the_files_of_a_name(tmp_path: Path, capsys):
     assert "2 file(s) in" in capsys.readouterr().out
 
 
-def test_folder_takes_sound_by_its_content_where_the_suffix_says_nothing(tmp_path: Path):
+def test_folder_detects_audio_by_content_when_the_suffix_is_unknown(tmp_path: Path):
     (tmp_path / "sad").mkdir()
     soundfile.write(tmp_path / "sad/1.rec", np.zeros(100), 16000, format="WAV")
     (tmp_path / "sad/2.rec").write_text("no sound")
@@ -47,7 +47,7 @@ def test_folder_takes_sound_by_its_content_where_the_suffix_says_nothing(tmp_pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
-def test_names_that_are_no_utf_8_or_several_lines_are_named_in_one_line(tmp_path: Path, monkeypatch, capsys):
+def test_folder_reports_unusual_file_names_in_one_line(tmp_path: Path, monkeypatch, capsys):
     names = ("plain", "two\nlines", "quo\"ted'", " blanks ", "tab\t", "rücken")
     (tmp_path / "d/sad").mkdir(parents=True)
     for number, name in enumerate(names):
@@ -67,7 +67,7 @@ def test_names_that_are_no_utf_8_or_several_lines_are_named_in_one_line(tmp_path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are any bytes on Linux only")
-def test_names_that_are_no_utf_8_are_told_once_by_every_parser(tmp_path: Path, capsys):
+def test_parser_reports_undecodable_names_once(tmp_path: Path, capsys):
     touch(tmp_path, "Actor_01/03-01-03-01-01-01-01.wav")
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/Actor_\xe9"))).mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/Actor_\xe9/03-01-03-01-01-01-02.wav")).touch()
@@ -76,7 +76,7 @@ def test_names_that_are_no_utf_8_are_told_once_by_every_parser(tmp_path: Path, c
     assert len(list(find_files(tmp_path, ".wav"))) == 1
 
 
-def test_corpora_with_names_of_their_own_take_other_formats(tmp_path: Path):
+def test_ravdess_reads_other_audio_formats(tmp_path: Path):
     """A converted copy of RAVDESS; of a clip in two formats, the one without loss counts."""
     touch(tmp_path, "a/03-01-03-01-01-01-01.flac", "a/03-01-03-01-01-01-01.mp3", "03-01-03-01-01-01-02.M4A", "x.mp3")
     manifest = read_ravdess(str(tmp_path))
@@ -84,7 +84,7 @@ def test_corpora_with_names_of_their_own_take_other_formats(tmp_path: Path):
     assert manifest.unlabelled == ("x.mp3",)
 
 
-def test_noise_folder_takes_every_format_and_names_the_rest(tmp_path: Path, capsys):
+def test_noise_folder_uses_every_format_and_reports_other_files(tmp_path: Path, capsys):
     noise = np.random.default_rng(0).normal(0, 0.1, 8000)
     for name, options in {"a.wav": {}, "b.ogg": {}, "c.mp3": {}, "d.rec": {"format": "AIFF"}}.items():
         soundfile.write(tmp_path / name, noise, 16000, **options)

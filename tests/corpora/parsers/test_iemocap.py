@@ -86,7 +86,7 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_turn_carries_all_that_the_corpus_gives(corpus: Path):
+def test_read_fills_every_field(corpus: Path):
     manifest = read(str(corpus))
     first, second, third = list(manifest)[:3]
     assert first.path == "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav"
@@ -100,14 +100,14 @@ def test_a_turn_carries_all_that_the_corpus_gives(corpus: Path):
     assert vote_distribution(third.votes, ["happy", "sad", "excited"]) == [0.25, 0.25, 0.5]
 
 
-def test_who_speaks_is_in_the_last_part_of_the_name(corpus: Path):
+def test_read_takes_the_speaker_from_the_last_part_of_the_name(corpus: Path):
     rows = {row.utterance: row for row in read(str(corpus))}
     assert (rows["Ses01F_impro01_F000"].speaker, rows["Ses01F_impro01_F000"].gender) == ("1F", "female")
     assert (rows["Ses01F_impro01_M000"].speaker, rows["Ses01F_impro01_M000"].gender) == ("1M", "male")
     assert rows["Ses05F_script01_1_M001"].speaker == "5M"
 
 
-def test_counts_and_files(corpus: Path):
+def test_read_counts_labels_and_lists_unlabelled_files(corpus: Path):
     manifest = read(str(corpus))
     assert len(manifest) == 12
     every = ["happy", "neutral", "sad", "angry", "disgust", "fearful", "surprised", "excited", "frustrated", "other"]
@@ -116,7 +116,7 @@ def test_counts_and_files(corpus: Path):
     assert not manifest.audio_path(2).exists(), "a missing file keeps its row: the store names it"
 
 
-def test_excited_is_merged_into_happy_and_the_rest_is_dropped(corpus: Path, config):
+def test_default_merges_excited_into_happy(corpus: Path, config):
     cfg = config("dataset=iemocap", f"dataset.root={corpus}")
     manifest, classes, indices = load_corpus(cfg)
     assert classes == ("happy", "neutral", "sad", "angry")
@@ -135,25 +135,25 @@ def test_folds(corpus: Path, config, scheme: str, sizes: list[int]):
     assert [len(fold.test) for fold in folds] == sizes
 
 
-def test_the_known_counts_are_whole(config):
+def test_known_counts_add_up(config):
     known = config("dataset=iemocap").dataset.known
     assert sum(known.emotions.values()) == known.clips == 10039
     assert sum(known.emotions[e] for e in ("happy", "excited", "neutral", "sad", "angry")) == 5531
 
 
-def test_the_folder_above_will_do(corpus: Path, monkeypatch: pytest.MonkeyPatch):
+def test_read_accepts_the_parent_folder(corpus: Path, monkeypatch: pytest.MonkeyPatch):
     assert read(str(corpus.parent)).root == corpus
     monkeypatch.setenv("SEENET_DATA", str(corpus.parent))
     assert len(read()) == 12
 
 
-def test_without_transcriptions_or_audio(tmp_path: Path):
+def test_read_needs_neither_transcripts_nor_audio(tmp_path: Path):
     write_dialogue(tmp_path, 3, "Ses03F_script01_1", turns(3, "ang"))
     row = read(str(tmp_path))[0]
     assert (row.speaker, row.session, row.text, row.votes) == ("3M", "3", "", "neutral:1")
 
 
-def test_no_label_file_is_an_error(tmp_path: Path):
+def test_read_rejects_a_folder_without_label_file(tmp_path: Path):
     touch(tmp_path, "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav")
     with pytest.raises(SeenetError, match="no label file .*must contain Session1 to Session5"):
         read(str(tmp_path))
@@ -172,21 +172,21 @@ def test_no_label_file_is_an_error(tmp_path: Path):
         ("[6.2901 - 8.2357]", "(6.2901 - 8.2357)", r"line 4: a vote before any turn"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
+def test_read_names_an_invalid_line(tmp_path: Path, old: str, new: str, words: str):
     assert old in BLOCKS
     write_dialogue(tmp_path, 1, "Ses01F_impro01", BLOCKS.replace(old, new, 1))
     with pytest.raises(SeenetError, match=words):
         read(str(tmp_path))
 
 
-def test_a_turn_that_is_there_twice_is_an_error(tmp_path: Path):
+def test_read_rejects_a_repeated_turn(tmp_path: Path):
     write_dialogue(tmp_path, 1, "Ses01F_impro01", BLOCKS)
     write_dialogue(tmp_path, 1, "Ses01F_impro01 copy", BLOCKS)
     with pytest.raises(SeenetError, match="'Ses01F_impro01_F000' twice"):
         read(str(tmp_path))
 
 
-def test_a_header_alone_is_an_error(tmp_path: Path):
+def test_read_rejects_a_header_without_rows(tmp_path: Path):
     write_dialogue(tmp_path, 1, "Ses01F_impro01", "")
     with pytest.raises(SeenetError, match="empty"):
         read(str(tmp_path))

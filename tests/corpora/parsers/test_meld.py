@@ -61,7 +61,7 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
-def test_an_utterance_carries_all_that_the_corpus_gives(corpus: Path):
+def test_read_fills_every_field(corpus: Path):
     rows = {row.utterance: row for row in read(str(corpus))}
     row = rows["train_dia0_utt0"]
     assert (row.emotion, row.speaker, row.split, row.language, row.session) == (
@@ -80,7 +80,7 @@ def test_an_utterance_carries_all_that_the_corpus_gives(corpus: Path):
     ]
 
 
-def test_a_converted_clip_is_preferred_to_its_video(corpus: Path):
+def test_read_prefers_audio_to_video(corpus: Path):
     paths = [row.path for row in read(str(corpus))]
     assert paths == [
         "train_splits/dia0_utt0.wav",
@@ -93,13 +93,13 @@ def test_a_converted_clip_is_preferred_to_its_video(corpus: Path):
     ]
 
 
-def test_lost_and_spare_clips_are_passed_over(corpus: Path):
+def test_read_ignores_unavailable_and_repeated_clips(corpus: Path):
     manifest = read(str(corpus))
     assert not {"train_dia125_utt3", "dev_dia110_utt7"} & set(manifest.column("utterance"))
     assert manifest.unlabelled == ("dev_splits_complete/dia66_utt9.wav",)
 
 
-def test_the_official_split(corpus: Path, config):
+def test_official_split_has_three_parts(corpus: Path, config):
     cfg = config("dataset=meld", f"dataset.root={corpus}")
     manifest, classes, indices = load_corpus(cfg)
     assert len(classes) == 7
@@ -107,7 +107,7 @@ def test_the_official_split(corpus: Path, config):
     assert [(list(f.train), list(f.dev), list(f.test)) for f in folds] == [([0, 1, 2], [3], [4, 5, 6])]
 
 
-def test_roles_in_several_parts_are_a_leak_that_must_be_allowed(corpus: Path, config):
+def test_audit_requires_allowing_shared_roles(corpus: Path, config):
     manifest = read(str(corpus))
     scheme = instantiate_checked(config("dataset=meld").dataset.schemes.official, "official")
     fold = make_folds(manifest, np.arange(7), scheme, Strict())[0]
@@ -117,12 +117,12 @@ def test_roles_in_several_parts_are_a_leak_that_must_be_allowed(corpus: Path, co
     assert (found["verdict"], found["speaker"]) == ("leaks allowed", 1)
 
 
-def test_the_known_counts_are_whole(config):
+def test_known_counts_add_up(config):
     known = config("dataset=meld").dataset.known
     assert sum(known.emotions.values()) == known.clips == 9989 + 1109 + 2610 - 2
 
 
-def test_tables_and_clips_may_lie_in_folders_below(tmp_path: Path, write_tone):
+def test_read_finds_tables_and_clips_in_subfolders(tmp_path: Path, write_tone):
     write_tables(tmp_path, {"train": "MELD.Raw/train", "dev": "MELD.Raw", "test": "MELD.Raw"}, train=TRAIN[:2])
     below = {"train": "MELD.Raw/train/train_splits", "dev": "MELD.Raw/dev_splits_complete"}
     below["test"] = "MELD.Raw/output_repeated_splits_test"
@@ -137,14 +137,14 @@ def test_tables_and_clips_may_lie_in_folders_below(tmp_path: Path, write_tone):
     assert list(open_store(manifest, 6.0).lengths) == [3200] * 4 + [16000, 3200]
 
 
-def test_of_two_copies_of_a_table_the_nearer_counts(corpus: Path):
+def test_read_uses_the_table_nearest_to_the_root(corpus: Path):
     (corpus / "old").mkdir()
     (corpus / "old" / "dev_sent_emo.csv").write_bytes(HEADER)
     assert len(read(str(corpus))) == 7
 
 
 @pytest.mark.parametrize("split", FOLDERS)
-def test_a_missing_table_is_an_error(corpus: Path, split: str):
+def test_read_rejects_a_missing_table(corpus: Path, split: str):
     (corpus / f"{split}_sent_emo.csv").unlink()
     with pytest.raises(SeenetError, match=f"no {split}_sent_emo.csv in .*{FOLDERS[split]}"):
         read(str(corpus))
@@ -158,7 +158,7 @@ def test_a_missing_table_is_an_error(corpus: Path, split: str):
         (b",110,7," + TIMES, b"\n", r"line 3: dialogue '' and utterance '' must be numbers"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, old: bytes, new: bytes, words: str):
+def test_read_names_an_invalid_line(tmp_path: Path, old: bytes, new: bytes, words: str):
     rows = tuple(row.replace(old, new) for row in DEV)
     assert rows != DEV
     write_tables(tmp_path, dev=rows)
@@ -166,7 +166,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, old: bytes, new: bytes, words: st
         read(str(tmp_path))
 
 
-def test_another_table_is_an_error(corpus: Path):
+def test_read_rejects_a_table_without_its_columns(corpus: Path):
     (corpus / "dev_sent_emo.csv").write_text("Speaker,Utterance,Feeling\n")
     with pytest.raises(SeenetError, match="lacks the column Emotion"):
         read(str(corpus))

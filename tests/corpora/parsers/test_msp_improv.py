@@ -67,7 +67,7 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_clip_carries_all_that_the_corpus_gives(corpus: Path):
+def test_read_fills_every_field(corpus: Path):
     first, second = list(read(str(corpus)))[:2]
     assert first.utterance == "MSP-IMPROV-S01A-F01-S-FM01"
     assert first.path == "session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav"
@@ -79,13 +79,13 @@ def test_a_clip_carries_all_that_the_corpus_gives(corpus: Path):
     assert all(map(math.isnan, (second.arousal, second.valence, second.dominance)))
 
 
-def test_the_label_is_the_raters_and_a_rater_has_one_vote(corpus: Path):
+def test_read_uses_the_label_and_one_vote_of_each_rater(corpus: Path):
     row = read(str(corpus))[1]
     assert "S01A" in row.utterance
     assert (row.emotion, row.votes) == ("happy", "happy:1 other:1")
 
 
-def test_counts_and_files(corpus: Path):
+def test_read_counts_labels_and_lists_unlabelled_files(corpus: Path):
     manifest = read(str(corpus))
     assert manifest.counts() == {"happy": 2, "neutral": 3, "sad": 1, "angry": 1, "other": 1, "no_agreement": 1}
     assert manifest.unlabelled == ("session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM99.wav",)
@@ -102,13 +102,13 @@ def test_folds(corpus: Path, config, scheme: str, sizes: list[int]):
     assert [len(fold.test) for fold in folds] == sizes
 
 
-def test_four_classes_by_default(corpus: Path, config):
+def test_default_has_four_classes(corpus: Path, config):
     _, classes, indices = load_corpus(config("dataset=msp_improv", f"dataset.root={corpus}"))
     assert classes == ("happy", "neutral", "sad", "angry")
     assert len(indices) == 7, "other and no_agreement are dropped"
 
 
-def test_the_known_counts_are_whole(config):
+def test_known_counts_add_up(config):
     known = config("dataset=msp_improv").dataset.known
     assert sum(known.emotions.values()) == known.clips == 8438
     assert sum(known.emotions[e] for e in ("happy", "neutral", "sad", "angry")) == 7798
@@ -116,7 +116,7 @@ def test_the_known_counts_are_whole(config):
 
 @pytest.mark.parametrize("name", ["Evaluation.txt", "Evalution.txt"])
 @pytest.mark.parametrize("place", ["", "labels/", "../"])
-def test_the_label_file_is_found_under_both_names(tmp_path: Path, name: str, place: str):
+def test_read_finds_the_label_file_under_both_names(tmp_path: Path, name: str, place: str):
     root = tmp_path / "Audio"
     touch(root, "session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav")
     (root / place).mkdir(exist_ok=True)
@@ -125,20 +125,20 @@ def test_the_label_file_is_found_under_both_names(tmp_path: Path, name: str, pla
     assert [manifest.audio_path(k).exists() for k in range(2)] == [True, False]
 
 
-def test_audio_in_a_folder_below_is_found(tmp_path: Path):
+def test_read_finds_audio_in_a_subfolder(tmp_path: Path):
     (tmp_path / "Evaluation.txt").write_text(BLOCKS)
     touch(tmp_path, "Audio/session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav")
     assert read(str(tmp_path))[0].path == "Audio/session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav"
 
 
-def test_no_label_file_is_an_error(tmp_path: Path):
+def test_read_rejects_a_folder_without_label_file(tmp_path: Path):
     root = tmp_path / "MSP-IMPROV"
     touch(root, "session1/S01A/S/MSP-IMPROV-S01A-F01-S-FM01.wav")
     with pytest.raises(SeenetError, match=r"no label file Evaluation.txt or Evalution.txt"):
         read(str(root))
 
 
-def test_a_label_file_without_clips_is_an_error(tmp_path: Path):
+def test_read_rejects_a_label_file_without_clips(tmp_path: Path):
     (tmp_path / "Evaluation.txt").write_text("\n")
     with pytest.raises(SeenetError, match="labels no clip"):
         read(str(tmp_path))
@@ -153,14 +153,14 @@ def test_a_label_file_without_clips_is_an_error(tmp_path: Path):
         ("UTD-IMPROV-S01A-M02", "UTD-IMPROV-S01A-M07", r"line 6: expected a line .* of MSP-IMPROV"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
+def test_read_names_an_invalid_line(tmp_path: Path, old: str, new: str, words: str):
     assert old in BLOCKS
     (tmp_path / "Evaluation.txt").write_text(BLOCKS.replace(old, new, 1))
     with pytest.raises(SeenetError, match=words):
         read(str(tmp_path))
 
 
-def test_a_rater_before_any_clip_is_an_error(tmp_path: Path):
+def test_read_rejects_a_rater_before_the_first_clip(tmp_path: Path):
     (tmp_path / "Evaluation.txt").write_text(BLOCKS.split("\n", 1)[1])
     with pytest.raises(SeenetError, match="line 1: expected a line"):
         read(str(tmp_path))

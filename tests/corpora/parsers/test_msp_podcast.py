@@ -58,7 +58,7 @@ def corpus(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_clip_carries_all_that_the_corpus_gives(corpus: Path):
+def test_read_fills_every_field(corpus: Path):
     first, second, third = list(read(str(corpus)))[:3]
     assert first.utterance == "MSP-PODCAST_0001_0008"
     assert first.path == "Audios/MSP-PODCAST_0001_0008.wav"
@@ -70,19 +70,19 @@ def test_a_clip_carries_all_that_the_corpus_gives(corpus: Path):
     assert (third.emotion, third.speaker, third.gender, third.split) == ("no_agreement", "", "", "dev")
 
 
-def test_votes_come_from_the_detailed_labels(corpus: Path):
+def test_read_takes_votes_from_the_detailed_labels(corpus: Path):
     votes = [row.votes for row in read(str(corpus))]
     assert votes == ["neutral:2 other:1", "", "", "", "", "fearful:1 surprised:1", *[""] * 5]
 
 
-def test_votes_of_the_releases_with_a_line_a_cell(corpus: Path):
+def test_read_parses_votes_with_one_line_per_cell(corpus: Path):
     line = "MSP-PODCAST_0001_0009.wav,WORKER00000001; {}; Annoyed; A:3.000000; V:3.000000; D:4.000000;\n"
     text = "FileName,EmoDetail\n" + line.format("Angry") + line.format("Angry") + line.format("Other-fed up")
     write_labels(corpus, text, "Labels/labels_detailed.csv")
     assert read(str(corpus))[1].votes == "angry:2 other:1"
 
 
-def test_counts_and_files(corpus: Path):
+def test_read_counts_labels_and_lists_unlabelled_files(corpus: Path):
     manifest = read(str(corpus))
     every = ["happy", "sad", "angry", "disgust", "fearful", "surprised", "contempt", "other", "no_agreement"]
     assert manifest.counts() == {"happy": 1, "neutral": 2} | dict.fromkeys(every, 1)
@@ -97,7 +97,7 @@ def test_official_folds(corpus: Path, config):
     assert [(list(f.train), list(f.dev), list(f.test)) for f in folds] == [([1, 3], [10], [0]), ([1, 3], [10], [4])]
 
 
-def test_old_releases_are_read(tmp_path: Path):
+def test_read_accepts_old_releases(tmp_path: Path):
     rows = ROWS.replace("Development", "Validation").replace("Test2", "Test").replace("Test1", "Test")
     write_labels(tmp_path, HEADER + rows, "Labels/labels_concensus.csv")
     manifest = read(str(tmp_path))
@@ -106,11 +106,11 @@ def test_old_releases_are_read(tmp_path: Path):
     assert manifest.unlabelled == (), "no Audios folder"
 
 
-def test_the_folder_above_will_do(corpus: Path):
+def test_read_accepts_the_parent_folder(corpus: Path):
     assert read(str(corpus.parent)).root == corpus
 
 
-def test_no_label_file_is_an_error(tmp_path: Path):
+def test_read_rejects_a_folder_without_label_file(tmp_path: Path):
     (tmp_path / "Audios").mkdir()
     with pytest.raises(SeenetError, match=r"no Labels/labels_consensus.csv"):
         read(str(tmp_path))
@@ -131,7 +131,7 @@ def test_no_label_file_is_an_error(tmp_path: Path):
         ("39,Female,Train\n", "39,Female\n", r"line 3 \(Split_Set\): unknown label ''"),
     ],
 )
-def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
+def test_read_names_an_invalid_line(tmp_path: Path, old: str, new: str, words: str):
     assert old in HEADER + ROWS
     write_labels(tmp_path, (HEADER + ROWS).replace(old, new, 1))
     with pytest.raises(SeenetError, match=words):
@@ -146,32 +146,32 @@ def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, words: str):
         ("", r"is not a CSV file"),
     ],
 )
-def test_wrong_votes_are_named(corpus: Path, text: str, words: str):
+def test_read_names_invalid_votes(corpus: Path, text: str, words: str):
     write_labels(corpus, text, "Labels/labels_detailed.csv")
     with pytest.raises(SeenetError, match=words):
         read(str(corpus))
 
 
-def test_a_clip_that_is_there_twice_is_an_error(corpus: Path):
+def test_read_rejects_a_repeated_clip(corpus: Path):
     write_labels(corpus, HEADER + ROWS + ROWS)
     with pytest.raises(SeenetError, match="'MSP-PODCAST_0001_0008' twice"):
         read(str(corpus))
 
 
-def test_no_csv_is_an_error(tmp_path: Path):
+def test_read_rejects_an_empty_file(tmp_path: Path):
     write_labels(tmp_path, "")
     with pytest.raises(SeenetError, match="is not a CSV file"):
         read(str(tmp_path))
 
 
-def test_a_header_alone_is_an_error(tmp_path: Path):
+def test_read_rejects_a_header_without_rows(tmp_path: Path):
     write_labels(tmp_path, HEADER)
     with pytest.raises(SeenetError, match="empty"):
         read(str(tmp_path))
 
 
 @pytest.mark.slow
-def test_a_table_of_the_size_of_release_2(tmp_path: Path):
+def test_read_handles_the_size_of_release_2(tmp_path: Path):
     """264705 clips with five votes each, numbered so that every value can be told from the row's number."""
     count = 264705
     letters, words = "AHSNUFDCOX", ("Angry", "Happy", "Sad", "Neutral", "Other-tired")

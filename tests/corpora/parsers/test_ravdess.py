@@ -80,7 +80,7 @@ def test_folds(full: Path, config, scheme: str, sizes: list[int]):
     assert len(np.unique(np.concatenate([fold.test for fold in folds]))) == 1440
 
 
-def test_it_trains(full: Path, config, tmp_path: Path, capsys):
+def test_ravdess_trains(full: Path, config, tmp_path: Path, capsys):
     """The whole way on 1440 clips, each shorter than one frame's receptive field."""
     settings = ("trainer.max_epochs=1", "backbone=wavlm_tiny", "fold=4", f"output_dir={tmp_path}")
     folder = run_experiment(config("dataset=ravdess", f"dataset.root={full}", *settings))[0]
@@ -94,7 +94,7 @@ def test_it_trains(full: Path, config, tmp_path: Path, capsys):
     assert not result["synthetic"]
 
 
-def test_calm_is_an_explicit_choice(full: Path, config):
+def test_merge_of_calm_is_explicit(full: Path, config):
     for merge, clips in (("null", 672), ("{calm: neutral}", 864)):
         cfg = config("dataset=ravdess", "classes=four", f"dataset.root={full}", f"dataset.merge={merge}")
         _, classes, indices = load_corpus(cfg)
@@ -102,7 +102,7 @@ def test_calm_is_an_explicit_choice(full: Path, config):
         assert len(classes) == 4
 
 
-def test_the_kaggle_copy_counts_once(full: Path, tmp_path: Path):
+def test_read_counts_the_kaggle_copy_once(full: Path, tmp_path: Path):
     root = tmp_path / "kaggle"
     for folder in (root, root / "audio_speech_actors_01-24"):
         shutil.copytree(full, folder, dirs_exist_ok=True)
@@ -112,14 +112,14 @@ def test_the_kaggle_copy_counts_once(full: Path, tmp_path: Path):
     assert {len(Path(row.path).parts) for row in manifest} == {2}, "the copy nearer to the root"
 
 
-def test_linked_folders_are_followed(full: Path, tmp_path: Path):
+def test_read_follows_links_to_folders(full: Path, tmp_path: Path):
     for actor in full.iterdir():
         (tmp_path / actor.name).symlink_to(actor, target_is_directory=True)
     (tmp_path / "Actor_01_again").symlink_to(tmp_path, target_is_directory=True)  # and a loop
     assert len(read(str(tmp_path))) == 1440
 
 
-def test_the_corpus_folder_is_found_below_seenet_data(full: Path, monkeypatch: pytest.MonkeyPatch):
+def test_read_finds_the_folder_below_seenet_data(full: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SEENET_DATA", str(full.parent))
     assert len(read()) == 1440
     monkeypatch.setenv("SEENET_DATA", str(full))
@@ -127,31 +127,31 @@ def test_the_corpus_folder_is_found_below_seenet_data(full: Path, monkeypatch: p
         read()
 
 
-def test_no_speech_clip_is_an_error(tmp_path: Path):
+def test_read_rejects_a_folder_without_speech_clips(tmp_path: Path):
     with pytest.raises(SeenetError, match="Actor_01"):
         read(str(tmp_path))
 
 
-def test_a_file_that_is_no_clip_is_told(tmp_path: Path):
+def test_read_lists_files_with_other_names(tmp_path: Path):
     for name in ("03-01-03-01-01-01-01", "03-02-03-01-01-01-01", "stray"):
         (tmp_path / f"{name}.wav").touch()
     assert read(str(tmp_path)).unlabelled == ("stray.wav",), "a song file is known, and passed over"
 
 
-def test_a_name_with_an_unknown_emotion_is_an_error(tmp_path: Path, write_tone):
+def test_read_rejects_an_unknown_emotion(tmp_path: Path, write_tone):
     write_tone(tmp_path / "03-01-09-01-01-01-01.wav")
     with pytest.raises(SeenetError, match="unknown emotion .09.; expected one of 01, 02"):
         read(str(tmp_path))
 
 
-def test_a_missing_actor_is_told_by_fold(tmp_path: Path, write_tone, config):
+def test_folds_reject_a_missing_actor(tmp_path: Path, write_tone, config):
     write_tone(tmp_path / "03-01-03-01-01-01-01.wav")
     node = config("dataset=ravdess").dataset.schemes.luna5
     with pytest.raises(SeenetError, match="complete"):
         make_folds(read(str(tmp_path)), np.arange(1), instantiate_checked(node, "luna5"), Paper())
 
 
-def test_stereo_is_averaged_and_a_truncated_file_named(tmp_path: Path):
+def test_store_averages_stereo_and_names_a_truncated_file(tmp_path: Path):
     rng = np.random.default_rng(0)
     for actor, name in names()[:4]:
         folder = tmp_path / f"Actor_{actor:02d}"

@@ -52,7 +52,7 @@ FULL = (
 )
 
 
-def test_every_column_arrives(config, tmp_path: Path):
+def test_table_reads_every_column(config, tmp_path: Path):
     table = write(tmp_path / "lists" / "mine.csv", FULL)
     manifest = built(config("dataset=csv", f"dataset.table={table}", f"dataset.root={tmp_path}"))
     first, second, third = manifest
@@ -72,7 +72,7 @@ def test_every_column_arrives(config, tmp_path: Path):
     assert manifest.name == "mine"
 
 
-def test_path_and_emotion_are_enough(tmp_path: Path):
+def test_table_needs_only_path_and_emotion(tmp_path: Path):
     table = write(tmp_path / "t.csv", "emotion,path\nsad,deep/er/x.y.wav\nneu,C.WAV\n")
     manifest = read_table(str(table))
     assert [(row.utterance, row.path) for row in manifest] == [("deep/er/x.y", "deep/er/x.y.wav"), ("C", "C.WAV")]
@@ -82,7 +82,7 @@ def test_path_and_emotion_are_enough(tmp_path: Path):
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_delimiters_and_encodings(tmp_path: Path, mark: str, encoding: str):
+def test_table_detects_delimiters_and_encodings(tmp_path: Path, mark: str, encoding: str):
     lines = [["path", "emotion", "text"], ["Größe 1/ä ö.wav", "Ärger", "schön"], ["b.wav", "Überraschung", ""]]
     table = write(tmp_path / "t.txt", "\r\n".join(mark.join(line) for line in lines), encoding)
     manifest = read_table(str(table), delimiter="|" if mark == "|" else None)
@@ -90,7 +90,7 @@ def test_delimiters_and_encodings(tmp_path: Path, mark: str, encoding: str):
     assert (manifest[0].path, manifest[0].text) == ("Größe 1/ä ö.wav", "schön")
 
 
-def test_decimal_commas_where_the_comma_does_not_delimit(tmp_path: Path):
+def test_table_reads_decimal_commas_when_the_delimiter_is_another(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path;emotion;valence\na.wav;sad;2,5\nb.wav;sad;\n")
     assert read_table(str(table)).column("valence")[0] == 2.5
     write(table, "path;emotion;valence\na.wav;sad;low\n")
@@ -98,7 +98,7 @@ def test_decimal_commas_where_the_comma_does_not_delimit(tmp_path: Path):
         read_table(str(table))
 
 
-def test_columns_by_other_names(config, tmp_path: Path):
+def test_table_reads_columns_with_other_names(config, tmp_path: Path):
     table = write(tmp_path / "t.csv", "Datei,Gefühl,speaker\na.wav,Wut,anna\n")
     overrides = ["dataset=csv", f"dataset.table={table}", "dataset.columns.path=Datei"]
     manifest = built(config(*overrides, 'dataset.columns.emotion="Gefühl"'))
@@ -113,7 +113,7 @@ def test_columns_by_other_names(config, tmp_path: Path):
         read_table(str(table), columns={"age": "Alter"})
 
 
-def test_labels_of_ones_own(config, tmp_path: Path):
+def test_table_translates_labels_of_the_user(config, tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,W\nb.wav,sad\nc.wav,Lachen\nd.wav,sad\n")
     with pytest.raises(SeenetError, match=r"'Lachen' \(1\), 'W' \(1\); .*=\[…,Lachen,W\]'.*labels={Lachen: angry}'"):
         read_table(str(table))
@@ -135,7 +135,7 @@ def test_labels_of_ones_own(config, tmp_path: Path):
     assert read_table(str(table), labels={1: "angry"})[0].emotion == "angry", "YAML reads 1 as a number"
 
 
-def test_spellings_lead_to_the_vocabulary():
+def test_spellings_map_to_the_vocabulary():
     assert set(SPELLINGS.values()) == {*EMOTIONS, NO_AGREEMENT}
     assert all(normalize(spelling) == spelling for spelling in SPELLINGS)
     assert [SPELLINGS[normalize(s)] for s in ("Pleasant-Surprise", " No_Agreement", "BOREDOM", "xxx")] == [
@@ -146,7 +146,7 @@ def test_spellings_lead_to_the_vocabulary():
     ]
 
 
-def test_clips_of_one_file_and_trailing_delimiters(tmp_path: Path):
+def test_table_reads_excerpts_and_trailing_delimiters(tmp_path: Path):
     text = "path,emotion,speaker,start,end\nlong.wav,sad,s1,0,1.5,\nlong.wav,happy,s1,1.5,3,\n"
     manifest = read_table(str(write(tmp_path / "t.csv", text)))
     assert [row.utterance for row in manifest] == ["long-0-1.5", "long-1.5-3"]
@@ -156,13 +156,13 @@ def test_clips_of_one_file_and_trailing_delimiters(tmp_path: Path):
     ]
 
 
-def test_rows_without_a_label_are_told(tmp_path: Path):
+def test_table_lists_rows_without_a_label(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,sad\n,\nb.wav,\n\n")
     manifest = read_table(str(table))
     assert (len(manifest), manifest.unlabelled) == (1, ("b.wav",))
 
 
-def test_a_composed_path_finds_a_decomposed_file(tmp_path: Path):
+def test_table_finds_files_in_another_unicode_form(tmp_path: Path):
     """macOS copies have é as e and an accent; tables mostly have it as one character."""
     name = "é/ü 1.wav"
     composed, decomposed = unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
@@ -174,7 +174,7 @@ def test_a_composed_path_finds_a_decomposed_file(tmp_path: Path):
     assert manifest[0].utterance == composed.removesuffix(".wav"), "a name is the same on every machine"
 
 
-def test_windows_paths(tmp_path: Path):
+def test_table_reads_windows_paths(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\ndir\\a.wav,sad\n")
     assert read_table(str(table))[0].path == "dir/a.wav"
 
@@ -193,13 +193,13 @@ def test_windows_paths(tmp_path: Path):
         ('path,emotion\n"a.wav,sad\n', "cannot be read"),
     ],
 )
-def test_mistakes_in_a_table(tmp_path: Path, text: str, words: str):
+def test_table_rejects_invalid_rows(tmp_path: Path, text: str, words: str):
     with pytest.raises(SeenetError, match=words) as caught:
         read_table(str(write(tmp_path / "t.csv", text)))
     assert "\n" not in str(caught.value)
 
 
-def test_no_table(config, tmp_path: Path):
+def test_table_rejects_missing_files_and_folders(config, tmp_path: Path):
     with pytest.raises(SeenetError, match="dataset=csv needs dataset.table=FILE"):
         built(config("dataset=csv"))
     with pytest.raises(SeenetError, match="dataset.table='.*nothing.csv' cannot be read"):
@@ -212,7 +212,7 @@ def test_no_table(config, tmp_path: Path):
         read_table(str(binary))
 
 
-def test_a_tables_schemes(config, tmp_path: Path):
+def test_table_has_five_split_schemes(config, tmp_path: Path):
     lines = [
         f"{speaker}/{emotion}{k}.wav,{emotion},{speaker},s{speaker % 3},{'test' if speaker > 8 else 'train'}"
         for speaker in range(10)
@@ -236,7 +236,7 @@ def test_a_tables_schemes(config, tmp_path: Path):
     assert not expected
 
 
-def test_a_large_table_of_files_that_are_not_there(tmp_path: Path):
+def test_large_table_needs_no_access_to_audio_files(tmp_path: Path):
     """Nothing is asked of the disk."""
     lines = "\n".join(f"a/{k}.wav,{('ang', 'hap', 'neu', 'sad')[k % 4]},s{k % 50}" for k in range(100_000))
     table = write(tmp_path / "t.csv", f"path,emotion,speaker\n{lines}\n")
@@ -244,7 +244,7 @@ def test_a_large_table_of_files_that_are_not_there(tmp_path: Path):
     assert manifest.counts() == dict.fromkeys(("happy", "neutral", "sad", "angry"), 25_000)
 
 
-def test_folders_named_after_emotions(config, tmp_path: Path):
+def test_folder_reads_folders_named_after_emotions(config, tmp_path: Path):
     touch(tmp_path, "Anger/anna_1.wav", "Anger/ben_1.MP3", "happy/deep/er/anna_2.flac", "sad/ben 2.opus")
     touch(tmp_path, "sad/notes.txt", "sad/._ben 2.wav", "loose.wav")
     cfg = config("dataset=folder", f"dataset.root={tmp_path}", 'dataset.speaker="([^/]+)[_ ]\\d+\\."')
@@ -262,7 +262,7 @@ def test_folders_named_after_emotions(config, tmp_path: Path):
 
 
 @pytest.mark.parametrize("layout", ["{split}/{emotion}/{k}.wav", "{emotion}/{split}/{k}.wav"])
-def test_folders_named_after_splits(config, tmp_path: Path, layout: str):
+def test_folder_reads_folders_named_after_splits(config, tmp_path: Path, layout: str):
     for split, emotion, k in [("train", "sad", 1), ("train", "angry", 2), ("val", "sad", 3), ("Test", "angry", 4)]:
         touch(tmp_path, layout.format(split=split, emotion=emotion, k=k))
     cfg = config("dataset=folder", f"dataset.root={tmp_path}")
@@ -272,13 +272,13 @@ def test_folders_named_after_splits(config, tmp_path: Path, layout: str):
     assert (len(fold.train), len(fold.dev), len(fold.test)) == (2, 1, 1)
 
 
-def test_folders_of_speakers_above_or_below(tmp_path: Path):
+def test_folder_reads_speakers_above_or_below_the_emotion(tmp_path: Path):
     touch(tmp_path, "anna/angry/1.wav", "sad/ben/1.wav")
     manifest = folder.read(str(tmp_path), speaker=r"^(anna)/|/(ben)/")
     assert [(row.emotion, row.speaker) for row in manifest] == [("angry", "anna"), ("sad", "ben")]
 
 
-def test_a_folder_named_after_no_emotion(config, tmp_path: Path):
+def test_folder_rejects_unknown_labels(config, tmp_path: Path):
     touch(tmp_path, "angry/1.wav", "background/2.wav", "rage/3.wav")
     with pytest.raises(SeenetError, match=r"'background' \(1\), 'rage' \(1\)"):
         folder.read(str(tmp_path))
@@ -288,7 +288,7 @@ def test_a_folder_named_after_no_emotion(config, tmp_path: Path):
     assert manifest.unlabelled == (), "left out on purpose"
 
 
-def test_folders_that_are_ambiguous_or_spelled_with_accents(tmp_path: Path):
+def test_folder_rejects_two_emotions_and_reads_accents(tmp_path: Path):
     touch(tmp_path, unicodedata.normalize("NFD", "Ärger/é.wav"), "sad/Sad/1.wav")
     manifest = folder.read(str(tmp_path))
     assert [(row.utterance, row.emotion) for row in manifest] == [("sad/Sad/1", "sad"), ("Ärger/é", "angry")]
@@ -297,7 +297,7 @@ def test_folders_that_are_ambiguous_or_spelled_with_accents(tmp_path: Path):
         folder.read(str(tmp_path))
 
 
-def test_mistakes_with_folders(config, tmp_path: Path):
+def test_folder_rejects_invalid_settings(config, tmp_path: Path):
     with pytest.raises(SeenetError, match="dataset=folder needs dataset.root=FOLDER"):
         built(config("dataset=folder"))
     with pytest.raises(SeenetError, match="dataset.root='.*nowhere' is not a folder"):
@@ -313,7 +313,7 @@ def test_mistakes_with_folders(config, tmp_path: Path):
             folder.read(str(tmp_path), speaker=pattern)
 
 
-def test_the_yaml_lists_every_field(config):
+def test_yaml_lists_every_field(config):
     assert tuple(sorted(config("dataset=csv").dataset.columns)) == tuple(sorted(FIELDS))
 
 
@@ -326,7 +326,7 @@ def delimited(rows: list[tuple[str, ...]], mark: str = ",", end: str = "\n") -> 
 
 @pytest.mark.parametrize("row", [1, 2, 3])
 @pytest.mark.parametrize("text", ["well, yes", ""])
-def test_table_row_with_too_many_or_too_few_cells_is_refused(tmp_path: Path, row: int, text: str):
+def test_table_rejects_rows_of_the_wrong_length(tmp_path: Path, row: int, text: str):
     """pandas makes an index of the first column where the first row is too long."""
     lines = delimited(ROWS).splitlines()
     lines[row] = ",".join([*ROWS[row - 1][:3], text]) if text else ",".join(ROWS[row - 1][:3])
@@ -344,7 +344,7 @@ def test_table_line_numbers_count_lines_of_quoted_cells(tmp_path: Path):
 
 
 @pytest.mark.parametrize("mark", ["\t", ","])
-def test_table_lone_quotes_lose_no_row(tmp_path: Path, mark: str):
+def test_table_loses_no_row_to_unmatched_quotes(tmp_path: Path, mark: str):
     """Annotation tools write tabs without quoting; elsewhere a lone quote cannot be understood."""
     rows = [(*row[:3], '"oh') for row in ROWS]
     table = write(tmp_path / "t.txt", delimited(rows, mark))
@@ -365,7 +365,7 @@ def test_table_lone_quotes_lose_no_row(tmp_path: Path, mark: str):
 @pytest.mark.parametrize("suffix", [".wav", ""])
 @pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
 @pytest.mark.parametrize("between", [0, 1, 2])
-def test_table_quote_closed_in_another_row_swallows_no_row(tmp_path: Path, suffix: str, mark: str, between: int):
+def test_table_rejects_quotes_that_span_rows(tmp_path: Path, suffix: str, mark: str, between: int):
     """The text stands in the middle, so the cells of two rows add up to those of one."""
     rows = [("path", "text", "emotion", "speaker"), ("a", '"oh', "happy", "s1")]
     rows += [(f"m{k}", "hm", "sad", "s3") for k in range(between)] + [("b", 'oh"', "sad", "s2")]
@@ -378,13 +378,13 @@ def test_table_quote_closed_in_another_row_swallows_no_row(tmp_path: Path, suffi
             read_table(str(table))
 
 
-def test_table_reads_quoted_prose_of_several_lines(tmp_path: Path):
+def test_table_reads_quoted_text_of_several_lines(tmp_path: Path):
     text = 'path,text,emotion\na.wav,"well, yes\nno, never",happy\nb.wav,"see\nit",sad\n'
     assert [row.emotion for row in read_table(str(write(tmp_path / "t.csv", text)))] == ["happy", "sad"]
 
 
 @pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "\ufeffsep=;\n"])
-def test_table_declares_its_delimiter(tmp_path: Path, first: str):
+def test_table_reads_a_declared_delimiter(tmp_path: Path, first: str):
     table = write(tmp_path / "t.csv", first + delimited(ROWS, ";", "\r\n"))
     assert len(read_table(str(table))) == 3
     write(table, first + delimited(ROWS, ";") + "d/x.wav\n")
@@ -393,13 +393,13 @@ def test_table_declares_its_delimiter(tmp_path: Path, first: str):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_table_line_ends_and_empty_rows(tmp_path: Path, end: str):
+def test_table_reads_all_line_ends_and_skips_empty_rows(tmp_path: Path, end: str):
     text = delimited(ROWS, end=end + end) + ",,," + end + end
     assert len(read_table(str(write(tmp_path / "t.csv", text)))) == 3
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "big5", "shift_jis", "cp1252", "cp1251", "mac_roman"])
-def test_table_in_a_legacy_encoding_is_read_as_its_files_are_named_or_refused(tmp_path: Path, encoding: str):
+def test_table_in_a_legacy_encoding_needs_existing_paths(tmp_path: Path, encoding: str):
     names = {"cp1252": "créée", "mac_roman": "créée", "cp1251": "Аня"}
     name = names.get(encoding, "語音")
     rows = [(f"d/{name}{k}.wav", "sad", name, "x") for k in range(3)]
@@ -415,41 +415,41 @@ def test_table_in_a_legacy_encoding_is_read_as_its_files_are_named_or_refused(tm
     ("name", "encoding"),
     [("Kovač", "cp1250"), ("Groß", "mac_roman"), ("Jörg", "cp850"), ("靜", "big5"), ("本", "shift_jis")],
 )
-def test_table_name_of_another_encoding_is_not_taken_for_windows_1252(tmp_path: Path, name: str, encoding: str):
+def test_table_does_not_read_other_encodings_as_windows_1252(tmp_path: Path, name: str, encoding: str):
     table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", name, "x")]), encoding)
     with pytest.raises(SeenetError, match="is uncertain"):
         read_table(str(table))
     assert read_table(str(table), encoding=encoding)[0].speaker == name
 
 
-def test_table_is_uncertain_when_only_its_paths_agree_in_several_encodings(tmp_path: Path):
+def test_table_is_uncertain_when_encodings_agree_on_paths_only(tmp_path: Path):
     touch(tmp_path, "é.wav")
     table = write(tmp_path / "t.csv", delimited([("é.wav", "sad", "Kovač", "x")]), "cp1250")
     with pytest.raises(SeenetError, match="is uncertain"):
         read_table(str(table))
 
 
-def test_table_in_windows_1252_is_announced(tmp_path: Path, capsys):
+def test_table_announces_windows_1252(tmp_path: Path, capsys):
     table = write(tmp_path / "t.csv", delimited([("a.wav", "sad", "Jürgen", "x")]), "cp1252")
     assert read_table(str(table))[0].speaker == "Jürgen"
     assert "is read as cp1252; for another encoding set dataset.encoding=NAME" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["x", "inf", '"0,5"'])
-def test_table_number_of_no_use_names_its_line(tmp_path: Path, value: str):
+def test_table_names_the_line_of_an_invalid_number(tmp_path: Path, value: str):
     table = write(tmp_path / "t.csv", f"path,emotion,start\na.wav,sad,0.5\n\nb.wav,sad,{value}\n")
     with pytest.raises(SeenetError, match="line 4: .* in the column of start is not a number"):
         read_table(str(table))
 
 
 @pytest.mark.parametrize("row", [b"a.wav,sad\0\n", b"a.wav,sad\n" * 40 + b"b.wav,sad\0\n"])
-def test_table_nul_byte_names_its_line_wherever_it_is(tmp_path: Path, row: bytes):
+def test_table_names_the_line_of_a_nul_byte(tmp_path: Path, row: bytes):
     (tmp_path / "t.csv").write_bytes(b"path,emotion\n" + row)
     with pytest.raises(SeenetError, match=f"line {1 + row.count(b'.wav')} contains a NUL byte"):
         read_table(str(tmp_path / "t.csv"))
 
 
-def test_table_encodings_that_users_declare_wrongly(tmp_path: Path):
+def test_table_rejects_wrong_declared_encodings(tmp_path: Path):
     table = write(tmp_path / "t.csv", delimited([("é.wav", "sad", "a", "b")]))
     with pytest.raises(SeenetError, match="dataset.encoding=utf-9: unknown encoding"):
         read_table(str(table), encoding="utf-9")
@@ -458,7 +458,7 @@ def test_table_encodings_that_users_declare_wrongly(tmp_path: Path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
-def test_table_in_unicode_without_a_byte_order_mark(tmp_path: Path, encoding: str):
+def test_table_reads_unicode_without_a_byte_order_mark(tmp_path: Path, encoding: str):
     assert len(read_table(str(write(tmp_path / "t.csv", delimited(ROWS), encoding)))) == 3
 
 
@@ -482,13 +482,13 @@ def workbook(member: str) -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
     ],
 )
-def test_table_of_another_kind_is_named(tmp_path: Path, content: bytes, kind: str):
+def test_table_names_other_file_formats(tmp_path: Path, content: bytes, kind: str):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(SeenetError, match=rf"is {kind}.*export the table as CSV in UTF-8"):
         read_table(str(tmp_path / "t.csv"))
 
 
-def test_table_with_a_nul_byte_or_repeated_columns_is_refused(tmp_path: Path):
+def test_table_rejects_nul_bytes_and_repeated_columns(tmp_path: Path):
     text = "".join(f"d/{k}.wav,sad,s{k},x\n" for k in range(20))
     table = write(tmp_path / "t.csv", delimited([]) + text + "d/x.wav,sad,a\0b,x\n")
     with pytest.raises(SeenetError, match="line 22 contains a NUL byte"):
@@ -500,12 +500,12 @@ def test_table_with_a_nul_byte_or_repeated_columns_is_refused(tmp_path: Path):
     assert len(read_table(str(table))) == 1, "columns that nobody asked for may be called the same"
 
 
-def test_table_of_files_that_differ_in_their_suffix_alone(tmp_path: Path):
+def test_table_names_clips_by_suffix_when_only_it_differs(tmp_path: Path):
     table = write(tmp_path / "t.csv", "path,emotion\na.wav,sad\na.mp3,happy\nb.wav,sad\n")
     assert [row.utterance for row in read_table(str(table))] == ["a.wav", "a.mp3", "b"]
 
 
-def test_table_with_a_clip_in_two_of_many_rows_names_both_lines(tmp_path: Path):
+def test_table_names_both_lines_of_a_repeated_clip(tmp_path: Path):
     lines = [f"d/{k}.wav,sad,s1,x" for k in range(5000)]
     lines[4000] = lines[12]
     table = write(tmp_path / "t.csv", delimited([]) + "\n".join(lines))
@@ -513,7 +513,7 @@ def test_table_with_a_clip_in_two_of_many_rows_names_both_lines(tmp_path: Path):
         read_table(str(table))
 
 
-def test_table_messages_without_speakers_lead_to_a_training(config, tmp_path: Path):
+def test_messages_without_speakers_lead_to_valid_settings(config, tmp_path: Path):
     """Doing what each message says ends in folds."""
     table = write(
         tmp_path / "t.csv", "path,emotion\n" + "".join(f"{k}.wav,{('sad', 'happy')[k % 2]}\n" for k in range(20))
@@ -535,7 +535,7 @@ def test_table_messages_without_speakers_lead_to_a_training(config, tmp_path: Pa
 OWN = ("生气", "very happy", "سعيد")
 
 
-def test_classes_of_the_users_own_words(config, tmp_path: Path):
+def test_classes_accept_words_of_the_user(config, tmp_path: Path):
     lines = "".join(f"{k}.wav,{OWN[k % 3]},s{k % 4}\n" for k in range(12))
     table = write(tmp_path / "t.csv", f"path,emotion,speaker\n{lines}x.wav,sad,s1\n")
     overrides = ["dataset=csv", f"dataset.table={table}"]
@@ -549,7 +549,7 @@ def test_classes_of_the_users_own_words(config, tmp_path: Path):
         load_corpus(config(*overrides, 'classes=["生气","very happy","سعيد",generous]'))
 
 
-def test_classes_of_own_words_train_test_and_report(seenet_train, seenet_report, tmp_path: Path):
+def test_classes_of_the_user_train_and_appear_in_the_report(seenet_train, seenet_report, tmp_path: Path):
     rate = 16000
     time = np.arange(rate // 2) / rate
     lines = []
@@ -575,7 +575,7 @@ def test_classes_of_own_words_train_test_and_report(seenet_train, seenet_report,
     assert all(word in page for word in OWN)
 
 
-def test_figure_spells_letters_that_no_font_draws(tmp_path: Path, monkeypatch, capsys):
+def test_figure_shows_code_points_when_no_font_has_a_letter(tmp_path: Path, monkeypatch, capsys):
     """Boxes would hide which class is which; an ASCII name of the code points stands in PNG and PDF."""
     manager = fonts.font_manager.fontManager
     monkeypatch.setattr(manager, "ttflist", [font for font in manager.ttflist if font.name == fonts.DEFAULT])
