@@ -122,3 +122,32 @@ def test_clip_folds_reject_counts_above_the_clips_of_a_class(config, tmp_path: P
     cfg.dataset.schemes.clips5.count = count
     with pytest.raises(SeenetError, match=f"{count} folds cannot be made of 15 clips of a class"):
         build_scheme(cfg).splits(manifest, indices)
+
+
+OWN = ("生气", "very happy", "سعيد")
+
+
+def test_classes_of_the_user_train_and_appear_in_the_report(seenet_train, seenet_report, tmp_path: Path):
+    rate = 16000
+    time = np.arange(rate // 2) / rate
+    lines = []
+    for k in range(18):
+        soundfile.write(tmp_path / f"{k}.wav", 0.2 * np.sin(2 * np.pi * (110 + 20 * k) * time), rate)
+        lines.append(f"{k}.wav,{OWN[k % 3]},s{k // 3}")
+    (tmp_path / "t.csv").write_text("path,emotion,speaker\n" + "\n".join(lines), encoding="utf-8")
+    run = seenet_train(
+        *("dataset=csv", f"dataset.table={tmp_path / 't.csv'}", 'classes=["生气","very happy","سعيد"]', "fold=0"),
+        *("dataset.folds=leave_one_speaker_out", "trainer=cpu", "trainer.max_epochs=1", "data.batch_size=8"),
+    )
+    assert run.returncode == 0, run.stderr
+    assert "生气 6, very happy 6, سعيد 6" in run.stdout
+    (result,) = tmp_path.glob("outputs/*/fold0/clean/result.json")
+    found = json.loads(result.read_text(encoding="utf-8"))
+    assert found["classes"] == list(OWN)
+    header = (result.parent / "predictions.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert header.endswith("p_生气,p_very happy,p_سعيد")
+    report = seenet_report("outputs")
+    assert report.returncode == 0, report.stderr
+    assert "Glyph" not in report.stderr
+    page = Path(tmp_path / "outputs/report/index.html").read_text(encoding="utf-8")
+    assert all(word in page for word in OWN)

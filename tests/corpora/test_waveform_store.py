@@ -278,8 +278,8 @@ def test_read_audio_reads_the_sound_track_of_a_video(video: Path):
     assert cut.seconds == 0.5
 
 
-def test_store_is_rebuilt_when_a_bad_file_becomes_readable(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Nothing of the file changed: its rights did, say."""
+def test_bad_file_is_read_when_it_becomes_readable(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A change of permissions does not change size and time of the file."""
     soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 16000)
     manifest = Manifest("films", tmp_path, [Utterance("a", "a.wav", "sad"), Utterance("b", video.name, "happy")])
 
