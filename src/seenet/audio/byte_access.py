@@ -1,4 +1,4 @@
-"""Random access to the bytes of a file: a part of a file as a file object, buffered reads and search."""
+"""Random access to the bytes of a file: file windows, buffered reads and search."""
 
 import io
 import os
@@ -10,7 +10,9 @@ SEARCH_BLOCK_BYTES = 1 << 20
 
 
 class FileWindow(io.RawIOBase):
-    """A read-only file object for a part of a file, without a name, with optional bytes before the part.
+    """A read-only file object for a part of a file, with an optional prefix.
+
+    It has no name, from which decoders might guess the format.
 
     Args:
         path: the file.

@@ -52,20 +52,20 @@ ASF_LAYOUT = ChunkLayout(0, "<16sQ", 1, True, b"")
 
 
 def is_placeholder_size(size: int, is_64_bit: bool) -> bool:
-    """Return whether a size is a placeholder of programs that write streams and never update the header."""
+    """Return whether a size is a placeholder, as programs write it into the header of a stream."""
     if is_64_bit:
         return size <= 0 or size >= 1 << 62
     return size == 0 or 0x7F000000 <= size <= 0x80100000 or size >= 0xFFF00000
 
 
 def is_chunk_name(name: bytes) -> bool:
-    """Return whether four bytes can be the name of a chunk, and are not the start of another file."""
+    """Return whether four bytes can be a chunk name and do not begin another file."""
     file_starts = (b"RIFF", b"OggS", b"FORM", b"fLaC")
     return bool(re.fullmatch(rb"[A-Za-z0-9 _\-\x7f\xa9.]{4}", name)) and name not in file_starts
 
 
 def read_chunk_header(file: BinaryIO, layout: ChunkLayout, offset: int) -> tuple[bytes, int, int] | None:
-    """Return the name, content offset and content size of a chunk, or None at the end of the file."""
+    """Return name, content offset and content size of a chunk, or None at the end of the file."""
     file.seek(offset)
     width = layout.header_bytes
     header = file.read(width)
@@ -93,7 +93,7 @@ def count_bytes_outside_chunks(file: BinaryIO, layout: ChunkLayout, offset: int,
 
 
 def iterate_chunk_ends(file: BinaryIO, size: int, layout: ChunkLayout) -> Iterator[int]:
-    """Yield the end offsets of the top-level chunks of an AVI or ASF file, up to one without a known size."""
+    """Yield the end offsets of AVI or ASF chunks, up to the first without a known size."""
     offset = layout.first
     while offset < size and (chunk := read_chunk_header(file, layout, offset)):
         name, start, length = chunk

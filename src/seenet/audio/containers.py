@@ -56,7 +56,7 @@ def count_missing_bytes(file: BinaryIO, size: int) -> int:
 
 
 def is_streamed(file: BinaryIO) -> bool:
-    """Return whether an AVI or ASF file comes from a live stream; the sizes in its header are placeholders.
+    """Return whether an AVI or ASF file is a live stream, with placeholder sizes in the header.
 
     Args:
         file: a file open for reading.
@@ -146,7 +146,7 @@ def _parse_variable_int(data: bytes, keep_marker: bool) -> tuple[int, int] | Non
 
 
 def _iterate_matroska_ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Yield the end offsets of Matroska elements, within the segment and within clusters of unknown size."""
+    """Yield the end offsets of Matroska elements, including those of open-ended clusters."""
     offset = 0
     while offset < size:
         file.seek(offset)

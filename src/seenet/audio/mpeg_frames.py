@@ -1,4 +1,4 @@
-"""Frames of MPEG audio (MP3, MP2, MP1): location, length and tags, independent of length headers.
+"""Location and length of MPEG audio frames (MP3, MP2, MP1), without use of length headers.
 
 Sources: ISO/IEC 11172-3 and 13818-3; the Xing, LAME and VBRI headers as documented by LAME.
 """
@@ -64,7 +64,7 @@ class FrameHeader:
 
 @lru_cache(maxsize=4096)
 def parse_frame_header(data: bytes) -> FrameHeader | None:
-    """Parse the first four bytes of a frame; return None for other bytes and for a free bit rate."""
+    """Parse the first four bytes of a frame; return None if they are invalid or of free bit rate."""
     if len(data) < 4 or data[0] != 0xFF or data[1] & 0xE0 != 0xE0:
         return None
     version, layer = (2.5, None, 2, 1)[data[1] >> 3 & 3], 4 - (data[1] >> 1 & 3)
@@ -105,7 +105,11 @@ class Segment:
 
 
 def measure_tag(data: bytes) -> int:
-    """Return the length in bytes of the ID3v1, ID3v2 or APE tag that begins with these 32 bytes, or 0."""
+    """Return the length of an ID3v1, ID3v2 or APE tag in bytes, or 0 without a tag.
+
+    Args:
+        data: the first 32 bytes of the possible tag.
+    """
     if data.startswith(b"ID3") and len(data) >= 10 and max(data[6:10]) < 128:
         size = int.from_bytes(bytes(data[6:10]), "big")
         size = (size & 0x7F) | (size >> 1 & 0x3F80) | (size >> 2 & 0x1FC000) | (size >> 3 & 0xFE00000)
@@ -149,7 +153,10 @@ def _find_next_frame(data: BufferedBytes, offset: int, end: int) -> int | None:
 
 
 def _has_consecutive_frames(data: BufferedBytes, offset: int) -> bool:
-    """Return whether frames of one kind follow each other from an offset; fewer suffice before the end or a tag."""
+    """Return whether consecutive frames of one kind begin at an offset.
+
+    Fewer than `MIN_CONSECUTIVE_FRAMES` suffice before the end or a tag.
+    """
     kind = None
     for number in range(MIN_CONSECUTIVE_FRAMES):
         is_after_end = offset == data.end or (number > 1 and offset > data.end)
@@ -203,7 +210,7 @@ def _skip_other_bytes(data: BufferedBytes, offset: int) -> int | None:
 def _add_frame(
     segments: list[Segment], data: BufferedBytes, offset: int, header: FrameHeader, kind: tuple[int, int, int] | None
 ) -> None:
-    """Add a frame to the last segment, or begin a segment for a length header or another kind of frame."""
+    """Add a frame to the last segment; a length header or another kind begins a new segment."""
     lengths = _parse_length_header(data.get(offset, min(header.length, 256)), header)
     if lengths:
         frames, delay, padding = lengths
@@ -219,7 +226,7 @@ def _add_frame(
 
 
 def _parse_length_header(frame: bytes, header: FrameHeader) -> tuple[int, int, int] | None:
-    """Return the frame count, delay and padding of a Xing, Info or VBRI header, or None for an audio frame."""
+    """Return frame count, delay and padding of a Xing, Info or VBRI header, otherwise None."""
     if header.layer != 3:
         return None
     is_stereo = header.channels == 2

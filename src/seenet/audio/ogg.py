@@ -41,7 +41,7 @@ class OggStream:
 
 
 def _checksum(page: bytes) -> int:
-    """Compute the checksum of an Ogg page: CRC-32 with reversed bits, initial value 0, not inverted."""
+    """Compute the checksum of a page: CRC-32, bits reversed, initial value 0, not inverted."""
     crc = zlib.crc32(page.translate(_REVERSED_BYTES), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)
 

@@ -59,7 +59,7 @@ def open_reader(path: str, size: int, modified: int) -> AudioReader:
 
 
 def _skip_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
-    """Return the offset after ID3 tags at the beginning of a file, and the first bytes from there."""
+    """Return the offset after ID3 tags at the beginning, and the first bytes from there."""
     file.seek(0)
     head, start = file.read(HEAD_BYTES), 0
     while head.startswith(b"ID3") and 0 < (length := measure_tag(head)) < size - start:
@@ -89,7 +89,7 @@ def _select_reader(path: Path, whole_file: BinaryIO, whole_size: int) -> AudioRe
 
 
 def _open_uncompressed(path: Path, file: BinaryIO, start: int, size: int, samples: SampleRegion) -> AudioReader:
-    """Return the reader of a file with a header that describes its samples, whatever their encoding."""
+    """Return the reader of a file with a WAV header or a similar header."""
     first, last = start + samples.start, start + samples.start + samples.size
     is_mpeg = samples.chunks.get(b"fmt ", b"")[:2] in _MPEG_FORMAT_TAGS
     if is_mpeg and find_first_frame(file, samples.start, samples.start + samples.size) is not None:
@@ -149,7 +149,7 @@ def _open_track(path: Path, file: BinaryIO, start: int, size: int, kind: str) ->
 
 
 def _open_flac(path: Path, file: BinaryIO, start: int, size: int) -> AudioReader:
-    """Return the reader of one or more concatenated FLAC files; FFmpeg reads those of unknown length."""
+    """Return the reader of concatenated FLAC files; FFmpeg reads those of unknown length."""
     parts: list[AudioReader] = []
     begin: int | None = 0
     while begin is not None:

@@ -79,7 +79,7 @@ def require_one_rate(rates: Iterable[int]) -> int:
 
 
 def concatenate_pieces(pieces: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Concatenate pieces of shape (samples, channels); pieces with different channel counts become mono."""
+    """Concatenate pieces, as mono if their channel counts differ. Shape (samples, channels)."""
     if len({piece.shape[1] for piece in pieces}) > 1:
         pieces = [piece.mean(axis=1, keepdims=True) for piece in pieces]
     return np.concatenate(pieces) if pieces else np.zeros((0, 1), np.float32)

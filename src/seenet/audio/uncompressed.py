@@ -1,6 +1,7 @@
-"""Headers of WAV, RF64, Wave64, AIFF, CAF, NeXT/Sun AU and NIST SPHERE files: location and size of the samples.
+"""Location and size of the samples in uncompressed files, by their headers.
 
-No samples are decoded. Sources: the published layouts of these formats.
+Formats: WAV, RF64, Wave64, AIFF, CAF, NeXT/Sun AU and NIST SPHERE. No samples are decoded.
+Sources: the published layouts of these formats.
 """
 
 import re

@@ -60,7 +60,7 @@ def _scale_samples(frame: Any) -> NDArray[np.float32]:
 
 
 def _demux(container: Any, *streams: Any) -> Iterator[Any]:
-    """Yield the packets of the streams, or of all streams that the beginning of the file declares."""
+    """Yield the packets of some streams, or of all streams declared at the beginning."""
     while True:
         try:
             yield from container.demux(*streams)
@@ -204,7 +204,7 @@ class TrackReader:
         return 0.0
 
     def _decode(self, start: float) -> Iterator[tuple[NDArray[np.float32], float | None, int]]:
-        """Yield samples, time in seconds and rate in Hz of each frame, from a time on or shortly before it."""
+        """Yield samples, time (s) and rate (Hz) of each frame, from `start` or shortly before."""
         with self._open() as (container, track):
             if start > 0:
                 container.seek(round(start / track.time_base), stream=track)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def make_console(stderr: bool = False) -> Console:
-    """Create a rich console, quiet on ranks other than 0 and 120 columns wide if it is not a terminal."""
+    """Create a rich console, quiet on ranks other than 0; 120 columns wide without a terminal."""
     stream = sys.stderr if stderr else sys.stdout
     console = Console(stderr=stderr, highlight=False, quiet=not is_global_rank_zero())
     if not stream.isatty():

@@ -9,5 +9,5 @@ class SeenetError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an exception on one line, or its type if the message is empty (some time-outs)."""
+    """Return the message of an exception on one line, or its type if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

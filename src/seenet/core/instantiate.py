@@ -1,4 +1,4 @@
-"""Instantiation of YAML nodes with Hydra, after a check of their values against the signature of the target."""
+"""Instantiation of YAML nodes with Hydra, after a check against the target's signature."""
 
 import functools
 import inspect
@@ -19,7 +19,7 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 
 
 def _is_accepted(annotation: Any, value: object) -> bool:
-    """Return whether a YAML value fits an annotation; annotations of other types accept every value."""
+    """Return whether a YAML value fits an annotation; unknown annotations accept all values."""
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType):
         return any(_is_accepted(k, value) for k in typing.get_args(annotation))
@@ -56,7 +56,7 @@ def _describe_type(annotation: Any) -> str:
 
 
 def _check_values(target: Any, values: dict[str, Any], where: str, runtime: Collection[str], partial: bool) -> None:
-    """Raise a SeenetError for an unknown setting, a missing setting or a value of the wrong type."""
+    """Raise a SeenetError for an unknown or missing setting or a value of the wrong type."""
     try:
         parameters = inspect.signature(target).parameters
     except ValueError as error:  # functions in C have no signature
@@ -79,7 +79,7 @@ def _check_values(target: Any, values: dict[str, Any], where: str, runtime: Coll
 
 
 def _resolve_target(node: DictConfig | None, where: str, skip: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """Return the target of a node and the values of the node, without `name` and the keys in `skip`."""
+    """Return the target and the values of a node, without `name` and the keys in `skip`."""
     if not OmegaConf.is_dict(node) or not isinstance(node.get("_target_"), str):
         raise SeenetError(f"{where}._target_ is missing: expected a class or function to build {where} with")
     values: Any = OmegaConf.to_container(node, resolve=True)

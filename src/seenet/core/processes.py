@@ -19,12 +19,15 @@ _child_processes: list["subprocess.Popen[Any]"] = []
 
 
 def get_rank() -> int:
-    """Return the rank set by torchrun, srun (after `adopt_srun_ranks`) or Lightning's launcher; otherwise 0."""
+    """Return the rank of this process, or 0 without a launcher.
+
+    torchrun, `adopt_srun_ranks` and Lightning's launcher set it.
+    """
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
 def count_launched_processes() -> int:
-    """Return the number of processes that torchrun or srun started for this run, or 1 without them."""
+    """Return the number of processes that torchrun or srun started, or 1 without them."""
     return int(os.environ.get(_LOCAL_WORLD_SIZE, "1"))
 
 
@@ -43,7 +46,7 @@ def _count_srun_tasks() -> int:
 
 
 def adopt_srun_ranks(devices: int | str) -> None:
-    """Set torchrun's environment variables from srun, to make the tasks the ranks of one distributed run.
+    """Set torchrun's environment variables from srun, which makes its tasks ranks of one run.
 
     Tasks with one device each stay separate runs, such as `srun bash -c 'seenet-train fold=$SLURM_PROCID'`.
 
@@ -169,14 +172,17 @@ def register_child_processes(launcher: object) -> None:
 
 
 def kill_child_processes() -> None:
-    """Kill the processes that Lightning's launcher started; they write no files and depend on this process."""
+    """Kill the processes that Lightning's launcher started.
+
+    They write no files and depend on this process.
+    """
     for process in _child_processes:
         process.kill()
     _child_processes.clear()
 
 
 def has_lost_process(error: RuntimeError) -> bool:
-    """Return whether an error of a collective operation means that another process of the run ended."""
+    """Return whether an error of a collective operation means that another process ended."""
     return count_processes() > 1 and any(library in str(error) for library in ("gloo", "NCCL"))
 
 
@@ -189,5 +195,5 @@ def count_processes() -> int:
 
 
 def is_global_rank_zero() -> bool:
-    """Return whether this process prints and writes files: rank 0 of a distributed run, or the only process."""
+    """Return whether this process is rank 0, which prints and writes files."""
     return get_rank() == 0

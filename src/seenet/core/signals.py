@@ -37,7 +37,10 @@ def _handle(signum: int, frame: FrameType | None) -> None:
 
 
 def install_handlers() -> None:
-    """Install the handlers again after a library replaced them; do nothing outside `handle_stop_signals`."""
+    """Install the handlers again after a library replaced them.
+
+    Outside `handle_stop_signals` this has no effect.
+    """
     if _is_active:
         for signum in STOP_SIGNALS:
             signal.signal(signum, _handle)
@@ -45,7 +48,7 @@ def install_handlers() -> None:
 
 @contextmanager
 def handle_stop_signals() -> Iterator[None]:
-    """Convert stop signals to `StopSignalExit` within the context and print one line about the signal.
+    """Convert stop signals to `StopSignalExit` within the context, and print one line.
 
     Only the main thread may set handlers; in other threads the context has no effect. Training defers signals to the
     next optimiser step (`defer`).
@@ -90,7 +93,9 @@ def get_pending() -> int:
 
 
 def ignore_stop_signals(worker: int) -> None:
-    """Ignore stop signals in a DataLoader worker: a cluster signals every process, and the main process decides.
+    """Ignore stop signals in a DataLoader worker.
+
+    A cluster sends signals to every process, and the main process decides.
 
     Args:
         worker: the number of the worker, as `worker_init_fn` receives it.
