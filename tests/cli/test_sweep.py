@@ -20,8 +20,8 @@ from omegaconf import OmegaConf
 from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
 from seenet.core.errors import SeenetError
 from seenet.corpora.vocabulary import CLASS_SETS
-from seenet.reporting.console_tables import mean_and_deviation, print_arms, print_run
-from seenet.reporting.published_results import comparable_row
+from seenet.reporting.console_tables import format_mean_std, print_arms, print_run
+from seenet.reporting.published_results import published_row
 from seenet.training.sweep_plan import format_duration, print_sweep_plan
 from support.console import HANG, SMALL
 from support.fabricated_results import sweep
@@ -201,11 +201,11 @@ def result(**changes: object) -> dict:
 
 
 def test_the_published_figure_stands_only_where_it_compares(capsys):
-    assert comparable_row(result())["ua"] == "80.6"
+    assert published_row(result(), comparable_only=True)["ua"] == "80.6"
     others = [CLASS_SETS["four"], ["bored", *CLASS_SETS["eight"][1:]]]
     differing = [{"protocol": "strict"}, {"n_folds": 6}, {"dataset": "synthetic"}, *({"classes": c} for c in others)]
     for change in [*differing, {"noise": "snr5"}]:
-        assert comparable_row(result(**change)) is None
+        assert published_row(result(**change), comparable_only=True) is None
     print_run([result(fold=k) for k in range(5)])
     assert "80.6 ± 0.5" in capsys.readouterr().out
     print_run([result()])
@@ -225,7 +225,7 @@ def test_remarks_are_never_lost(capsys):
 
 @pytest.mark.parametrize(("values", "text"), [([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1")])
 def test_mean_and_sample_deviation(values: list[float], text: str):
-    assert mean_and_deviation(values) == text
+    assert format_mean_std(values) == text
 
 
 TWELVE = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "sweep.report=false", "aug=none,ebm", "aux_task=none,see")

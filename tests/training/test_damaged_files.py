@@ -182,7 +182,7 @@ def test_training_is_finished_before_a_picture_is_drawn(config, tmp_path: Path, 
 
     cfg = config(*SMALL, "fold=0", f"output_dir={tmp_path}")
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.training.fold_runner, "curves_figure", crash)
+        patch.setattr(seenet.training.fold_runner, "plot_learning_curves", crash)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(cfg)
     (fold,) = tmp_path.glob("*/fold0")

@@ -87,7 +87,7 @@ def prepare(cfg: DictConfig) -> bool:
 
 def show(cfg: DictConfig) -> bool:
     """Print and write the data card."""
-    from seenet.reporting.corpus_card import describe, write_card  # brings matplotlib
+    from seenet.reporting.corpus_card import build_card, write_card  # brings matplotlib
 
     manifest, classes, indices = load_corpus(cfg)
     store = open_store(manifest, cfg.max_seconds)
@@ -97,10 +97,10 @@ def show(cfg: DictConfig) -> bool:
         folds = list(make_folds(manifest, indices, scheme, Paper()).without(store.bad))
     except SeenetError as error:  # a card is of use without folds too, and says why it has none
         folds, dealt = [], str(error)
-    card = describe(manifest, store, classes, folds, dealt)
+    card = build_card(manifest, store, classes, folds, dealt)
     folder = _folder(cfg, manifest)
     write_card(card, folder)
-    print_line(card.text())
+    print_line(card.format_text())
     print_notes(manifest)
     print_line(f"data card: {folder / 'card.html'}")
     return True

@@ -1,4 +1,4 @@
-"""What is measured on the test clips of an arm, over its folds and seeds together."""
+"""Metrics of an arm over the test clips of all its folds and seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,28 +10,29 @@ import pandas as pd
 from seenet.evaluation.clusters import Clusters, count_confusions, find_clusters
 from seenet.evaluation.scores import classification_scores
 from seenet.evaluation.speaker_statistics import Interval, cluster_interval
-from seenet.reporting.grouping import Arm, pooled_confusion
-from seenet.reporting.result_loader import LoadedResult, codes
+from seenet.reporting.grouping import Arm, pool_confusions
+from seenet.reporting.result_loader import LoadedResult, encode_classes
 
 
-def clips_of(results: Sequence[LoadedResult], classes: Sequence[str]) -> pd.DataFrame | None:
-    """Every test clip, or None where a result has no predictions.
+def collect_clips(results: Sequence[LoadedResult], classes: Sequence[str]) -> pd.DataFrame | None:
+    """Return one row for each test clip; None if a result lacks predictions.
 
     Returns:
-        `fold`, `seed`, `utterance`, `speaker`, `session` (missing where the result does not record it), `label` and
-        `prediction` (numbers of classes), `result` (its number in `results`) and `row` (in its predictions.csv).
+        The columns `fold`, `seed`, `utterance`, `speaker`, `session` (missing if the result does not record it),
+        `label` and `prediction` (class indices), `result` (index in `results`) and `row` (in its predictions.csv).
     """
     tables = []
     for number, result in enumerate(results):
         rows = result.predictions
         if rows is None:
             return None
+        fold, seed = result.fold_and_seed
         table = rows[["utterance", "speaker"]].assign(
-            session=_sessions(result, rows),
-            label=codes(rows["label"], classes),
-            prediction=codes(rows["prediction"], classes),
-            fold=result.part[0],
-            seed=result.part[1],
+            session=_read_sessions(result, rows),
+            label=encode_classes(rows["label"], classes),
+            prediction=encode_classes(rows["prediction"], classes),
+            fold=fold,
+            seed=seed,
             result=number,
             row=np.arange(len(rows)),
         )
@@ -39,8 +40,8 @@ def clips_of(results: Sequence[LoadedResult], classes: Sequence[str]) -> pd.Data
     return pd.concat(tables, ignore_index=True)
 
 
-def _sessions(result: LoadedResult, rows: pd.DataFrame) -> pd.Series | str | None:
-    """The session of each row; older results lack them, which matters where the audit knew some."""
+def _read_sessions(result: LoadedResult, rows: pd.DataFrame) -> pd.Series | str | None:
+    """Return the session of each row; None for older results without sessions of a corpus that has them."""
     if "session" in rows:
         return rows["session"]
     return "" if result.facts["audit"].get("session", "unknown") == "unknown" else None
@@ -48,12 +49,12 @@ def _sessions(result: LoadedResult, rows: pd.DataFrame) -> pd.Series | str | Non
 
 @dataclass(frozen=True)
 class ArmMetrics:
-    """An arm under one test condition.
+    """Metrics of an arm under one test condition.
 
     Attributes:
-        arm: which.
-        results: one for each fold and seed.
-        classes: in their order.
+        arm: the arm.
+        results: its results under the condition, one for each fold and seed.
+        classes: the class names in their order.
     """
 
     arm: Arm
@@ -62,60 +63,53 @@ class ArmMetrics:
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """Counts of all test clips. Shape (classes, classes)."""
-        return pooled_confusion(self.results)
+        """Confusion counts of all test clips. Shape (classes, classes)."""
+        return pool_confusions(self.results)
 
     @cached_property
     def ua(self) -> float:
-        """UA of all test clips together."""
+        """UA over all test clips together."""
         return float(classification_scores(self.confusion)["ua"])
 
     @cached_property
     def clips(self) -> pd.DataFrame | None:
-        """See `clips_of`."""
-        return clips_of(self.results, self.classes)
+        """All test clips, as `collect_clips` returns them."""
+        return collect_clips(self.results, self.classes)
 
     @cached_property
     def speakers(self) -> tuple[list[str], np.ndarray] | None:
-        """Speakers and their confusion counts, shape (speakers, classes, classes); None where some are unknown."""
+        """Speakers and their confusion counts, shape (speakers, classes, classes); None if a speaker is unknown."""
         if self.clips is None or (self.clips["speaker"] == "").any():
             return None
         numbers, names = pd.factorize(self.clips["speaker"], sort=True)
-        return list(names), count_confusions(*self._answers, numbers, len(names), len(self.classes))
+        return list(names), count_confusions(*self._labels_and_predictions, numbers, len(names), len(self.classes))
 
     @cached_property
-    def _answers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and predictions of all test clips, numbers of classes. Shape (clips,) each."""
+    def _labels_and_predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class indices of labels and predictions of all test clips. Shape (clips,) each."""
         return self.clips["label"].to_numpy(), self.clips["prediction"].to_numpy()
 
     @cached_property
     def clusters(self) -> Clusters | None:
-        """What the interval is over; None where some speakers are unknown."""
+        """Units of resampling for the interval; None if a speaker is unknown."""
         return None if self.clips is None else find_clusters(self.clips["speaker"], self.clips["session"])
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % confidence interval of `ua` over `clusters`; None where the speakers are unknown or there is one."""
+        """95 % confidence interval of `ua` over `clusters`; None without clusters or with a single one."""
         if self.clusters is None:
             return None
-        return cluster_interval(self.clusters.count_confusions(*self._answers, len(self.classes)), "ua")
+        return cluster_interval(self.clusters.count_confusions(*self._labels_and_predictions, len(self.classes)), "ua")
 
     @property
-    def without_interval(self) -> str:
-        """Why there is no interval, in words; empty where there is one."""
+    def missing_interval_reason(self) -> str:
+        """Reason for a missing interval; empty if there is an interval."""
         if self.clips is None:
             return "a predictions.csv is missing"
         if self.clusters is None:
             return "the corpus does not name all speakers"
         return "" if self.interval else "there is only one speaker"
 
-    def each(self, score: str) -> list[float]:
-        """A score of every fold and seed."""
-        return [r.facts["metrics"][score] for r in self.results]
-
-
-def area(snr_db: Sequence[float], values: Sequence[float]) -> float | None:
-    """Mean of a curve over its range, by the trapezoid rule; None for less than two points."""
-    if len(snr_db) < 2:
-        return None
-    return float(np.trapezoid(values, snr_db) / (snr_db[-1] - snr_db[0]))
+    def list_scores(self, score: str) -> list[float]:
+        """Return a score of every fold and seed."""
+        return [result.facts["metrics"][score] for result in self.results]

@@ -1,28 +1,40 @@
-"""Names of arms: the choices and settings that tell one from another."""
+"""Names of arms, made of the choices and settings in which arms differ."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seenet.reporting.arm_settings import arm_settings, content_hashes, format_setting, group_choices, stable_key
 
+DEFAULT_NAME_GROUPS = ["backbone", "aug", "aux_task"]
+"""Groups that name an arm without rivals."""
+
 
 def name_arms(facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What sets each arm apart: choices of groups first, then settings that differ among arms of equal choices.
+    """Return one name for each arm: choices of groups first, then settings that differ among equal choices.
 
-    Settings that follow from a choice, such as a backbone's learning rate, differ between choices only and stay away;
-    so do hashes of the content where a setting tells the arms apart.
+    A setting that follows from a choice, such as the learning rate of a backbone, differs only between choices and is
+    not part of the name. Hashes of content are part of it only if no setting distinguishes the arms.
+
+    Args:
+        facts: the result.json of one result of each arm.
     """
     choices = [group_choices(f) for f in facts]
     settings = [arm_settings(f) for f in facts]
-    differing = [group for group in choices[0] if len({c[group] for c in choices}) > 1]
-    if not differing and len(facts) == 1:
-        differing = ["backbone", "aug", "aux_task"]
+    groups = [group for group in choices[0] if len({choice[group] for choice in choices}) > 1]
+    if not groups and len(facts) == 1:
+        groups = DEFAULT_NAME_GROUPS
     names = []
-    for mine, setting, content in zip(choices, settings, map(content_hashes, facts), strict=True):
-        rivals = [s for c, s in zip(choices, settings, strict=True) if c == mine]
-        keys = [name for name in setting if name not in content and len({stable_key(s.get(name)) for s in rivals}) > 1]
-        alike = [s for s in rivals if all(stable_key(s.get(name)) == stable_key(setting[name]) for name in keys)]
-        keys += [name for name in content if len({stable_key(s.get(name)) for s in alike}) > 1]
-        words = [f"{group}={mine[group]}" for group in differing]
+    for choice, setting, hashes in zip(choices, settings, map(content_hashes, facts), strict=True):
+        rivals = [s for c, s in zip(choices, settings, strict=True) if c == choice]
+        plain = [name for name in setting if name not in hashes]
+        keys = _find_differing(plain, rivals)
+        equal = [s for s in rivals if all(stable_key(s.get(name)) == stable_key(setting[name]) for name in keys)]
+        keys += _find_differing(hashes, equal)
+        words = [f"{group}={choice[group]}" for group in groups]
         names.append(" ".join(words + [f"{name}={format_setting(setting[name])}" for name in keys]))
     return names
+
+
+def _find_differing(names: Sequence[str] | Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of settings with several values among arms."""
+    return [name for name in names if len({stable_key(s.get(name)) for s in settings}) > 1]

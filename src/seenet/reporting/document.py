@@ -1,4 +1,4 @@
-"""What the page is made of."""
+"""Sections of the report page and their parts: figures, tables and audio."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,17 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from seenet.core.atomic import atomic_path
-from seenet.reporting.formatting import _missing
-from seenet.reporting.report_plots import Picture
+from seenet.reporting.figure_export import Picture
+from seenet.reporting.formatting import is_missing
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A clip that can be played.
+    """A clip that the page can play.
 
     Attributes:
-        caption: what is heard, and what the model said.
-        uri: the MP3 itself.
+        caption: label and prediction of the clip.
+        uri: the MP3 file as a data URI.
     """
 
     caption: str
@@ -26,16 +26,16 @@ class Sound:
 
 @dataclass(frozen=True)
 class Table:
-    """A table in its two forms, row by row the same.
+    """A table in two forms with the same rows: numbers and text.
 
     Attributes:
-        name: of its files.
-        caption: says what it shows, and how.
-        numbers: for the CSV file.
-        text: for people; its columns' names are the head.
-        keys: by column of `text` the column of `numbers` that sorts it.
-        folded: whether the page shows it only when asked to.
-        prose: whether its cells are sentences, which are wrapped.
+        name: the name of its files without suffix.
+        caption: the content and how it was computed.
+        numbers: the content of the CSV file.
+        text: the content of the page and of the LaTeX file.
+        keys: maps columns of `text` to the columns of `numbers` that sort them.
+        is_collapsed: whether the page hides the table until a click.
+        is_prose: whether the cells are sentences, which need line breaks.
     """
 
     name: str
@@ -43,41 +43,41 @@ class Table:
     numbers: pd.DataFrame
     text: pd.DataFrame
     keys: Mapping[str, str] = field(default_factory=dict)
-    folded: bool = False
-    prose: bool = False
+    is_collapsed: bool = False
+    is_prose: bool = False
 
-    def cells(self) -> list[list[tuple[str, object]]]:
-        """Every row's cells: the text, and what sorts it."""
+    def list_cells(self) -> list[list[tuple[str, object]]]:
+        """Return the rows as cells of text and sort key."""
         keys = pd.DataFrame({head: self.numbers[self.keys.get(head, head)] for head in self.keys})
         rows = []
         for number, texts in enumerate(self.text.itertuples(index=False)):
             row = []
             for head, text in zip(self.text.columns, texts, strict=True):
                 key = keys[head].iloc[number] if head in self.keys else text
-                row.append((text, "" if _missing(key) else key))
+                row.append((text, "" if is_missing(key) else key))
             rows.append(row)
         return rows
 
     def write_csv(self, folder: Path) -> None:
-        """Write `<name>.csv` with the numbers as they are, shares between 0 and 1."""
+        """Write the unrounded numbers to `<name>.csv`; shares are between 0 and 1."""
         with atomic_path(folder / f"{self.name}.csv") as path:
             self.numbers.to_csv(path, index=False, lineterminator="\n")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands beneath it, in this order.
+    """A heading with its content, in the order of the fields.
 
     Attributes:
-        heading: of the section.
+        heading: the title of the section.
         notes: paragraphs.
         pictures: figures.
-        tables: below them.
-        sounds: last of all.
+        tables: tables.
+        sounds: clips to play.
     """
 
     heading: str
     notes: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
-    tables: Sequence[Table] = field(default=())
+    tables: Sequence[Table] = ()
     sounds: Sequence[Sound] = ()

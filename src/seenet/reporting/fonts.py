@@ -1,4 +1,4 @@
-"""Fonts for text in any script: installed fonts stand in for letters that matplotlib's own font lacks."""
+"""Fonts for text in any script: installed fonts replace characters that matplotlib's default font lacks."""
 
 import contextlib
 import warnings
@@ -14,84 +14,84 @@ from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from seenet.core.console import print_line
 
-DEFAULT = "DejaVu Sans"
+DEFAULT_FONT = "DejaVu Sans"
 
 
 @cache
-def _letters(path: str) -> frozenset[int]:
-    """Code points that a font file draws; none where it cannot be read."""
+def _read_code_points(path: str) -> frozenset[int]:
+    """Return the code points that a font file contains; none if the file is unreadable."""
     try:
         return frozenset(FT2Font(path).get_charmap())
-    except (OSError, RuntimeError):  # a damaged font of the system draws nothing
+    except (OSError, RuntimeError):  # a damaged system font must not stop the report
         return frozenset()
 
 
 @cache
-def _fonts_for(letters: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]]:
-    """Installed fonts that draw letters which the default font lacks, and the letters that none draws."""
-    fonts, lacking = [], set(letters)
+def find_fallback_fonts(code_points: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]]:
+    """Return installed fonts that contain the code points, and the code points that no font contains."""
+    fonts, missing = [], set(code_points)
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", e.name, e.fname)):
-        if "LastResort" in entry.fname:  # which draws every letter as a box
+        if "LastResort" in entry.fname:  # draws every character as a box
             continue
-        if lacking & (there := _letters(entry.fname)):
+        if missing & (available := _read_code_points(entry.fname)):
             fonts.append(entry.name)
-            lacking -= there
-        if not lacking:
+            missing -= available
+        if not missing:
             break
-    if lacking:
-        shown = "".join(map(chr, sorted(lacking)[:20]))
+    if missing:
+        shown = "".join(map(chr, sorted(missing)[:20]))
         print_line(
             f"! no installed font draws {shown}: PNG and PDF figures show code points (U+…) instead; "
             "install one (e.g. Noto Sans CJK) and write the report again"
         )
-    return tuple(fonts), frozenset(lacking)
+    return tuple(fonts), frozenset(missing)
 
 
 @contextlib.contextmanager
-def drawable_text(figure: Figure) -> Iterator[frozenset[int]]:
-    """Prepare the text of a figure for being drawn: no mathematics between `$`, and fonts for every script.
+def prepare_text(figure: Figure) -> Iterator[frozenset[int]]:
+    """Prepare the text of a figure for drawing: no math mode between `$`, and fonts for every script.
 
     Args:
-        figure: complete, before its layout is made; changed in place.
+        figure: complete, but without layout; changed in place.
 
     Yields:
-        Code points that no installed font draws. Matplotlib's warnings about each of them are silent.
+        Code points that no installed font contains. The context silences matplotlib's warnings about them.
     """
-    for axes in figure.axes:  # tick labels are made when they are asked for
+    for axes in figure.axes:  # matplotlib creates tick labels on request
         axes.get_xticklabels()
         axes.get_yticklabels()
     texts = figure.findobj(Text)
     for text in texts:
         text.set_parse_math(False)
-    letters = {ord(letter) for text in texts for letter in text.get_text() if not letter.isspace()}
-    lacking = frozenset(letters - _letters(font_manager.findfont(DEFAULT)))
-    fonts, undrawn = _fonts_for(lacking) if lacking else ((), frozenset())
+    used = {ord(letter) for text in texts for letter in text.get_text() if not letter.isspace()}
+    outside_default = frozenset(used - _read_code_points(font_manager.findfont(DEFAULT_FONT)))
+    fonts, missing = find_fallback_fonts(outside_default) if outside_default else ((), frozenset())
     if fonts:
         for text in texts:
-            text.set_fontfamily([DEFAULT, *fonts])
+            text.set_fontfamily([DEFAULT_FONT, *fonts])
     with warnings.catch_warnings():
-        if undrawn:
+        if missing:
             warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-        yield undrawn
+        yield missing
 
 
 @contextlib.contextmanager
-def spelled_out(figure: Figure, undrawn: frozenset[int]) -> Iterator[None]:
-    """Replace letters that no font draws by their code points: equal boxes would hide which class is which.
+def replace_missing_glyphs(figure: Figure, missing: frozenset[int]) -> Iterator[None]:
+    """Replace characters without a font by code points such as `U+751F`: identical boxes would hide class names.
 
     Args:
         figure: changed until the context ends.
-        undrawn: code points that no font draws.
+        missing: code points that no installed font contains.
     """
-    if not undrawn:
+    if not missing:
         yield
         return
 
     def spell(text: str) -> str:
-        return "".join(f"U+{ord(letter):04X} " if ord(letter) in undrawn else letter for letter in text).strip()
+        return "".join(f"U+{ord(letter):04X} " if ord(letter) in missing else letter for letter in text).strip()
 
     axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
-    formatters = [axis.get_major_formatter() for axis in axes]  # which write the text of ticks at each drawing
+    formatters = [axis.get_major_formatter() for axis in axes]  # they rewrite tick labels at each drawing
     texts = [(text, text.get_text()) for text in figure.findobj(Text)]
     for text, original in texts:
         text.set_text(spell(original))

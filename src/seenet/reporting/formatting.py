@@ -1,41 +1,48 @@
-"""A table of the report: numbers for a CSV file, text for people, and a caption."""
+"""Numbers as text for the tables of the report."""
 
 import math
+from collections.abc import Callable
 
 from seenet.evaluation.speaker_statistics import Interval
 
-NONE = "–"
-MINUS = "\N{MINUS SIGN}"
+MISSING_TEXT = "–"
+MINUS_SIGN = "\N{MINUS SIGN}"
 
 
-def _missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Return whether a value is None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def percent(value: float | None) -> str:
-    """A share as percent with one decimal."""
-    return NONE if _missing(value) else f"{100 * value:.1f}"
+def format_percent(value: float | None) -> str:
+    """Format a share as percent with one decimal."""
+    return MISSING_TEXT if is_missing(value) else f"{100 * value:.1f}"
 
 
-def points(value: float | None) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    return NONE if _missing(value) else f"{100 * value:+.1f}".replace("-", MINUS)
+def format_points(value: float | None) -> str:
+    """Format a difference of shares in percentage points with its sign."""
+    return MISSING_TEXT if is_missing(value) else f"{100 * value:+.1f}".replace("-", MINUS_SIGN)
 
 
-def interval(value: Interval | None, shown=percent) -> str:
-    """The two ends, e.g. `[70.1, 75.2]`."""
-    return NONE if value is None else f"[{shown(value.low)},\N{NO-BREAK SPACE}{shown(value.high)}]"
+def format_effect(value: float | None) -> str:
+    """Format an effect size with its sign and two decimals."""
+    return MISSING_TEXT if value is None else f"{value:+.2f}".replace("-", MINUS_SIGN)
 
 
-def p_value(value: float | None) -> str:
-    """Three decimals."""
-    if _missing(value):
-        return NONE
+def format_interval(value: Interval | None, format_end: Callable[[float], str] = format_percent) -> str:
+    """Format both ends of an interval, such as `[70.1, 75.2]`."""
+    return MISSING_TEXT if value is None else f"[{format_end(value.low)},\N{NO-BREAK SPACE}{format_end(value.high)}]"
+
+
+def format_p_value(value: float | None) -> str:
+    """Format a p-value with three decimals; smaller values read `< 0.001`."""
+    if is_missing(value):
+        return MISSING_TEXT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h 20 min`."""
+def format_duration(seconds: float) -> str:
+    """Format a duration as `40 s`, `12 min` or `3 h 20 min`."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Tables as LaTeX, for a document that loads booktabs."""
+"""LaTeX tables for documents that load booktabs."""
 
 from pathlib import Path
 
@@ -20,27 +20,27 @@ LATEX_REPLACEMENTS = {
     "–": "--",
     "…": r"\ldots{}",
 }
-"""How each sign of the report's tables is written."""
+"""Characters with a special form in LaTeX."""
 
 
-def escape(text: str) -> str:
-    """Text as LaTeX shows it."""
+def escape_latex(text: str) -> str:
+    """Return LaTeX source that prints the text."""
     return "".join(LATEX_REPLACEMENTS.get(sign, sign) for sign in text)
 
 
-def to_latex(table: Table) -> str:
-    """A table environment with booktabs rules; the first column is flush left, the others flush right."""
-    shown = table.text.map(escape)
-    shown.columns = [escape(str(head)) for head in shown.columns]
-    # a row that begins with [ would be taken for the optional argument of the \\ before it
+def format_latex(table: Table) -> str:
+    """Return a table environment with booktabs rules; the first column is flush left, the others flush right."""
+    shown = table.text.map(escape_latex)
+    shown.columns = [escape_latex(str(head)) for head in shown.columns]
+    # LaTeX reads a `[` after `\\` as the start of an optional argument; braces prevent it.
     first = shown.columns[0]
     shown[first] = [f"{{{text}}}" if text.startswith("[") else text for text in shown[first]]
     return (
         shown.style.hide(axis="index")
         .to_latex(
             hrules=True,
-            column_format=_columns(table),
-            caption=escape(table.caption),
+            column_format=_format_columns(table),
+            caption=escape_latex(table.caption),
             label=f"tab:{table.name}",
             position="htbp",
             position_float="centering",
@@ -48,12 +48,12 @@ def to_latex(table: Table) -> str:
     )  # fmt: skip
 
 
-def _columns(table: Table) -> str:
-    """Numbers flush right; sentences in columns that share the line."""
+def _format_columns(table: Table) -> str:
+    """Return the column specification; columns of prose share the line width equally."""
     count = len(table.text.columns)
-    return rf"*{{{count}}}{{p{{{0.9 / count:.2f}\linewidth}}}}" if table.prose else "l" + "r" * (count - 1)
+    return rf"*{{{count}}}{{p{{{0.9 / count:.2f}\linewidth}}}}" if table.is_prose else "l" + "r" * (count - 1)
 
 
 def write_latex(table: Table, folder: Path) -> None:
-    """Write `<name>.tex`, to be taken in with LaTeX's input command."""
-    atomic_write_text(folder / f"{table.name}.tex", to_latex(table))
+    r"""Write `<name>.tex`, which a document includes with `\input`."""
+    atomic_write_text(folder / f"{table.name}.tex", format_latex(table))

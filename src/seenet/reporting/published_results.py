@@ -1,4 +1,4 @@
-"""The published figures (Li et al. 2025, table 2), beside which a result may stand."""
+"""Published figures (Li et al. 2025, table 2) and the conditions for comparing a result with them."""
 
 import csv
 from collections.abc import Mapping
@@ -7,47 +7,49 @@ from typing import Any
 
 from seenet.corpora.vocabulary import CLASS_SETS
 
-TABLE = Path(__file__).with_name("published_results.csv")
-SCHEMES = ("luna5", "leave_one_session_out")
-FOLDS = 5  # of every protocol in the table
+PUBLISHED_TABLE = Path(__file__).with_name("published_results.csv")
+PUBLISHED_SCHEMES = ("luna5", "leave_one_session_out")
+PUBLISHED_FOLD_COUNT = 5
+"""Number of folds of every protocol in the table."""
 
 
-def published_row(result: Mapping[str, Any]) -> dict[str, str] | None:
-    """SeeNet's published row of a result's corpus, or None where there is none."""
-    rows = published_rows(result)
-    return next((row for row in rows if row["method"] == "SeeNet"), None)
+def published_row(result: Mapping[str, Any], comparable_only: bool = False) -> dict[str, str] | None:
+    """Return SeeNet's published figures for the corpus of a result.
+
+    Args:
+        result: the content of result.json.
+        comparable_only: whether protocol, folds, classes and test condition must be the same too. The paper selects
+            the epoch on the test fold, so only `protocol=paper` can match.
+
+    Returns:
+        One row of the table; None if there is none.
+    """
+    row = next((row for row in read_published_rows(result) if row["method"] == "SeeNet"), None)
+    return None if row and comparable_only and list_mismatches(result, row) else row
 
 
-def published_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Every published row of a result's corpus."""
-    # Not by the name alone, which users choose for tables of their own; results before schema 5 do not say.
+def read_published_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the published figures of all methods for the corpus of a result."""
+    # Users choose the names of their own tables, so the parser must match too. Results before schema 5 lack it.
     parser = result["corpora"].get(result["dataset"], {}).get("parser")
-    with TABLE.open(newline="", encoding="utf-8") as file:
+    with PUBLISHED_TABLE.open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if result["dataset"] == parser == row["dataset"]]
 
 
-def mismatches(result: Mapping[str, Any], row: Mapping[str, str]) -> list[str]:
-    """What keeps a result from comparing with a published row, in words; the model and what trains it apart."""
-    found = []
+def list_mismatches(result: Mapping[str, Any], row: Mapping[str, str]) -> list[str]:
+    """Return the reasons that prevent a comparison with a published row; model and training are not checked."""
+    reasons = []
     if result["protocol"] != "paper":
-        found.append("epoch selected on held-out training speakers here, on the test fold there")
-    if result["n_folds"] != FOLDS:
-        found.append(f"{result['n_folds']} folds here, {FOLDS} there")
-    elif result["config"]["dataset"]["folds"] not in SCHEMES:
-        found.append(f"folds by {result['config']['dataset']['folds']} here, by {' or '.join(SCHEMES)} there")
+        reasons.append("epoch selected on held-out training speakers here, on the test fold there")
+    if result["n_folds"] != PUBLISHED_FOLD_COUNT:
+        reasons.append(f"{result['n_folds']} folds here, {PUBLISHED_FOLD_COUNT} there")
+    elif result["config"]["dataset"]["folds"] not in PUBLISHED_SCHEMES:
+        scheme = result["config"]["dataset"]["folds"]
+        reasons.append(f"folds by {scheme} here, by {' or '.join(PUBLISHED_SCHEMES)} there")
     if int(row["classes"]) != len(result["classes"]):
-        found.append(f"{len(result['classes'])} classes here, {row['classes']} there")
+        reasons.append(f"{len(result['classes'])} classes here, {row['classes']} there")
     elif tuple(result["classes"]) not in CLASS_SETS.values():
-        found.append("other classes here than there")
+        reasons.append("different classes here and there")
     if result["noise"] != "clean":
-        found.append(f"{result['noise']} here, clean speech there")
-    return found
-
-
-def comparable_row(result: Mapping[str, Any]) -> dict[str, str] | None:
-    """SeeNet's published row for a result's dataset, protocol and classes, or None where one differs.
-
-    The published epoch was selected on the evaluated fold, so only `protocol=paper` matches.
-    """
-    row = published_row(result)
-    return row if row and not mismatches(result, row) else None
+        reasons.append(f"{result['noise']} here, clean speech there")
+    return reasons

@@ -1,5 +1,6 @@
-"""Figures as PNG: confusion matrices and learning curves."""
+"""PNG figures of one fold, of a run and of a corpus."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,30 +12,34 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from seenet.core.atomic import atomic_path
-from seenet.reporting.fonts import drawable_text, spelled_out
+from seenet.core.console import print_line
+from seenet.reporting.fonts import prepare_text, replace_missing_glyphs
+from seenet.runs.results import CURVES, condition_label
 
-# Okabe & Ito: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Palette of Okabe and Ito, which colour-blind readers can distinguish."""
+
+MAX_PLOTTED_SPEAKERS = 40
 
 
-def selected_on(selection: str) -> str:
-    """What the epoch was selected on, for a legend."""
+def describe_selection_part(selection: str) -> str:
+    """Name the part that selects the epoch, for a legend."""
     return "test fold (selects the epoch)" if selection == "test" else "development part"
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _write_png(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    with drawable_text(figure) as undrawn, spelled_out(figure, undrawn), atomic_path(path) as building:
-        figure.canvas.print_png(str(building))
+    with prepare_text(figure) as missing, replace_missing_glyphs(figure, missing), atomic_path(path) as temporary:
+        figure.canvas.print_png(str(temporary))
 
 
-def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
-    """Recall in colour, percent and count in each cell.
+def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
+    """Plot a confusion matrix: colour shows the share of the true class, cells show percent and count.
 
     Args:
         confusion: counts, rows the true class. Shape (classes, classes).
-        classes: their names.
-        title: above the matrix.
+        classes: the class names.
+        title: the text above the matrix.
         path: the PNG to write.
     """
     counts = np.asarray(confusion)
@@ -53,16 +58,18 @@ def confusion_figure(confusion: Sequence[Sequence[int]], classes: Sequence[str],
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, fontsize=9, wrap=True)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
-    _save(figure, path)
+    _write_png(figure, path)
 
 
-def curves_figure(histories: Mapping[str, Sequence[Mapping[str, Any]]], evaluated: str, title: str, path: Path) -> None:
-    """Loss and UA by epoch, one colour a fold; a ring marks the epoch that was selected.
+def plot_learning_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]], evaluated: str, title: str, path: Path
+) -> None:
+    """Plot loss and UA by epoch, one colour per fold; a ring marks the selected epoch.
 
     Args:
-        histories: for each fold's name its epochs, rows of curves.csv.
-        evaluated: the part behind the solid lines, for the legend.
-        title: above the figure.
+        histories: the rows of curves.csv by name of fold.
+        evaluated: the name of the part that the solid lines show.
+        title: the text above the figure.
         path: the PNG to write.
     """
     figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
@@ -82,16 +89,16 @@ def curves_figure(histories: Mapping[str, Sequence[Mapping[str, Any]]], evaluate
         axes.grid(alpha=0.3)
         axes.legend(title=f"solid: {evaluated}\ndashed: training batches", fontsize=8, title_fontsize=8)
     figure.suptitle(title, fontsize=9)
-    _save(figure, path)
+    _write_png(figure, path)
 
 
-def counts_figure(counts: Mapping[str, int], classes: Sequence[str], title: str, path: Path) -> None:
-    """Clips by label, as bars; labels that are no class are grey.
+def plot_label_counts(counts: Mapping[str, int], classes: Sequence[str], title: str, path: Path) -> None:
+    """Plot a bar with the number of clips of each label; labels that are no class are grey.
 
     Args:
-        counts: by label.
+        counts: the number of clips by label.
         classes: the labels that are classes.
-        title: above the figure.
+        title: the text above the figure.
         path: the PNG to write.
     """
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(counts)), dpi=150, layout="constrained")
@@ -105,15 +112,15 @@ def counts_figure(counts: Mapping[str, int], classes: Sequence[str], title: str,
     axes.set(xlabel="clips" + ("" if set(counts) <= set(classes) else " (grey: left out)"))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=10)
-    _save(figure, path)
+    _write_png(figure, path)
 
 
-def durations_figure(seconds: Mapping[str, np.ndarray], title: str, path: Path) -> None:
-    """How long clips are, one box a class.
+def plot_durations(seconds: Mapping[str, np.ndarray], title: str, path: Path) -> None:
+    """Plot a box of clip durations for each class.
 
     Args:
-        seconds: of the clips of each class.
-        title: above the figure.
+        seconds: the durations by class.
+        title: the text above the figure.
         path: the PNG to write.
     """
     names = [name for name in seconds if len(seconds[name])][::-1]
@@ -137,19 +144,18 @@ def durations_figure(seconds: Mapping[str, np.ndarray], title: str, path: Path) 
     axes.set_xlim(left=0)
     axes.grid(axis="x", alpha=0.3)
     axes.set_title(title, fontsize=10)
-    _save(figure, path)
+    _write_png(figure, path)
 
 
-def speakers_figure(counts: pd.DataFrame, title: str, path: Path) -> None:
-    """Clips of each speaker and class, in colour; of many speakers those with most clips.
+def plot_speaker_counts(counts: pd.DataFrame, title: str, path: Path) -> None:
+    """Plot the number of clips by speaker and class, for the 40 speakers with most clips.
 
     Args:
-        counts: one row a speaker, one column a class.
-        title: above the figure.
+        counts: one row per speaker, one column per class.
+        title: the text above the figure.
         path: the PNG to write.
     """
-    most = 40
-    chosen = set(counts.sum(axis=1).nlargest(most).index)
+    chosen = set(counts.sum(axis=1).nlargest(MAX_PLOTTED_SPEAKERS).index)
     shown = counts[counts.index.isin(chosen)]
     figure = Figure(figsize=(2.5 + 0.7 * len(shown.columns), 1.6 + 0.2 * len(shown)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -160,18 +166,18 @@ def speakers_figure(counts: pd.DataFrame, title: str, path: Path) -> None:
         value = shown.iat[i, j]
         colour = "white" if value > 0.55 * shown.to_numpy().max() else "black"
         axes.text(j, i, str(value), ha="center", va="center", fontsize=6, color=colour)
-    part = f"\nthe {len(shown)} with most clips of {len(counts)}" if len(counts) > most else ""
+    part = f"\nthe {len(shown)} with most clips of {len(counts)}" if len(counts) > MAX_PLOTTED_SPEAKERS else ""
     axes.set_title(f"{title}: clips by speaker{part}", fontsize=9)
     figure.colorbar(image, label="clips", shrink=0.6)
-    _save(figure, path)
+    _write_png(figure, path)
 
 
-def folds_figure(counts: pd.DataFrame, title: str, path: Path) -> None:
-    """The labels of each test fold, as shares.
+def plot_fold_labels(counts: pd.DataFrame, title: str, path: Path) -> None:
+    """Plot the shares of the labels in each test fold.
 
     Args:
-        counts: one row a fold, one column a class.
-        title: above the figure.
+        counts: one row per fold, one column per class.
+        title: the text above the figure.
         path: the PNG to write.
     """
     shares = 100 * counts.div(counts.sum(axis=1), axis=0)
@@ -181,7 +187,7 @@ def folds_figure(counts: pd.DataFrame, title: str, path: Path) -> None:
     names = [f"{fold} ({count})" for fold, count in counts.sum(axis=1).items()][::-1]
     for number, name in enumerate(counts.columns):
         values = shares[name].to_numpy()[::-1]
-        # more classes than colours: the second round is hatched
+        # Hatching distinguishes classes that share a colour.
         hatch = "//" if number >= len(COLOURS) else None
         colour = COLOURS[number % len(COLOURS)]
         axes.barh(names, values, left=left, label=name, color=colour, hatch=hatch, edgecolor="white")
@@ -189,4 +195,53 @@ def folds_figure(counts: pd.DataFrame, title: str, path: Path) -> None:
     axes.set(xlabel="% of the fold's clips", xlim=(0, 100))
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     axes.set_title(f"{title}: labels of each test fold", fontsize=10)
-    _save(figure, path)
+    _write_png(figure, path)
+
+
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """Read the rows of a curves.csv; return an empty list if the file is missing or damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    except (FileNotFoundError, ValueError, TypeError, csv.Error):
+        return []
+    return rows if all({"epoch", *CURVES} <= row.keys() for row in rows) else []
+
+
+def _format_run_title(results: Sequence[Mapping[str, Any]]) -> str:
+    first = results[0]
+    corpus = f"{first['dataset']}{' (SYNTHETIC)' if first['synthetic'] else ''}"
+    names = ", ".join(first[group] for group in ("backbone", "aug", "aux_task", "protocol"))
+    return f"{corpus}, {len(results)} of {first['n_folds']} folds: {names}"
+
+
+def plot_run_confusion(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write confusion-<condition>.png with the pooled clips of these folds into the folder of a run.
+
+    Args:
+        folder: the folder of the run.
+        results: one for each fold, under the same condition.
+    """
+    first, condition = results[0], condition_label(results[0])
+    pooled = np.sum([r["metrics"]["confusion"] for r in results], axis=0)
+    ua = np.mean([r["metrics"]["ua"] for r in results])
+    title = f"{_format_run_title(results)}, {condition}\nmean UA over folds {100 * ua:.1f} %"
+    plot_confusion(pooled.tolist(), first["classes"], title, folder / f"confusion-{condition}.png")
+
+
+def plot_run_curves(folders: Sequence[Path], results: Sequence[Mapping[str, Any]]) -> None:
+    """Write curves.png into the folder of a run.
+
+    Args:
+        folders: the folders of its trainings.
+        results: one for each fold.
+    """
+    rows_by_name = {folder.name: read_curves(folder / "curves.csv") for folder in folders}
+    histories = {name: rows for name, rows in rows_by_name.items() if rows}
+    if len(histories) < len(rows_by_name):
+        missing = ", ".join(name for name in rows_by_name if name not in histories)
+        print_line(f"! curves.png lacks {missing}: curves.csv is missing or damaged")
+    if not histories:
+        return
+    evaluated = describe_selection_part(results[0]["selection"])
+    plot_learning_curves(histories, evaluated, _format_run_title(results), folders[0].parent / "curves.png")

@@ -37,7 +37,7 @@ from seenet.data.dataset import FoldPart
 from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.lightning_module import EmotionModel
-from seenet.reporting.run_plots import confusion_figure, curves_figure, selected_on
+from seenet.reporting.run_plots import describe_selection_part, plot_confusion, plot_learning_curves
 from seenet.runs.directory import names_of
 from seenet.runs.results import (
     CURVES,
@@ -221,7 +221,9 @@ class FoldRunner:
             (self.folder / "last.ckpt").unlink(missing_ok=True)
         picture = self.folder / "curves.png"
         with warn_on_failure(f"{label}: {picture.name}"):
-            curves_figure({label: history.rows}, selected_on(self.job.protocol.selection), self._title(), picture)
+            plot_learning_curves(
+                {label: history.rows}, describe_selection_part(self.job.protocol.selection), self._title(), picture
+            )
         return trained
 
     def test(self, folder: Path, condition: TestCondition, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +274,7 @@ class FoldRunner:
                 self._write_mistakes(folder / "mistakes")
         with warn_on_failure(f"fold {self.fold.number}: confusion.png"):
             title = f"{self._title()}, {about}\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
-            confusion_figure(metrics["confusion"], self.job.classes, title, folder / "confusion.png")
+            plot_confusion(metrics["confusion"], self.job.classes, title, folder / "confusion.png")
         write_json(folder / "result.json", result)
         return result
 

@@ -79,14 +79,14 @@ def _train(cfg: DictConfig) -> list[Path]:
         for name, result in _test_fold(job, number, label).items():
             results[name].append(result)
     if is_global_rank_zero():
-        from seenet.reporting.run_summary import draw_confusion, draw_curves
+        from seenet.reporting.run_plots import plot_run_confusion, plot_run_curves
 
         with warn_on_failure("curves.png of the run"):
             trainings = sorted({job.training_name(number) for number in job.chosen})
-            draw_curves([run.folder / name for name in trainings], next(iter(results.values())))
+            plot_run_curves([run.folder / name for name in trainings], next(iter(results.values())))
         for name, of_condition in results.items():
             with warn_on_failure(f"the confusion matrix of {name}"):
-                draw_confusion(run.folder, of_condition)
+                plot_run_confusion(run.folder, of_condition)
     if len(results) == 1:
         print_run(*results.values())
     else:

@@ -1,4 +1,4 @@
-"""Whether the arms' probabilities mean what they say."""
+"""Section on the calibration of class probabilities."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,65 +12,68 @@ from seenet.evaluation.calibration import (
     fit_temperature,
     reliability_curve,
 )
-from seenet.reporting import report_plots
 from seenet.reporting.arm_metrics import ArmMetrics
 from seenet.reporting.document import Section, Table
-from seenet.reporting.formatting import NONE, percent
+from seenet.reporting.figure_export import save_figure
+from seenet.reporting.formatting import MISSING_TEXT, format_percent
 from seenet.reporting.grouping import Study
-from seenet.reporting.result_loader import LoadedResult, codes, probabilities
-from seenet.reporting.sections.classes_speakers_curves import MOST
+from seenet.reporting.report_plots import plot_reliability
+from seenet.reporting.result_loader import LoadedResult, encode_classes, extract_probabilities
+from seenet.reporting.sections import MAX_PLOTTED_ARMS
 
-BINS = 15
-
-
-def _temperature(result: LoadedResult, classes: Sequence[str]) -> float | None:
-    dev = result.dev_predictions
-    if result.facts["selection"] == "test" or dev is None or dev.empty:
-        return None
-    return fit_temperature(probabilities(dev, classes), codes(dev["label"], classes))
+BIN_COUNT = 15
+HEADING = "Calibration"
 
 
-def calibration_section(study: Study, arms: Sequence[ArmMetrics], folder: Path, prefix: str) -> Section:
-    """Expected calibration error as trained and tempered, and reliability diagrams."""
+def build_calibration_section(study: Study, arms: Sequence[ArmMetrics], folder: Path, prefix: str) -> Section:
+    """Build reliability diagrams and the calibration error before and after temperature scaling."""
     diagrams, numbers, text, notes = {}, [], [], []
     for arm in arms:
         if arm.clips is None:
             notes.append(f"{arm.arm.name}: a predictions.csv is missing.")
             continue
         labels = arm.clips["label"].to_numpy()
-        plain = [probabilities(r.predictions, arm.classes) for r in arm.results]
-        temperatures = [_temperature(r, arm.classes) for r in arm.results]
+        plain = [extract_probabilities(result.predictions, arm.classes) for result in arm.results]
+        temperatures = [_fit_dev_temperature(result, arm.classes) for result in arm.results]
         kinds = {"as trained": np.concatenate(plain)}
         if None not in temperatures:
-            kinds["tempered"] = np.concatenate(
-                [apply_temperature(p, t) for p, t in zip(plain, temperatures, strict=True)]
-            )
-        diagrams[arm.arm.name] = {kind: reliability_curve(p, labels, BINS) for kind, p in kinds.items()}
-        errors = {kind: expected_calibration_error(p, labels, BINS) for kind, p in kinds.items()}
+            tempered = [apply_temperature(p, t) for p, t in zip(plain, temperatures, strict=True)]
+            kinds["tempered"] = np.concatenate(tempered)
+        diagrams[arm.arm.name] = {kind: reliability_curve(p, labels, BIN_COUNT) for kind, p in kinds.items()}
+        errors = {kind: expected_calibration_error(p, labels, BIN_COUNT) for kind, p in kinds.items()}
         after = errors.get("tempered")
         numbers.append({"arm": arm.arm.name, "ece": errors["as trained"], "ece_tempered": after})
-        shown = " ".join(f"{t:.2f}" for t in temperatures) if after is not None else NONE
+        shown = " ".join(f"{t:.2f}" for t in temperatures) if after is not None else MISSING_TEXT
         text.append(
-            {"arm": arm.arm.name, "ECE %": percent(errors["as trained"]), "ECE % tempered": percent(after)}
-            | {"temperatures": shown}
+            {"arm": arm.arm.name, "ECE %": format_percent(errors["as trained"])}
+            | {"ECE % tempered": format_percent(after), "temperatures": shown}
         )
-    if study.first["selection"] == "test":
-        notes.append("The epoch was selected on the test fold: no held-out part is left to fit a temperature on.")
+    if study.first_facts["selection"] == "test":
+        notes.append("The test fold selected the epoch: no held-out part is available to fit a temperature.")
     elif any(row["ece_tempered"] is None for row in numbers):
-        notes.append("Where a dev_predictions.csv is missing no temperature is fitted.")
+        notes.append("Without a dev_predictions.csv, no temperature is fitted.")
     if not numbers:
-        return Section("Calibration", notes)
+        return Section(HEADING, notes)
     caption = (
-        f"Expected calibration error of all test clips in {BINS} bins, as trained and after a temperature that was "
+        f"Expected calibration error over all test clips in {BIN_COUNT} bins, as trained and after temperature scaling "
         "fitted on the development part of each fold and seed."
     )
     keys = {"ECE %": "ece", "ECE % tempered": "ece_tempered"}
     table = Table(f"{prefix}calibration", caption, pd.DataFrame(numbers), pd.DataFrame(text), keys)
-    picture = report_plots.save_figure(
-        report_plots.reliability_diagram(dict(list(diagrams.items())[:MOST])),
+    picture = save_figure(
+        plot_reliability(dict(list(diagrams.items())[:MAX_PLOTTED_ARMS])),
         folder,
         f"{prefix}reliability",
-        "Accuracy against confidence; on the dotted line probabilities mean what they say. Areas: clips.",
+        "Accuracy against confidence; the dotted line shows perfect calibration. The area of a circle shows the number "
+        "of clips.",
         "Reliability diagram of each arm",
     )
-    return Section("Calibration", notes, [picture], [table])
+    return Section(HEADING, notes, [picture], [table])
+
+
+def _fit_dev_temperature(result: LoadedResult, classes: Sequence[str]) -> float | None:
+    """Fit the temperature on the development part; return None if there is no separate development part."""
+    dev = result.dev_predictions
+    if result.facts["selection"] == "test" or dev is None or dev.empty:
+        return None
+    return fit_temperature(extract_probabilities(dev, classes), encode_classes(dev["label"], classes))
