@@ -24,7 +24,7 @@ from seenet.reporting.console_tables import format_mean_std, print_arms, print_r
 from seenet.reporting.published_results import published_row
 from seenet.training.sweep_plan import format_duration, print_sweep_plan
 from support.console import HANG, SMALL
-from support.fabricated_results import sweep
+from support.fabricated_results import write_sweep_records
 
 
 def test_arms_are_named_by_what_differs():
@@ -298,7 +298,7 @@ def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path
 @pytest.mark.parametrize("way", ["sweep.dry=true", "sweep.check=true"])
 def test_a_plan_leaves_the_notes_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
     """One that finds everything, and one that does not and so starts nothing."""
-    sweep(tmp_path / "s", {"seed=0": ([], None)})
+    write_sweep_records(tmp_path / "s", {"seed=0": ([], None)})
     corpus = ("dataset=ravdess", "dataset.root=/nowhere") if way == "sweep.check=true" else SMALL
     run = seenet_train("-m", *corpus, "trainer.max_epochs=1", "fold=0", "seed=0,1", "hydra.sweep.dir=s", way)
     assert run.returncode == (way == "sweep.check=true"), run.stderr

@@ -64,7 +64,7 @@ def test_report_uses_the_sessions_of_a_table(seenet_train, seenet_report, tmp_pa
     assert seenet_report("outputs", "--no-audio").returncode == 0
     page = next(tmp_path.rglob("index.html")).read_text(encoding="utf-8")
     assert "Intervals and tests are over sessions" in page
-    for words in ("Fidelity to the paper", "8 = 8 clips × 1 batch × 1 process", "its first 6 s, as of every clip"):
+    for words in ("Fidelity to the paper", "8 = 8 clips × 1 batch × 1 process", "its first 6 s, as for every clip"):
         assert words in page, words
 
 

@@ -2,13 +2,10 @@
 
 import re
 import unicodedata
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from seenet.core.errors import SeenetError
 from seenet.core.instantiate import instantiate_checked
@@ -20,7 +17,6 @@ from seenet.corpora.parsers.table import FIELDS
 from seenet.corpora.parsers.table import read as read_table
 from seenet.corpora.protocols import Paper
 from seenet.corpora.vocabulary import EMOTIONS, NO_AGREEMENT
-from seenet.reporting import fonts
 from support.corpus_files import format_table, touch_files, write_text
 
 
@@ -281,29 +277,3 @@ def test_classes_accept_words_of_the_user(config, tmp_path: Path):
     assert manifest.counts().keys() == {"sad", *OWN}
     with pytest.raises(SeenetError, match="class 'generous' has no clips in t, which contains sad 1"):
         load_corpus(config(*overrides, 'classes=["生气","very happy","سعيد",generous]'))
-
-
-def test_figure_spells_letters_that_no_font_draws(tmp_path: Path, monkeypatch, capsys):
-    """Boxes would hide which class is which; an ASCII name of the code points stands in PNG and PDF."""
-    manager = fonts.font_manager.fontManager
-    monkeypatch.setattr(manager, "ttflist", [font for font in manager.ttflist if font.name == fonts.DEFAULT])
-    fonts._fonts_for.cache_clear()
-    classes = ("生气", "难过", "calm")
-    figure = Figure()
-    axes, other = figure.subplots(1, 2)
-    axes.barh(classes, [1, 2, 3])  # labels of categories
-    other.set_yticks(range(3), classes)  # labels of positions
-    axes.set_title("生")
-    FigureCanvasAgg(figure)
-    with warnings.catch_warnings(), fonts.drawable_text(figure) as undrawn:
-        warnings.simplefilter("error")
-        with fonts.spelled_out(figure, undrawn):
-            figure.draw_without_rendering()
-            for each in (axes, other):
-                shown = [label.get_text() for label in each.get_yticklabels()]
-                assert shown == ["U+751F U+6C14", "U+96BE U+8FC7", "calm"]
-            assert axes.get_title() == "U+751F"
-        assert [label.get_text() for label in axes.get_yticklabels()] == list(classes)
-        assert axes.get_title() == "生"
-    assert capsys.readouterr().out.count("no installed font draws") == 1
-    fonts._fonts_for.cache_clear()
