@@ -119,7 +119,7 @@ def test_paper_settings_exist_in_configuration(config):
 
 
 def test_report_has_fidelity_section_when_comparable(tmp_path: Path):
-    """The section also works with the few settings of older results; it is absent from incomparable reports."""
+    """The section works with the few settings of older results."""
     facts = {"dataset": "ravdess", "synthetic": False, "protocol": "paper", "selection": "test", "backbone": "wavlm"}
     changed = {"dataset__name": "ravdess", "dataset__folds": "luna5", "trainer__max_epochs": 15}
     facts["corpora"] = {"ravdess": {"parser": "ravdess", "clips": 960, "merged": {}, "dropped": {}}}

@@ -51,4 +51,4 @@ def test_load_results_omits_result_without_required_fields(tmp_path: Path):
     result.write_text(json.dumps({"schema": json.loads(result.read_text())["schema"]}))
     found = load_results([tmp_path / "outputs"])
     assert len(found.results) == 1
-    assert any("of another program" in remark for remark in found.remarks)
+    assert any("from another program" in remark for remark in found.remarks)

@@ -48,13 +48,13 @@ def test_differences_are_paired_with_baseline(report: Path):
 
 
 def test_clusters_are_sessions_when_speakers_share_them(tmp_path: Path):
-    """Three folds of one session with two speakers: the interval is a jackknife over 3 sessions, p at least 1/4."""
+    """The interval is a jackknife over 3 sessions of two speakers, and p is at least 1/4."""
     made = {"augs": ("none", "ebm"), "n_speakers": 6, "snrs": (10,)}
     fabricate_results(tmp_path / "outputs", sessions=True, facts={"audit": {"verdict": "clean", "session": 0}}, **made)
     page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
     for text in (
         "with a 95 % interval over sessions.",
-        "permutation test that swaps complete sessions",
+        "permutation test that swaps the predictions of complete sessions",
         "95 % intervals over sessions",
         "Intervals and tests are over sessions: the speakers of a session are taken together.",
         "Only 3 sessions: p cannot be below 0.25.",

@@ -1,4 +1,4 @@
-"""Result folders in the format of docs/results.md, fabricated with numpy instead of training."""
+"""Fabricated result folders in the format of docs/results.md."""
 
 import csv
 import json
@@ -42,7 +42,7 @@ def apply_changes(changes: Mapping[str, Any], config: dict[str, Any]) -> dict[st
 
 
 def make_configuration(aug: str, aux_task: str, seed: int, **changes: Any) -> dict[str, Any]:
-    """Return the settings of a resolved configuration that reports read; `changes` has `__` for dots."""
+    """Return the settings that reports read; `changes` has `__` for dots."""
     config = {
         "dataset": {
             "_target_": "seenet.corpora.synthetic.corpus.read", "name": "synthetic", "classes": "four",

@@ -41,7 +41,7 @@ def collect_clips(results: Sequence[LoadedResult], classes: Sequence[str]) -> pd
 
 
 def _read_sessions(result: LoadedResult, rows: pd.DataFrame) -> pd.Series | str | None:
-    """Return the session of each row; None for older results without sessions of a corpus that has them."""
+    """Return the session of each row; None if the corpus has sessions but the result lacks them."""
     if "session" in rows:
         return rows["session"]
     return "" if result.facts["audit"].get("session", "unknown") == "unknown" else None
@@ -78,7 +78,10 @@ class ArmMetrics:
 
     @cached_property
     def speakers(self) -> tuple[list[str], np.ndarray] | None:
-        """Speakers and their confusion counts, shape (speakers, classes, classes); None if a speaker is unknown."""
+        """Speakers and their confusion counts; None if a speaker is unknown.
+
+        The shape of the counts is (speakers, classes, classes).
+        """
         if self.clips is None or (self.clips["speaker"] == "").any():
             return None
         numbers, names = pd.factorize(self.clips["speaker"], sort=True)
@@ -96,7 +99,7 @@ class ArmMetrics:
 
     @cached_property
     def interval(self) -> Interval | None:
-        """95 % confidence interval of `ua` over `clusters`; None without clusters or with a single one."""
+        """95 % confidence interval of `ua`; None if there are fewer than two clusters."""
         if self.clusters is None:
             return None
         return cluster_interval(self.clusters.count_confusions(*self._labels_and_predictions, len(self.classes)), "ua")

@@ -10,9 +10,9 @@ DEFAULT_NAME_GROUPS = ["backbone", "aug", "aux_task"]
 
 
 def name_arms(facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return one name for each arm: choices of groups first, then settings that differ among equal choices.
+    """Return one name for each arm.
 
-    A setting that follows from a choice, such as the learning rate of a backbone, differs only between choices and is
+    The name lists choices of groups first, then settings that differ among equal choices. A setting that follows from a choice, such as the learning rate of a backbone, differs only between choices and is
     not part of the name. Hashes of content are part of it only if no setting distinguishes the arms.
 
     Args:

@@ -19,7 +19,10 @@ def format_setting(value: object) -> str:
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings with dotted names, such as `optim.lr`; lists and empty groups remain values."""
+    """Return nested settings with dotted names, such as `optim.lr`.
+
+    Lists and empty groups remain values.
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         is_group = isinstance(value, Mapping) and value
@@ -28,7 +31,7 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str,
 
 
 def arm_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every setting that defines an arm, with dotted names, and the hashes of its content."""
+    """Return every setting that defines an arm by dotted name, and hashes of content."""
     described = describe_training(facts["config"])
     trained = {name: value for name, value in described.items() if name not in ("seed", "protocol", "scheme")}
     backbone = facts["config"]["backbone"]
@@ -41,7 +44,7 @@ def arm_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def content_hashes(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what settings do not determine: the definition of the split scheme, the corpora and the weights."""
+    """Return split scheme, corpora and weights, which the settings do not determine."""
     learned = facts.get("learned")
     scheme = {} if is_cross_corpus(facts) else {"scheme": describe_training(facts["config"])["scheme"]}
     if learned is None:  # schema 3

@@ -20,7 +20,7 @@ SCORE_HEADINGS = {"ua": "UA %", "wa": "WA %", "macro_f1": "macro-F1 %"}
 
 
 def format_mean_std(values: Sequence[float]) -> str:
-    """Format shares in percent as mean ± sample standard deviation; a single value has no deviation."""
+    """Format shares in percent as mean ± sample standard deviation, or as a single value."""
     mean = f"{100 * statistics.mean(values):.1f}"
     return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
@@ -55,7 +55,10 @@ def collect_remarks(results: Sequence[Result]) -> list[str]:
 
 
 def _find_absent_classes(results: Sequence[Result]) -> list[str]:
-    """Return a remark for test parts without a clip of a class: their UA and macro-F1 average the other classes."""
+    """Return a remark for test parts without a clip of a class.
+
+    Their UA and macro-F1 are means over the other classes.
+    """
     folds_by_absent: dict[tuple[str, ...], dict[int, None]] = {}
     for result in results:
         absent = tuple(c for c, recall in result["metrics"]["recall"].items() if recall is None)

@@ -1,4 +1,7 @@
-"""Fonts for text in any script: installed fonts replace characters that matplotlib's default font lacks."""
+"""Fonts for text in any script.
+
+Installed fonts draw the characters that matplotlib's default font lacks.
+"""
 
 import contextlib
 import warnings
@@ -28,7 +31,7 @@ def _read_code_points(path: str) -> frozenset[int]:
 
 @cache
 def find_fallback_fonts(code_points: frozenset[int]) -> tuple[tuple[str, ...], frozenset[int]]:
-    """Return installed fonts that contain the code points, and the code points that no font contains."""
+    """Return installed fonts for code points, and the code points without a font."""
     fonts, missing = [], set(code_points)
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda e: (e.style != "normal", e.name, e.fname)):
         if "LastResort" in entry.fname:  # draws every character as a box
@@ -49,7 +52,7 @@ def find_fallback_fonts(code_points: frozenset[int]) -> tuple[tuple[str, ...], f
 
 @contextlib.contextmanager
 def prepare_text(figure: Figure) -> Iterator[frozenset[int]]:
-    """Prepare the text of a figure for drawing: no math mode between `$`, and fonts for every script.
+    """Switch off math mode and choose fonts for every text of a figure.
 
     Args:
         figure: complete, but without layout; changed in place.
@@ -77,7 +80,9 @@ def prepare_text(figure: Figure) -> Iterator[frozenset[int]]:
 
 @contextlib.contextmanager
 def replace_missing_glyphs(figure: Figure, missing: frozenset[int]) -> Iterator[None]:
-    """Replace characters without a font by code points such as `U+751F`: identical boxes would hide class names.
+    """Replace characters without a font by code points such as `U+751F`.
+
+    Otherwise identical boxes would hide the names of classes.
 
     Args:
         figure: changed until the context ends.

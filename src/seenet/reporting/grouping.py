@@ -116,7 +116,7 @@ def _format_title(facts: Mapping[str, Any]) -> str:
 
 
 def _distinguish_title(facts: Mapping[str, Any], same_title: Sequence[Mapping[str, Any]]) -> str:
-    """Return the settings that distinguish a study from others with the same title; empty without others."""
+    """Return the settings that distinguish a study from others with the same title."""
     if len(same_title) == 1:
         return ""
     settings, others = study_settings(facts), [study_settings(other) for other in same_title]
@@ -178,12 +178,15 @@ def check_baseline(studies: Sequence[Study], name: str | None) -> None:
 
 
 def pool_confusions(results: Sequence[LoadedResult]) -> np.ndarray:
-    """Return the confusion counts of all test clips, rows the true class. Shape (classes, classes)."""
+    """Return the confusion counts of all test clips, shape (true class, predicted class)."""
     return np.sum([result.facts["metrics"]["confusion"] for result in results], axis=0)
 
 
 def find_differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:
-    """Return the settings in which arms differ, with the value of each arm; `–` if an arm lacks the setting."""
+    """Return the settings in which arms differ, with the value of each arm.
+
+    The value is `–` if an arm lacks the setting.
+    """
     names = dict.fromkeys(name for arm in arms for name in arm.settings)
     values = {
         name: [format_setting(arm.settings[name]) if name in arm.settings else MISSING_TEXT for arm in arms]

@@ -109,7 +109,7 @@ def _check_is_report(folder: Path) -> None:
 
 
 def _compute_fingerprint(results: ResultSet, options: Sequence[object]) -> str:
-    """Return a hash of names, sizes and modification times of the result files and of this program."""
+    """Return a hash of name, size and modification time of all results and of the program."""
     files = {file for r in results.results for folder in (r.folder, r.folder.parent) for file in folder.rglob("*.*")}
     program = [path for path in Path(__file__).parent.rglob("*") if path.is_file()]
     state = [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted([*files, *program])]
@@ -157,7 +157,7 @@ def _list_facts(study: Study, arms: Sequence[ArmMetrics], base: ArmMetrics) -> l
 
 
 def _list_missing_results(study: Study, arms: Sequence[ArmMetrics], untested: Sequence[Arm]) -> list[str]:
-    """Return a remark for each incomplete arm, each arm without the test condition, and missing folds."""
+    """Return remarks on incomplete arms, arms without the test condition and missing folds."""
     first: Mapping[str, Any] = study.first_facts
     folds = _list_folds(study)
     expected = len(folds) * len(_list_seeds(study))

@@ -29,7 +29,10 @@ def escape_latex(text: str) -> str:
 
 
 def format_latex(table: Table) -> str:
-    """Return a table environment with booktabs rules; the first column is flush left, the others flush right."""
+    """Return a table environment with booktabs rules.
+
+    The first column is flush left, the others are flush right.
+    """
     shown = table.text.map(escape_latex)
     shown.columns = [escape_latex(str(head)) for head in shown.columns]
     # LaTeX reads a `[` after `\\` as the start of an optional argument; braces prevent it.

@@ -1,4 +1,4 @@
-"""Published figures (Li et al. 2025, table 2) and the conditions for comparing a result with them."""
+"""Published figures (Li et al. 2025, table 2) and conditions for a comparison with them."""
 
 import csv
 from collections.abc import Mapping
@@ -37,7 +37,10 @@ def read_published_rows(result: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def list_mismatches(result: Mapping[str, Any], row: Mapping[str, str]) -> list[str]:
-    """Return the reasons that prevent a comparison with a published row; model and training are not checked."""
+    """Return the reasons against a comparison with a published row.
+
+    The reasons do not include differences in model and training.
+    """
     reasons = []
     if result["protocol"] != "paper":
         reasons.append("epoch selected on held-out training speakers here, on the test fold there")

@@ -79,7 +79,10 @@ def plot_forest(
 
 
 def plot_confusions(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Plot one confusion matrix per arm: colour shows the share of the true class, cells show percent and clips."""
+    """Plot one confusion matrix per arm, coloured by the share of the true class.
+
+    Cells show percent; with up to 5 classes they also show the number of clips.
+    """
     k = len(classes)
     columns = min(len(matrices), 3 if k <= 5 else 2)
     rows = math.ceil(len(matrices) / columns)
@@ -151,7 +154,7 @@ def plot_speaker_scores(values: Mapping[str, pd.Series]) -> Figure:
 
 
 def plot_learning_curves(curves: Mapping[str, pd.DataFrame], evaluated: str) -> Figure:
-    """Plot loss and UA by epoch: the mean over folds and seeds, and a band from the lowest to the highest.
+    """Plot loss and UA by epoch: mean over folds and seeds, band from lowest to highest.
 
     Args:
         curves: by arm, indexed by epoch; columns (`dev_loss`, `dev_ua`) by (`mean`, `min`, `max`).

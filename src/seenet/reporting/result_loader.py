@@ -44,7 +44,10 @@ class LoadedResult:
 
     @property
     def fold_and_seed(self) -> tuple[int | str, int]:
-        """Fold and seed; for a test corpus its name and the seed, because its fold number depends on the others."""
+        """Fold and seed; the name of a test corpus replaces the fold.
+
+        The fold number of a test corpus depends on the other test corpora.
+        """
         return self.facts["test_part" if is_cross_corpus(self.facts) else "fold"], self.facts["seed"]
 
     @property
@@ -69,7 +72,7 @@ class LoadedResult:
 
     @property
     def embeddings(self) -> np.ndarray | None:
-        """Pooled vectors in the order of predictions.csv, shape (clips, dim); None if missing or damaged."""
+        """Pooled vectors, shape (clips, dim); None if the file is missing or damaged."""
         vectors = _read_optional(self.folder / "embeddings.npy", np.load)
         return None if vectors is None or len(vectors) != self.facts["n_test"] else vectors.astype(np.float32)
 
@@ -209,7 +212,10 @@ class _Scan:
 
 
 def _locate_result(record: Path, named: str) -> Path | None:
-    """Return the result.json of a folder in a job record; the folder may be relative to where the sweep started."""
+    """Return the result.json of a folder in a job record; None if it does not exist.
+
+    The path of the folder may be relative to the working directory of the sweep.
+    """
     for base in (Path(), *record.resolve().parents):
         path = base / named / "result.json"
         if path.is_file():

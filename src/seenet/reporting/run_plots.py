@@ -34,7 +34,7 @@ def _write_png(figure: Figure, path: Path) -> None:
 
 
 def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
-    """Plot a confusion matrix: colour shows the share of the true class, cells show percent and count.
+    """Plot a confusion matrix, coloured by the share of the true class.
 
     Args:
         confusion: counts, rows the true class. Shape (classes, classes).
@@ -216,7 +216,7 @@ def _format_run_title(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def plot_run_confusion(folder: Path, results: Sequence[Mapping[str, Any]]) -> None:
-    """Write confusion-<condition>.png with the pooled clips of these folds into the folder of a run.
+    """Write confusion-<condition>.png of a run, pooled over these folds.
 
     Args:
         folder: the folder of the run.
@@ -230,7 +230,7 @@ def plot_run_confusion(folder: Path, results: Sequence[Mapping[str, Any]]) -> No
 
 
 def plot_run_curves(folders: Sequence[Path], results: Sequence[Mapping[str, Any]]) -> None:
-    """Write curves.png into the folder of a run.
+    """Write curves.png of a run.
 
     Args:
         folders: the folders of its trainings.

@@ -72,7 +72,7 @@ def build_calibration_section(study: Study, arms: Sequence[ArmMetrics], folder: 
 
 
 def _fit_dev_temperature(result: LoadedResult, classes: Sequence[str]) -> float | None:
-    """Fit the temperature on the development part; return None if there is no separate development part."""
+    """Fit the temperature on the development part; return None without a separate one."""
     dev = result.dev_predictions
     if result.facts["selection"] == "test" or dev is None or dev.empty:
         return None

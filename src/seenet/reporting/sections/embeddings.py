@@ -18,7 +18,10 @@ HEADING = "Embeddings"
 
 
 def build_embedding_section(best: ArmMetrics, baseline: ArmMetrics, folder: Path, prefix: str) -> Section:
-    """Build the t-SNE figure of one fold, because models of different folds have different embedding spaces."""
+    """Build the t-SNE figure of one fold.
+
+    Models of different folds have different embedding spaces.
+    """
     best_results = {result.fold_and_seed: result for result in best.results}
     shared = next((result for result in baseline.results if result.fold_and_seed in best_results), None)
     results = {best.arm.name: best_results[shared.fold_and_seed] if shared else best.results[0]}
@@ -40,10 +43,11 @@ def build_embedding_section(best: ArmMetrics, baseline: ArmMetrics, folder: Path
 
 
 def _project_to_plane(result: LoadedResult, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return coordinates, shape (clips, 2), and class indices, shape (clips,), of a random sample of clips.
+    """Project a random sample of clips to the plane.
 
     Returns:
-        None if a file is missing or there are fewer than `MIN_POINTS` clips.
+        Coordinates, shape (clips, 2), and class indices, shape (clips,); None if a file is missing or there are fewer
+        than `MIN_POINTS` clips.
     """
     from sklearn.manifold import TSNE
 

@@ -11,7 +11,7 @@ from seenet.reporting.paper_differences import Deviation, find_deviations, is_co
 
 
 def build_fidelity_section(study: Study, arms: Sequence[ArmMetrics], prefix: str) -> Section | None:
-    """Build the table of differences from the paper; return None if no result is comparable with the paper."""
+    """Build the table of differences from the paper; return None if no result is comparable."""
     results = [result for arm in arms for result in arm.arm.results if is_comparable_to_paper(result.facts)]
     if not results:
         return None

@@ -84,7 +84,7 @@ def _table_noise(name: str, source: str, curves: Curves, clean: Mapping[str, Arm
 
 
 def average_curve(snr_db: Sequence[float], values: Sequence[float]) -> float | None:
-    """Return the mean of a curve over its range by the trapezoidal rule; None for less than two points."""
+    """Return the mean of a curve by the trapezoidal rule; None for fewer than two points."""
     if len(snr_db) < 2:
         return None
     return float(np.trapezoid(values, snr_db) / (snr_db[-1] - snr_db[0]))

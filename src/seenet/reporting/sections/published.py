@@ -21,7 +21,7 @@ METHOD_COLUMNS = ["method", "year", "augmentation", "auxiliary_task", "backbone"
 
 
 def build_published_section(study: Study, arms: Sequence[ArmMetrics], prefix: str) -> Section | None:
-    """Build the comparison with the published figures of the corpus; return None if there are none."""
+    """Build the comparison with published figures; return None if the corpus has none."""
     row = published_row(study.first_facts)
     if row is None or study.condition != "clean":
         return None
@@ -50,7 +50,7 @@ def build_published_section(study: Study, arms: Sequence[ArmMetrics], prefix: st
 
 
 def _describe_comparability(arm: ArmMetrics, row: Mapping[str, str]) -> str:
-    """State whether an arm is comparable with the published figure, and the reasons if it is not."""
+    """State whether an arm is comparable with the published figure, or why not."""
     facts = arm.results[0].facts
     reasons = list_mismatches(facts, row)
     folds = len({result.fold_and_seed[0] for result in arm.results})
