@@ -24,8 +24,8 @@ def build_classes_section(arms: Sequence[ArmMetrics], folder: Path, prefix: str)
             plot_confusions({arm.arm.name: arm.confusion for arm in shown}, classes),
             folder,
             f"{prefix}confusion",
-            "Confusion matrices pooled over folds and seeds: share of the true class in percent, with up to 5 classes also the "
-            "number of clips.",
+            "Confusion matrices pooled over folds and seeds: percent of the true class, and number of clips for up to "
+            "5 classes.",
             "Confusion matrices of " + ", ".join(arm.arm.name for arm in shown),
         ),
         save_figure(

@@ -106,8 +106,8 @@ def _table_differences(differences: Sequence[Difference], baseline: ArmMetrics, 
     return Table(
         f"{prefix}differences",
         f"Pooled UA minus pooled UA of the baseline {baseline.arm.name}, in points, on the same test clips of the same "
-        f"folds and seeds. p: permutation test that swaps the predictions of complete {clusters}; Holm: adjusted for the number of arms; "
-        f"d_z: mean over standard deviation of the differences of {clusters}.",
+        f"folds and seeds. p: permutation test that swaps the predictions of complete {clusters}; Holm: adjusted for "
+        f"the number of arms; d_z: mean over standard deviation of the differences of {clusters}.",
         pd.DataFrame(numbers),
         pd.DataFrame([_format_difference(d) for d in differences]),
         keys | {"effect d_z": "effect", "paired clips": "clips"},
