@@ -1,4 +1,4 @@
-# Everything a newcomer types. Each target installs what it needs into .venv, once.
+# Commands for development and for the experiments of the paper. Each target installs its requirements into .venv once.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -9,38 +9,38 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 EXPERIMENTS := main backbones augmentation auxiliary noise cross-corpus
 OPTIONS = $(if $(DRY),sweep.dry=true) $(ARGS)
 
-help:  ## this list
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: .venv/installed  ## train SeeNet on the embedded synthetic corpus (minutes on 2 cores)
+demo: .venv/installed  ## train SeeNet on the synthetic corpus (minutes on 2 cores)
 	$(BIN)/seenet-train
 
-# The paper's experiments: make reproduce-augmentation DATA=/data; DRY=1 prints the plan, ARGS='seed=0,1,2' adds settings.
+# Experiments of the paper: make reproduce-augmentation DATA=/data. DRY=1 prints the plan; ARGS='seed=0,1,2' adds settings.
 $(EXPERIMENTS:%=reproduce-%): reproduce-%: .venv/installed
-	@test -n "$(DATA)$$SEENET_DATA" || { echo "say where the corpora are: make $@ DATA=FOLDER" >&2; exit 1; }
+	@test -n "$(DATA)$$SEENET_DATA" || { echo "the folder of the corpora is missing; run: make $@ DATA=FOLDER" >&2; exit 1; }
 	$(if $(DATA),SEENET_DATA="$(DATA)") $(BIN)/seenet-train experiment=$(subst -,_,$*) $(OPTIONS)
 
 $(EXPERIMENTS:%=demo-%): demo-%: .venv/installed
 	$(BIN)/seenet-train experiment=demo_$(subst -,_,$*) $(OPTIONS)
 
-reproduce-all:  ## every experiment of the paper (DATA=FOLDER of corpora); or reproduce-main, -backbones, ...; DRY=1: the plan
+reproduce-all:  ## run every experiment of the paper (DATA=FOLDER of corpora); or reproduce-main, -backbones, ...; DRY=1: plan only
 	@there=0; for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory reproduce-$$each DRY=1 || there=1; done; exit $$there
 	$(if $(DRY),,@for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory reproduce-$$each || exit 1; done)
 
-demo-all:  ## the same on the embedded corpus; or demo-main, -backbones, -augmentation, -auxiliary, -noise, -cross-corpus
+demo-all:  ## the same on the synthetic corpus; or demo-main, -backbones, -augmentation, -auxiliary, -noise, -cross-corpus
 	@for each in $(EXPERIMENTS); do $(MAKE) --no-print-directory demo-$$each || exit 1; done
 
-test: lint  ## lint, then the fast tests
+test: lint  ## run lint, then the fast tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
-test-slow: .venv/installed-dev  ## the tests that take minutes
+test-slow: .venv/installed-dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow --durations=15
 
-lint: .venv/installed-dev  ## ruff's checks and format
+lint: .venv/installed-dev  ## check style and format with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: .venv/installed-dev  ## put the code in ruff's format
+format: .venv/installed-dev  ## fix style and format with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -48,7 +48,7 @@ docs: .venv/installed-docs  ## draw the rooms and build the documentation site i
 	$(BIN)/python docs/draw_architecture.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-benchmark: .venv/installed  ## what speed-ups bring and leave alone; what trainer, preparing, a million clips, augmentation cost
+benchmark: .venv/installed  ## measure speed, quality with and without speed-ups, and costs of trainer, augmentation, preparation, scale
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/augment.py
@@ -59,12 +59,12 @@ benchmark: .venv/installed  ## what speed-ups bring and leave alone; what traine
 wheel: .venv/installed-dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
-clean:  ## remove the environment and what was built; outputs/ and the cache stay
+clean:  ## remove the environment and build results; outputs/ and the cache remain
 	rm -rf .venv dist build site .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-		|| { echo "seenet needs Python 3.11, 3.12 or 3.13; say: make PYTHON=python3.11 ..." >&2; exit 1; }
+		|| { echo "seenet needs Python 3.11, 3.12 or 3.13; run: make PYTHON=python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python

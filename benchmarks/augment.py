@@ -1,9 +1,9 @@
-"""What augmenting a batch costs: on the whole batch at once against a loop over clips.
+"""Cost of augmentation: one operation on the batch compared with a loop over clips.
 
-The loops use numpy for EBM, torchaudio for noise and speed, librosa for pitch (torchaudio's takes minutes).
+The loops use numpy for EBM, torchaudio for noise and speed, and librosa for pitch (that of torchaudio takes minutes).
 
-Both run in turn in one process on the same clips and draws; the figures that count are the ratios. A clip that a
-draw leaves alone costs the loop nothing, as in the original, so every clip is drawn to change.
+Both alternate in one process on the same clips and draws; the ratios are the result. The probability of each
+augmentation is 1, because the loop skips unchanged clips at no cost.
 
 Usage: python benchmarks/augment.py [CLIPS [SECONDS]]
 """
@@ -78,11 +78,11 @@ def main(clips: int, length: float) -> None:
     for name, (augmentation, loop) in pairs.items():
         draws = augmentation.draw(batch, generator)
         times: dict[str, list[float]] = {"batch": [], "loop": []}
-        for _ in range(ROUNDS):  # in turn
+        for _ in range(ROUNDS):  # alternate
             times["batch"].append(seconds(lambda a=augmentation, d=draws: a.apply(batch, d)))
             times["loop"].append(seconds(lambda do=loop, d=draws: do(batch, d)))
-        ours, theirs = (statistics.median(times[kind]) for kind in ("batch", "loop"))
-        ratios[name] = theirs / ours
+        batch_seconds, loop_seconds = (statistics.median(times[kind]) for kind in ("batch", "loop"))
+        ratios[name] = loop_seconds / batch_seconds
         print(f"{name}: the loop over {clips} clips of {length:g} s takes {ratios[name]:.1f} x the batch's time")
     print(json.dumps({"benchmark": "augment", "clips": clips, "seconds": length, **ratios}))
 

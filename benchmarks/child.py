@@ -1,4 +1,4 @@
-"""One side of a comparison in a process of its own; benchmarks/speed.py starts it.
+"""One side of a comparison in a separate process; benchmarks/speed.py starts it.
 
 Usage: python benchmarks/child.py memory SIDE DEVICE CLIPS | first SIDE FOLDER
 """
@@ -13,14 +13,14 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def memory(side: str, kind: str, clips: int) -> None:
-    """Take two steps and print the peak in GiB, of the process' memory or the GPU's.
+    """Take two steps and print the peak memory of the process or the GPU in GiB.
 
-    It prints inf where the GPU's does not suffice with the other side's weights and optimiser there, too.
+    Print inf if the GPU cannot also hold the weights and optimiser of the other side.
     """
     import torch
     from speed import full_batch, model, sides
 
-    trainer = sides("wavlm", *model("wavlm", kind), torch.device(kind))[side]  # and the other side is gone
+    trainer = sides("wavlm", *model("wavlm", kind), torch.device(kind))[side]  # the other side is freed
     batch = full_batch(trainer.device, clips)
     if kind == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -41,7 +41,7 @@ def memory(side: str, kind: str, clips: int) -> None:
 
 
 def first_of_ours(folder: Path) -> None:
-    """`seenet-train`, up to the end of its first step."""
+    """Run `seenet-train` up to the end of its first step."""
     from seenet.cli.train import main
     from seenet.training.callbacks import EpochHistory
 
@@ -51,7 +51,7 @@ def first_of_ours(folder: Path) -> None:
 
 
 def first_of_stock(folder: Path) -> None:
-    """A bare script: it lists files, reads a batch, and takes a step with transformers' own model."""
+    """Run a bare script: list files, read a batch, take a step with a model of transformers."""
     import torch
     from stock import QUIET, stock_loader
     from transformers import WavLMConfig, WavLMModel
@@ -75,7 +75,7 @@ TINY = {
     "conv_bias": True, "feat_extract_norm": "layer", "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
 }  # fmt: skip
-"""As conf/backbone/wavlm_tiny.yaml, which a bare script would not read."""
+"""Architecture of conf/backbone/wavlm_tiny.yaml, which a bare script would not read."""
 
 
 if __name__ == "__main__":

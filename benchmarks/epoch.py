@@ -1,9 +1,9 @@
-"""What the trainer costs: whole epochs of seenet's trainer against a bare loop over the same padded batches.
+"""Cost of the trainer: complete epochs compared with a bare loop over the same padded batches.
 
-Both do the same arithmetic on the same batches, with the same thread count, in turn in one process: forward,
-backward and optimiser step over the training batches, forward over the development batches. The trainer's epoch
-holds everything besides: drawing clips and partners, reading and padding, EBM, metrics, logging, checkpoints. The
-figure that counts is the ratio of the medians; the absolute times depend on the machine.
+Both do the same arithmetic with the same number of threads and alternate in one process: forward pass, backward pass
+and optimiser step over the training batches, forward pass over the development batches. The epoch of the trainer also
+includes sampling, reading, padding, EBM, metrics, logging and checkpoints. The result is the ratio of the medians;
+absolute times depend on the machine.
 
 Usage: python benchmarks/epoch.py [EPOCHS]
 """
@@ -30,7 +30,7 @@ WARM_UP = 1  # epochs not counted
 
 
 class EpochClock(Checkpoint):
-    """Seconds of each whole epoch: a `Checkpoint`, and the last of them, so that writing checkpoints is in."""
+    """Clock of epochs: as the last `Checkpoint` callback it includes the time of checkpoint writes."""
 
     def __init__(self):
         self.seconds: list[float] = []
@@ -45,9 +45,9 @@ class EpochClock(Checkpoint):
 class TimedPlan(TrainerConfig):
     """The plan that seenet-train uses, with the clock behind its callbacks."""
 
-    def make(self, folder, logger, callbacks, **options):
+    def create_trainer(self, folder, logger, callbacks, **options):
         self.clock = EpochClock()
-        return super().make(folder, logger, [*callbacks, self.clock], **options)
+        return super().create_trainer(folder, logger, [*callbacks, self.clock], **options)
 
 
 def bare_epoch(fold_run: FoldRunner, optimizer: torch.optim.Optimizer, train: list[Batch], dev: list[Batch]) -> float:

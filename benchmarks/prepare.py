@@ -1,7 +1,7 @@
-"""What preparing a corpus costs: seenet's store against bare reading and resampling of the same 48 kHz files.
+"""Cost of preparation: the store compared with bare reading and resampling of the same 48 kHz files.
 
-Both run in turn in one process; the bare loop uses one core. The figures that count are the ratio of the two, each a
-core, and the store's size against the audio that it keeps.
+Both alternate in one process; the bare loop uses one core. The results are the ratio of speeds per core, and the size
+of the store relative to its audio.
 
 Usage: python benchmarks/prepare.py [CLIPS]
 """
@@ -32,7 +32,7 @@ def main(clips: int) -> None:
         for path in paths:
             soundfile.write(path, rng.normal(0, 0.1, SECONDS * RATE).clip(-1, 1), RATE, subtype="PCM_16")
         manifest = Manifest("bench", Path(folder), [Utterance(p.stem, p.name, "sad") for p in paths])
-        for number in range(ROUNDS):  # in turn
+        for number in range(ROUNDS):  # alternate
             start = time.perf_counter()
             for path in paths:
                 wave, _ = soundfile.read(path, dtype="float32")
@@ -47,7 +47,7 @@ def main(clips: int) -> None:
     audio = clips * SECONDS
     bare, ours = (audio / statistics.median(times[name]) for name in ("bare", "store"))
     print(f"bare:  {bare:.0f} x real time on one core")
-    print(f"store: {ours / cores:.0f} x real time a core ({cores} cores, {ours:.0f} x in all)")
+    print(f"store: {ours / cores:.0f} x real time per core ({cores} cores, {ours:.0f} x in all)")
     figures = {"bare": bare, "store_per_core": ours / cores, "ratio": ours / cores / bare, "cores": cores}
     print(json.dumps({"benchmark": "prepare", **figures, "size_ratio": size / (audio * 16000 * 2)}))
 

@@ -1,8 +1,8 @@
-"""Whether the speed-ups leave what is learned alone: the demo's UA over seeds, with and without those that can be set.
+"""Effect of the optional speed-ups on quality: UA of the demo over seeds, with and without them.
 
-Both train with the same settings otherwise, one after the other; that takes twenty minutes on two cores.
-Rounding and the order of batches differ, so single runs differ; what must not differ by more than its spread over
-seeds is the mean. The corpus is synthetic: no science.
+All other settings are equal; both sides run one after the other and take twenty minutes on two cores. Rounding and the
+order of batches differ, so single runs differ. The means must not differ by more than their spread over seeds. The
+corpus is synthetic: no scientific result.
 
 Usage: python benchmarks/quality.py [SEEDS]
 """
@@ -24,7 +24,7 @@ SIDES = {
 
 
 def uas(folder: Path) -> list[float]:
-    """UA of each seed, in percent: the mean over its folds."""
+    """Return the UA of each seed in percent, the mean over its folds."""
     folds: dict[int, list[float]] = defaultdict(list)
     for path in folder.glob("*/fold*/*/result.json"):
         result = read_json(path)

@@ -1,4 +1,4 @@
-"""A manifest of a million clips: opened, folded, audited and sampled for an epoch; seconds and peak memory.
+"""Time and peak memory for a manifest of a million clips: reading, folds, audit and sampling of an epoch.
 
 The seconds depend on the machine; the peak memory hardly does.
 
@@ -32,7 +32,7 @@ def write(path: Path, rows: int) -> None:
             "speaker": [f"speaker{k}" for k in speakers],
             "gender": np.array(["female", "male"])[speakers % 2],
             "language": "en",
-            "text": [f"what was said in clip {k}" for k in range(rows)],
+            "text": [f"text of clip {k}" for k in range(rows)],
             "valence": rng.uniform(1, 7, rows),
         }
     )
@@ -40,7 +40,7 @@ def write(path: Path, rows: int) -> None:
 
 
 def main(path: Path) -> dict[str, float]:
-    """Everything between the manifest and the first batch but the audio."""
+    """Measure all steps from the manifest to the first batch, without audio."""
     start = time.perf_counter()
     seconds = {}
 
@@ -77,7 +77,7 @@ def main(path: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:  # the measured process, which did not write the table
+    if len(sys.argv) > 2:  # the measured process: memory excludes the creation of the table
         print(json.dumps({"benchmark": "scale", **main(Path(sys.argv[2]))}))
     else:
         import subprocess

@@ -1,4 +1,4 @@
-"""The stock way to train, which benchmarks compare with: transformers' own models, and numpy clip by clip."""
+"""Stock training, the reference of the benchmarks: models of transformers, numpy clip by clip."""
 
 from pathlib import Path
 
@@ -12,14 +12,15 @@ from torch.utils.data import DataLoader, Dataset
 from seenet.data.batch import Batch
 
 RATE, SECONDS = 16000, 6.0
-QUIET = {"layerdrop": 0.0, "mask_time_prob": 0.0}  # which would make steps unlike
+QUIET = {"layerdrop": 0.0, "mask_time_prob": 0.0}  # they would make steps differ
 
 
 class Stock(nn.Module):
-    """A model of transformers as it comes."""
+    """An unchanged model of transformers."""
 
     def __init__(self, family: str, architecture: dict, frozen: bool):
-        from seenet.models.backbones.checkpoint_loading import FAMILIES  # here: a bare script does without
+        # Imported here because the bare script of child.py needs no seenet model.
+        from seenet.models.backbones.checkpoint_loading import FAMILIES
 
         super().__init__()
         make_config, make = FAMILIES[family]
@@ -36,7 +37,7 @@ class Stock(nn.Module):
 
 
 def mix(clip: np.ndarray, partner: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """EBM of one clip with numpy."""
+    """Apply EBM to one clip with numpy."""
     length = rng.integers(0, len(clip) // 2 + 1)
     start = rng.integers(0, len(clip) - length + 1)
     begin = rng.integers(0, max(0, len(partner) - length) + 1)
@@ -48,14 +49,14 @@ def mix(clip: np.ndarray, partner: np.ndarray, rng: np.random.Generator) -> np.n
 
 
 def read(path: Path) -> np.ndarray:
-    """The first seconds of a file at 16 kHz."""
+    """Read the first seconds of a file at 16 kHz."""
     rate = soundfile.info(path).samplerate
     wave, _ = soundfile.read(path, frames=int(SECONDS * rate), dtype="float32")
     return wave if rate == RATE else soxr.resample(wave, rate, RATE)
 
 
 class Clips(Dataset):
-    """Files, each read and mixed with another when it is asked for, as the original's dataset does."""
+    """Audio files, each read and mixed with another on access, as in the dataset of the original."""
 
     def __init__(self, paths: list[Path], labels: Tensor):
         self.paths, self.labels = paths, labels
@@ -69,15 +70,17 @@ class Clips(Dataset):
         return k, self.labels[k], torch.from_numpy(mix(read(self.paths[k]), partner, rng))
 
 
-def batch_of(items: list[tuple[int, Tensor, Tensor]]) -> Batch:
-    """Clips padded to the longest."""
+def collate(items: list[tuple[int, Tensor, Tensor]]) -> Batch:
+    """Pad clips to the longest."""
     rows, labels, clips = zip(*items, strict=True)
     rows, lengths = torch.tensor(rows), torch.tensor([len(clip) for clip in clips])
     return Batch(nn.utils.rnn.pad_sequence(clips, batch_first=True), lengths, torch.stack(labels), rows, rows, rows)
 
 
 def stock_loader(paths: list[Path], labels: Tensor, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
-    """Epochs of random batches, read and mixed clip by clip, in this process or by so many others that stay."""
-    stay = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": torch.cuda.is_available()}
-    chance = torch.Generator().manual_seed(0)
-    return DataLoader(Clips(paths, labels), batch_size, shuffle=True, generator=chance, collate_fn=batch_of, **stay)
+    """Return a loader of random batches, read and mixed clip by clip, here or in persistent worker processes."""
+    options = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": torch.cuda.is_available()}
+    generator = torch.Generator().manual_seed(0)
+    return DataLoader(
+        Clips(paths, labels), batch_size, shuffle=True, generator=generator, collate_fn=collate, **options
+    )

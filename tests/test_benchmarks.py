@@ -1,4 +1,4 @@
-"""The benchmark of speed compares equals, and is ready for a GPU whose memory is too small for stock."""
+"""The speed benchmark compares equal computations and handles a GPU with too little memory for stock."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.filterwarnings("ignore:.*mismatched key_padding_mask.*")
-def test_both_sides_are_the_same_function(speed: ModuleType):
+def test_both_sides_compute_the_same_logits(speed: ModuleType):
     pair = speed.sides("wavlm", *speed.model("wavlm", "cpu"), CPU)
     pair["ours"].model["pooling"].load_state_dict(pair["stock"].model["pooling"].state_dict())
     pair["ours"].model["head"].load_state_dict(pair["stock"].model["head"].state_dict())
@@ -40,7 +40,7 @@ def test_both_sides_are_the_same_function(speed: ModuleType):
 def test_both_sides_train_on_every_clip(speed: ModuleType, tmp_path: Path):
     corpus = speed.Corpus(tmp_path / "clips", speed.RATE, 8)
     for side, workers in (("stock", 0), ("stock", 2), ("ours", 0)):
-        batches = speed._batches(side, corpus, 4, CPU, workers)
+        batches = speed.make_batches(side, corpus, 4, CPU, workers)
         epochs = [torch.cat([batch.indices for batch in batches]).tolist() for _ in range(2)]
         assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(len(corpus.paths)))
         assert epochs[0] != epochs[1]
@@ -60,7 +60,7 @@ def test_both_sides_predict_without_dropout(speed: ModuleType, tmp_path: Path, m
     assert modes and not any(modes)
 
 
-def test_figures_are_kept_as_they_come(speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_figures_are_written_after_each_section(speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def ended(setting: str, quick: bool) -> Iterator[tuple[str, object]]:
         yield "setting", setting
         raise KeyboardInterrupt
@@ -71,7 +71,7 @@ def test_figures_are_kept_as_they_come(speed: ModuleType, tmp_path: Path, monkey
     assert json.loads((tmp_path / "results" / "speed_gpu.json").read_text()) == {"setting": "gpu"}
 
 
-def test_no_section_is_begun_when_the_seconds_are_used_up(speed: ModuleType, tmp_path: Path, monkeypatch):
+def test_no_section_starts_after_the_time_limit(speed: ModuleType, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(speed, "measured", lambda setting, quick: iter([("setting", setting), ("step", 1)]))
     speed.main("gpu", tmp_path, seconds=-1)
     assert json.loads((tmp_path / "speed_gpu.json").read_text()) == {"setting": "gpu"}
@@ -79,12 +79,12 @@ def test_no_section_is_begun_when_the_seconds_are_used_up(speed: ModuleType, tmp
     assert json.loads((tmp_path / "speed_gpu.json").read_text()) == {"setting": "gpu", "step": 1}
 
 
-def test_what_goes_wrong_in_a_child_is_shown(speed: ModuleType):
+def test_error_of_a_child_process_is_shown(speed: ModuleType):
     with pytest.raises(SystemExit, match="KeyError: 'nobody'"):
         speed.child("first", "nobody", "folder")
 
 
-def test_memory_is_compared_where_both_fit(speed: ModuleType, monkeypatch: pytest.MonkeyPatch):
+def test_memory_is_compared_at_a_size_that_fits_both(speed: ModuleType, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         speed, "child", lambda _, side, kind, clips: str(math.inf if side == "stock" and clips == "64" else int(clips))
     )
@@ -93,8 +93,8 @@ def test_memory_is_compared_where_both_fit(speed: ModuleType, monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_gpu_script_runs_through_without_a_gpu(tmp_path: Path):
-    """Every check writes its figures on the CPU; what needs a GPU is said to be skipped."""
+def test_gpu_script_completes_without_a_gpu(tmp_path: Path):
+    """Every check writes its figures on the CPU; checks that need a GPU are reported as skipped."""
     script = Path(__file__).parents[1] / "benchmarks" / "gpu.sh"
     environment = {**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "SECONDS_IN_ALL": "4800"}
     run = subprocess.run(["bash", script, tmp_path / "out"], env=environment, capture_output=True, text=True)
@@ -105,7 +105,7 @@ def test_gpu_script_runs_through_without_a_gpu(tmp_path: Path):
     assert all(found["passed"] and found["device"] == "cpu" and found["versions"] for found in figures.values())
 
 
-def test_gpu_script_skips_parts_behind_its_budget(tmp_path: Path):
+def test_gpu_script_skips_parts_after_its_time_limit(tmp_path: Path):
     script = Path(__file__).parents[1] / "benchmarks" / "gpu.sh"
     environment = {**os.environ, "PYTHON": "false", "SECONDS_IN_ALL": "0"}
     run = subprocess.run(["bash", script, tmp_path / "out"], env=environment, capture_output=True, text=True)

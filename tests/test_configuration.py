@@ -1,4 +1,4 @@
-"""Every shipped YAML composes, is named after its file, and builds what it says."""
+"""Every shipped YAML file composes, has the name of its file, and builds its target."""
 
 import itertools
 import re
@@ -38,7 +38,7 @@ def of(group: str) -> list[str]:
 def test_every_choice_composes_and_is_commented(config, group: str, choice: str):
     cfg = config(f"{group}={choice}")
     text = (conf_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
-    assert "# " in re.split(r"\n *_target_", text)[0], "one line says what it is"
+    assert "# " in re.split(r"\n *_target_", text)[0], "a comment describes the choice"
     if group == "aug":
         assert list(cfg.aug) == [choice]
     elif text.startswith("name:") or "\nname:" in text:
@@ -64,7 +64,7 @@ def test_augmentations_build(config, choice: str):
     assert isinstance(build_augmentation(config(f"aug={choice}").aug), Augmentation)
 
 
-def test_gpu_without_one_is_an_error(config):
+def test_trainer_gpu_is_an_error_without_a_gpu(config):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(SeenetError, match="trainer=cpu"):
@@ -175,7 +175,7 @@ def test_incomplete_backbone_file_is_an_error(seenet_train, base: str, setting: 
         ("trainer.precision=64", "expected one of auto, 32-true, 16-mixed, bf16-mixed"),
     ],
 )
-def test_wrong_values_are_named(config, override: str, words: str):
+def test_error_names_the_invalid_value(config, override: str, words: str):
     group = override.lstrip("+").split(".")[0]
     node = config(override)[group]
     runtime = {"dim": 8, "num_classes": 4, "target_spec": None} if group == "aux_task" else {}
@@ -183,7 +183,7 @@ def test_wrong_values_are_named(config, override: str, words: str):
         build_augmentation(node) if group == "aug" else instantiate_checked(node, group, **runtime)
 
 
-def test_help_has_no_stale_group():
+def test_help_lists_every_group():
     template = yaml.safe_load((conf_dir() / "hydra/help/seenet.yaml").read_text(encoding="utf-8"))["template"]
     for group in GROUPS:
         assert f"${{choices:{group}}}" in template
@@ -195,7 +195,7 @@ EXPERIMENTS = [choice for choice in of("experiment") if (conf_dir() / f"experime
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_arm_of_an_experiment_builds(config, experiment: str):
-    """Of the paper's all but the weights; of the twins, which have as many arms, a whole model and its data."""
+    """Build all but the weights for the paper, and the complete model and data for its small twin."""
     papers, twins = arms(config, experiment), arms(config, f"demo_{experiment}")
     several = {"main": (3, 2), "cross_corpus": (3, 2)}.get(experiment)
     assert (len(papers), len(twins)) == (several or (len(papers), len(papers)))
@@ -249,13 +249,13 @@ def test_experiment_follows_the_method(config, experiment: str):
         assert all(cfg.classes == "four" and len(cfg.test_dataset) == 3 for cfg in jobs)
 
 
-def test_every_experiment_of_the_paper_is_held_by_the_method():
+def test_method_lists_every_experiment_of_the_paper():
     papers = {choice for choice in of("experiment") if not choice.startswith("demo_") and choice != "smoke"}
     assert papers == set(METHOD)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_demo_stays_small(config, experiment: str):
+def test_demo_experiment_is_small(config, experiment: str):
     for cfg in arms(config, f"demo_{experiment}"):
         assert (cfg.trainer.max_epochs, cfg.data.batch_size, cfg.trainer.accumulate_grad_batches) == (6, 16, 1)
         assert (cfg.protocol.name, cfg.data.bucketed) == ("strict", True)
@@ -270,7 +270,7 @@ def test_protocol_paper_takes_random_batches_of_256_clips(config):
     assert config("protocol=paper", "data.bucketed=true").data.bucketed
 
 
-def test_trainer_accumulates_nothing_when_the_recipe_does_not_say(config):
+def test_trainer_accumulates_one_batch_when_the_recipe_has_no_value(config):
     assert config().trainer.accumulate_grad_batches == 1
     assert config("backbone=wavlm", "~backbone.recipe.accumulate_grad_batches").trainer.accumulate_grad_batches == 1
 

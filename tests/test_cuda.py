@@ -1,4 +1,4 @@
-"""What depends on the device, on a GPU: the checks of benchmarks/gpu_checks.py."""
+"""Checks of benchmarks/gpu_checks.py on a GPU."""
 
 import importlib
 import json
@@ -40,7 +40,7 @@ def test_dropout_by_seed_is_the_same_twice_on_a_gpu():
 
 @pytest.mark.parametrize("name", ["environment", "loader", "augmentation", "masking", "attention"])
 def test_check_passes_on_the_cpu(checks, name: str):
-    """The others run there in the slow test of benchmarks/gpu.sh."""
+    """The slow test of benchmarks/gpu.sh runs the other checks on the CPU."""
     figures = checks.Figures()
     checks.CHECKS[name](torch.device("cpu"), figures)
     assert not figures.failures
@@ -48,8 +48,8 @@ def test_check_passes_on_the_cpu(checks, name: str):
 
 def test_check_keeps_every_figure_when_one_is_outside_its_tolerance(checks, tmp_path: Path, monkeypatch, capsys):
     def two(device: torch.device, figures) -> None:
-        figures.within("loss", float("nan"), 0.1)
-        figures.within("share", 0.5, 1.0)
+        figures.add_limited("loss", float("nan"), 0.1)
+        figures.add_limited("share", 0.5, 1.0)
 
     monkeypatch.setitem(checks.CHECKS, "masking", two)
     assert checks.main("masking", tmp_path) == 1
@@ -61,9 +61,9 @@ def test_check_keeps_every_figure_when_one_is_outside_its_tolerance(checks, tmp_
     assert "FAILED masking on cpu" in capsys.readouterr().out
 
 
-def test_check_that_is_cut_off_leaves_its_figures(checks, tmp_path: Path, monkeypatch):
+def test_interrupted_check_keeps_its_figures(checks, tmp_path: Path, monkeypatch):
     def cut_off(device: torch.device, figures) -> None:
-        figures.within("share", 0.5, 1.0)
+        figures.add_limited("share", 0.5, 1.0)
         raise KeyboardInterrupt
 
     monkeypatch.setitem(checks.CHECKS, "masking", cut_off)

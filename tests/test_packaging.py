@@ -1,4 +1,4 @@
-"""The wheel outside the checkout, several processes, the large configuration, the README's commands."""
+"""The wheel outside the checkout, several processes, the large backbone, commands in the documentation."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 import transformers
 from hydra import compose, initialize_config_dir
 
-from seenet.cli.report import arguments as report_arguments
+from seenet.cli.report import parse_arguments as report_arguments
 from seenet.core.paths import conf_dir
 from support.console import SMALL
 
@@ -29,8 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
-    """The wheel itself in an environment of its own; its dependencies are lent by this one, seenet is not."""
+def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
+    """Install the wheel alone into a new environment that shares the dependencies of this one, but not seenet."""
     python = tmp_path / "env/bin/python"
     venv.create(tmp_path / "env")
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", wheel]
@@ -64,8 +64,8 @@ def find_interpreter(version: str) -> Path | None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path, version: str):
-    """As a user does, with the pinned versions; each takes a minute or two and 6 GB, which are freed again."""
+def test_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path, version: str):
+    """Install as a user does, with pinned versions. Each takes a minute or two and 6 GB, which are freed."""
     python = find_interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} on PATH or among pyenv's versions")
@@ -83,9 +83,9 @@ def test_the_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Pat
     assert "0 of 3" in run.stdout
 
 
-def test_pythons_that_work_are_named():
-    """Metadata, Makefile, README and the test above agree."""
-    versions = test_the_wheel_installs_into_an_empty_environment.pytestmark[0].args[1]
+def test_supported_python_versions_agree():
+    """Metadata, Makefile, README and the installation test name the same versions."""
+    versions = test_wheel_installs_into_an_empty_environment.pytestmark[0].args[1]
     project = (ROOT / "pyproject.toml").read_text()
     (first, end) = re.search(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', project).groups()
     assert versions == [f"3.{minor}" for minor in range(int(first), int(end))]
@@ -96,7 +96,7 @@ def test_pythons_that_work_are_named():
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(seenet_train_process, tmp_path: Path):
-    """trainer=ddp over two CPU processes: every test clip once, and one set of files."""
+    """With trainer=ddp on two CPU processes each test clip counts once and files are written once."""
     run = seenet_train_process(
         *SMALL, "fold=[0,1]", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "backbone.layerdrop=0.5"
     )
@@ -112,8 +112,8 @@ def test_two_processes_train_one_model(seenet_train_process, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_large_configuration_trains_a_step(seenet_train_process, tmp_path: Path):
-    """backbone=wavlm from a folder that save_pretrained wrote, with the architecture of wavlm-large."""
+def test_large_backbone_trains_a_step(seenet_train_process, tmp_path: Path):
+    """backbone=wavlm from a folder written by save_pretrained, with the architecture of wavlm-large."""
     large = transformers.WavLMConfig(
         hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,
         feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=False,
@@ -127,8 +127,8 @@ def test_the_large_configuration_trains_a_step(seenet_train_process, tmp_path: P
     assert result["config"]["optim"]["lr"] == pytest.approx(1e-4)
 
 
-def test_every_command_of_the_docs_is_one_that_works():
-    """make knows the targets; overrides compose; options parse."""
+def test_commands_in_the_documentation_are_valid():
+    """Make targets exist, overrides compose and options parse."""
     names = ("README.md", "docs/data.md", "docs/report.md", "docs/results.md")
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
     targets = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
@@ -151,13 +151,13 @@ def test_every_command_of_the_docs_is_one_that_works():
             compose(root, overrides=words)
 
 
-def test_nothing_names_a_machine():
-    """Pins are names and versions; no address, no absolute path."""
+def test_constraints_name_no_machine():
+    """Constraints hold names and versions, no address and no absolute path."""
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+]+", line), line
 
 
-def test_torch_and_torchaudio_are_one_pair():
+def test_torch_and_torchaudio_versions_match():
     project = (ROOT / "pyproject.toml").read_text()
     ranges = dict(re.findall(r'"(torch|torchaudio)(>=[^"]+)"', project))
     assert ranges["torch"] == ranges["torchaudio"]

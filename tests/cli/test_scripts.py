@@ -1,4 +1,4 @@
-"""The console script as a person meets it."""
+"""Console scripts: help, errors, reuse, encodings, completion, progress."""
 
 import os
 import pty
@@ -36,7 +36,7 @@ def run_and_list_heavy_imports(command: str, *arguments: str, cwd: Path) -> tupl
     return output, run.stderr, heavy.split()
 
 
-def test_help_is_grouped_and_imports_nothing_heavy(tmp_path: Path):
+def test_help_lists_groups_and_imports_nothing_slow(tmp_path: Path):
     output, _, heavy = run_and_list_heavy_imports("train", "--help", cwd=tmp_path)
     assert heavy == []
     for words in (
@@ -70,13 +70,13 @@ def test_help_is_grouped_and_imports_nothing_heavy(tmp_path: Path):
         ("report", ["--help"]),
     ],
 )
-def test_errors_and_help_import_nothing_heavy(tmp_path: Path, command: str, arguments: list[str]):
+def test_errors_and_help_import_nothing_slow(tmp_path: Path, command: str, arguments: list[str]):
     output, errors, heavy = run_and_list_heavy_imports(command, *arguments, cwd=tmp_path)
     assert heavy == []
     assert "seenet-" in output or errors.startswith("seenet: error: "), errors
 
 
-def test_cfg_job_is_yaml_with_the_choices_on_top(seenet_train):
+def test_cfg_job_prints_choices_and_yaml(seenet_train):
     run = seenet_train("--cfg", "job", "aug=mixup")
     assert "# aug: ebm, gaussian_snr, mixup, none, pitch, speed" in run.stdout
     assert list(yaml.safe_load(run.stdout)["aug"]) == ["mixup"]
@@ -84,7 +84,7 @@ def test_cfg_job_is_yaml_with_the_choices_on_top(seenet_train):
 
 @pytest.fixture(scope="module")
 def corpus(cache: Path) -> tuple[str, ...]:
-    """Settings of a small synthetic corpus that is prepared."""
+    """Settings of a small, prepared synthetic corpus."""
     settings = SMALL[:2]
     assert script("seenet-data", cache)("prepare", *settings).returncode == 0
     return settings
@@ -150,12 +150,12 @@ def corpus(cache: Path) -> tuple[str, ...]:
         (["logger=csv", "+logger.prefix=5"], ["logger.prefix=5: expected text"]),
         (["pooling._target_=nowhere.X"], ["pooling._target_=nowhere.X cannot be imported"]),
         (["pooling._target_=os.getcwd"], ["pooling._target_=os.getcwd"]),
-        (["-m", "seed=range(0,0)"], ["the sweep has no job"]),
+        (["-m", "seed=range(0,0)"], ["no job of the sweep wrote"]),
         (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=0,1"], []),
         (["-m", "hydra.sweep.dir=null", "seed=0,1"], ["hydra.sweep.dir=null", "not Optional"]),
     ],
 )
-def test_a_mistake_is_one_line(seenet_train, corpus, arguments: list[str], words: list[str]):
+def test_invalid_setting_is_reported_in_one_line(seenet_train, corpus, arguments: list[str], words: list[str]):
     other_corpus = any("dataset=" in word or word == "~dataset" for word in arguments)
     run = seenet_train(*arguments, *([] if other_corpus else corpus))
     assert run.returncode == 1
@@ -173,8 +173,8 @@ def test_a_mistake_is_one_line(seenet_train, corpus, arguments: list[str], words
         *("René", "录音", "a${b}", "back\\slash (1)\\", "2024", "null", '"unbalanced', "{W: angry"),
     ],
 )
-def test_an_override_error_shows_a_quoted_form_that_works(seenet_data, value: str):
-    """As a shell hands it over, the message's form is the text that was meant."""
+def test_override_error_suggests_a_valid_quoted_form(seenet_data, value: str):
+    """A shell passes the suggested form on, and Hydra reads the intended text."""
     run = seenet_data("check", "dataset=folder", f"dataset.root={value}")
     lines = run.stderr.strip().splitlines()
     assert run.returncode == 1
@@ -196,7 +196,7 @@ def test_an_override_error_shows_a_quoted_form_that_works(seenet_data, value: st
         ("[生气,null,back\\\\]", ["生气", "null", "back\\\\"]),
     ],
 )
-def test_an_override_error_shows_classes_as_a_list(seenet_train, value: str, meant: list[str]):
+def test_override_error_suggests_classes_as_a_list(seenet_train, value: str, meant: list[str]):
     run = seenet_train(f"classes={value}", "--cfg", "job")
     assert run.returncode == 1
     form = quote_override(f"classes={value}")
@@ -215,8 +215,8 @@ def test_an_override_error_shows_classes_as_a_list(seenet_train, value: str, mea
         *("dataset.on_bad_file=x", "fold=[]", "aug=[ebm,ebm]", "output_dir="),
     ],
 )
-def test_a_reused_result_still_validates_settings(finished, override: str):
-    """None of these settings is part of the run's identity, or Hydra would not see the mistake."""
+def test_settings_are_validated_when_results_are_reused(finished, override: str):
+    """None of these settings is part of the run's identity, so a finished run is found before they are used."""
     run = finished(override)
     assert run.returncode == 1
     assert len(run.stderr.strip().splitlines()) == 1, run.stderr
@@ -225,7 +225,7 @@ def test_a_reused_result_still_validates_settings(finished, override: str):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Script:
-    """Run a command again whose one result is there."""
+    """Rerun a command that has its only result already."""
     again = script("seenet-train", tmp_path_factory.mktemp("finished"))
     command = [*SMALL, "fold=0", "trainer.max_epochs=1"]
 
@@ -240,8 +240,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Script:
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 
 
-def test_an_ascii_terminal_shows_escapes(seenet_train_process, write_tone, tmp_path: Path):
-    """Names with accents, the signs of our tables and progress bars, in a training and in an error."""
+def test_output_is_escaped_when_the_terminal_is_ascii(seenet_train_process, write_tone, tmp_path: Path):
+    """Accented names, signs of tables and progress bars, in a training and in an error."""
     speakers = ["René", "Zoë", "张伟"]
     rows = ["path,emotion,speaker"]
     for k in range(12):
@@ -260,7 +260,7 @@ def test_an_ascii_terminal_shows_escapes(seenet_train_process, write_tone, tmp_p
     assert run.stderr.count("\n") == 1, run.stderr
 
 
-def test_output_takes_every_character(tmp_path: Path):
+def test_output_accepts_every_character(tmp_path: Path):
     code = (
         "from seenet.cli.hydra_app import make_output_encodable\nmake_output_encodable()\nprint('± × – … é 张 \\udce9')"
     )
@@ -274,14 +274,14 @@ def test_output_takes_every_character(tmp_path: Path):
         assert run.stdout.decode(encoding).strip() == expected
 
 
-def test_a_traceback_for_who_asks(seenet_train_process):
+def test_traceback_is_shown_when_requested(seenet_train_process):
     run = seenet_train_process("dataset=ravdess", HYDRA_FULL_ERROR="1")
     assert run.returncode != 0
     assert "Traceback" in run.stderr
 
 
-def test_missing_weights_are_one_line_after_one_connection(seenet_train_process, tmp_path: Path):
-    """transformers by itself asks a dead hub several times, with pauses; the hub here closes every connection."""
+def test_missing_weights_are_reported_in_one_line_after_one_connection(seenet_train_process, tmp_path: Path):
+    """transformers alone retries an unreachable hub with pauses; the hub here closes every connection."""
     connections = 0
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -305,14 +305,14 @@ def test_missing_weights_are_one_line_after_one_connection(seenet_train_process,
     assert connections == 1
 
 
-def test_a_weights_cache_without_network_is_one_line(seenet_train_process, tmp_path: Path):
+def test_unreachable_hub_is_reported_in_one_line(seenet_train_process, tmp_path: Path):
     run = seenet_train_process("backbone=hubert_base", HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
     assert run.returncode == 1
     assert "HF_HUB_OFFLINE" in run.stderr
 
 
 def test_bash_completes_groups_and_choices(tmp_path: Path):
-    """The completion function itself, in a real bash."""
+    """Call the completion function in bash."""
     script = (
         f'export PATH={Path(SCRIPT).parent}:$PATH\neval "$(seenet-train -sc install=bash)"\n'
         'COMP_LINE="seenet-train aug="; COMP_POINT=${#COMP_LINE}; COMP_WORDS=(seenet-train "aug="); COMP_CWORD=1\n'
@@ -324,8 +324,8 @@ def test_bash_completes_groups_and_choices(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", [{}, ASCII])
-def test_progress_on_a_terminal_does_not_break(tmp_path: Path, environment: dict[str, str]):
-    """A real pseudo-terminal: the bars are drawn, the table is printed."""
+def test_progress_and_table_appear_on_a_terminal(tmp_path: Path, environment: dict[str, str]):
+    """Progress bars and the table appear on a pseudo-terminal."""
     main, side = pty.openpty()
     command = [SCRIPT, "fold=0", "dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=1"]
     environment = {**os.environ, "TERM": "xterm", **environment}

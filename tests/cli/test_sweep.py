@@ -1,4 +1,4 @@
-"""Multirun: one table at the end, failed arms listed, fold sweeps joined."""
+"""Sweeps: final table, failed arms, sweeps over folds, plans."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import pytest
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import OmegaConf
 
-from seenet.cli.sweep import SWEEP, SweepCallback, arm_names
+from seenet.cli.sweep import SWEEP_VARIABLE, SweepCallback, name_arms
 from seenet.core.errors import SeenetError
 from seenet.corpora.vocabulary import CLASS_SETS
 from seenet.reporting.console_tables import format_mean_std, print_arms, print_run
@@ -27,40 +27,40 @@ from support.console import HANG, SMALL
 from support.fabricated_results import write_sweep_records
 
 
-def test_arms_are_named_by_what_differs():
-    assert arm_names([["aug=ebm", "seed=1"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
-    assert arm_names([["fold=0"], ["fold=1"]]) == ["all", "all"]
-    assert arm_names([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
+def test_arms_are_named_after_differing_overrides():
+    assert name_arms([["aug=ebm", "seed=1"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
+    assert name_arms([["fold=0"], ["fold=1"]]) == ["all", "all"]
+    assert name_arms([["aug=ebm", "fold=0"], ["aug=ebm", "fold=1"]]) == ["all", "all"]
 
 
-def test_a_sweep_without_notes_has_failed(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
-    assert arm_names([]) == []
+def test_sweep_fails_when_no_job_wrote_a_record(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    assert name_arms([]) == []
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}, "sweep": {"report": True}})
-    monkeypatch.setenv(SWEEP, "this one")
+    monkeypatch.setenv(SWEEP_VARIABLE, "this one")
     with pytest.raises(SystemExit, match="1"):
         SweepCallback().on_multirun_end(config)
-    said = capsys.readouterr().err
-    assert "no job that could write arm.json" in said
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "no job of the sweep wrote arm.json" in printed
+    assert printed.count("\n") == 1
 
 
-def test_one_sweep_at_a_time_in_a_folder(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
-    """Another is refused and takes no note away; after the end of the first it may start."""
-    monkeypatch.setenv(SWEEP, "none yet")
+def test_second_sweep_is_refused_while_one_runs_in_the_folder(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """The refused sweep removes no record; it starts once the first has ended."""
+    monkeypatch.setenv(SWEEP_VARIABLE, "none yet")
     sweep_of = {"sweep": {"dir": str(tmp_path / "s")}, "job": {"config_name": "train"}}
     config = OmegaConf.create({"hydra": sweep_of, "sweep": {"report": False, "check": False, "dry": False}})
     first = SweepCallback()
     first.on_multirun_start(config)
     workers = pickle.loads(pickle.dumps(first))
-    mine = {"number": 0, "overrides": ["seed=0"], "results": [], "error": None, "sweep": os.environ[SWEEP]}
-    for name, note in (("0", mine), ("1", {**mine, "error": "not of this sweep", "sweep": "another"})):
+    mine = {"number": 0, "overrides": ["seed=0"], "results": [], "error": None, "sweep": os.environ[SWEEP_VARIABLE]}
+    for name, record in (("0", mine), ("1", {**mine, "error": "not of this sweep", "sweep": "another"})):
         (tmp_path / "s" / name).mkdir()
-        (tmp_path / "s" / name / "arm.json").write_text(json.dumps(note))
+        (tmp_path / "s" / name / "arm.json").write_text(json.dumps(record))
     with pytest.raises(SystemExit, match="1"):
         SweepCallback().on_multirun_start(config)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert all(words in said for words in ("a sweep is running", str(tmp_path / "s"), "hydra.sweep.dir="))
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert all(words in printed for words in ("a sweep is running", str(tmp_path / "s"), "hydra.sweep.dir="))
     del workers  # whose end must not be the sweep's
     first.on_multirun_end(config)
     assert "not of this sweep" not in capsys.readouterr().err
@@ -71,8 +71,8 @@ def test_one_sweep_at_a_time_in_a_folder(tmp_path: Path, capsys, monkeypatch: py
     assert list((tmp_path / "s").rglob("arm.json")) == [tmp_path / "s/below/0/arm.json"]
 
 
-def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
-    """Three arms, one of which fails: the others finish, the failure is listed, the exit code says so."""
+def test_sweep_ends_with_one_table_when_an_arm_fails(seenet_train, tmp_path: Path):
+    """One of three arms fails: the others finish, the failure is listed, the exit code is 1."""
     arguments = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm,none", "optim.lr=1e-3,1e30")
     run = seenet_train(*arguments)
     assert run.returncode == 1
@@ -83,11 +83,11 @@ def test_a_sweep_ends_with_one_table(seenet_train, tmp_path: Path):
     assert "lower optim.lr" in run.stderr
     page = tmp_path / run.stdout.split("report: ")[1].strip()
     assert all(words in page.read_text() for words in ("aug=ebm", "A job failed", "lower optim.lr", "SYNTHETIC"))
-    notes = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
-    assert [bool(json.loads(note.read_text())["error"]) for note in notes] == [False, True, False, True]
+    records = sorted((tmp_path / "outputs/multirun").glob("*/*/arm.json"))
+    assert [bool(json.loads(record.read_text())["error"]) for record in records] == [False, True, False, True]
 
 
-def test_a_result_of_two_jobs_counts_once(seenet_train):
+def test_result_shared_by_two_jobs_counts_once(seenet_train):
     run = seenet_train(
         *("-m", *SMALL, "trainer.max_epochs=1", "fold=0,[0]", "noise=clean,[clean,snr5]", "sweep.report=false")
     )
@@ -98,7 +98,7 @@ def test_a_result_of_two_jobs_counts_once(seenet_train):
     assert "±" not in "".join(map(str, rows)), "one fold deviates from nothing"
 
 
-def test_a_note_is_never_seen_half_written(seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_job_record_is_written_atomically(seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_text = Path.write_text
 
     def interrupted(path: Path, text: str, **how: str) -> int:
@@ -113,30 +113,30 @@ def test_a_note_is_never_seen_half_written(seenet_train, tmp_path: Path, monkeyp
     assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
 
 
-@pytest.mark.parametrize("wish", ["0", "1"])
-def test_mistakes_in_worker_processes(seenet_train_process, wish: str):
-    """They are one line for each job, with a traceback only for who asks, and the sweep ends."""
+@pytest.mark.parametrize("traceback", ["0", "1"])
+def test_errors_in_worker_processes_are_one_line_each(seenet_train_process, traceback: str):
+    """Each job prints one line, with a traceback only on request, and the sweep ends."""
     workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/hydra_logging=none")
-    mistake = ("dataset=ravdess", "dataset.root=/nowhere", "seed=0,1")
-    run = seenet_train_process("-m", *workers, *mistake, HYDRA_FULL_ERROR=wish)
+    invalid = ("dataset=ravdess", "dataset.root=/nowhere", "seed=0,1")
+    run = seenet_train_process("-m", *workers, *invalid, HYDRA_FULL_ERROR=traceback)
     assert run.returncode == 1
     assert run.stderr.count("failed: ") == 2
     assert run.stderr.count("seenet: error: dataset.root='/nowhere'") == 2
-    assert run.stderr.count("Traceback") == 2 * int(wish)
+    assert run.stderr.count("Traceback") == 2 * int(traceback)
 
 
-def test_what_a_killed_worker_raises_is_one_line(seenet_train, monkeypatch: pytest.MonkeyPatch):
+def test_broken_executor_is_reported_in_one_line(seenet_train, monkeypatch: pytest.MonkeyPatch):
     killed = mock.Mock(side_effect=TerminatedWorkerError("a page of advice"))
     monkeypatch.setattr("seenet.cli.hydra_app.hydra.main", lambda **about: lambda job: killed)
     run = seenet_train("-m", "seed=0,1")
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
-    assert "the same command goes on" in run.stderr
+    assert "rerun the same command to resume" in run.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
-def test_a_killed_worker_is_one_line(tmp_path: Path):
+def test_killed_worker_is_reported_in_one_line(tmp_path: Path):
     command = [str(Path(sys.executable).with_name("seenet-train")), "-m", *SMALL, "trainer.max_epochs=1000", "fold=0,1"]
     options = {"cwd": tmp_path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], **options) as process:
@@ -147,22 +147,22 @@ def test_a_killed_worker_is_one_line(tmp_path: Path):
             workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             commands = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers}
             os.kill(next(pid for pid, words in commands.items() if b"LokyProcess" in words), signal.SIGKILL)
-            _, said = process.communicate(timeout=HANG)
+            _, printed = process.communicate(timeout=HANG)
         finally:
             process.kill()
     assert process.returncode == 1
-    assert "Traceback" not in said
-    assert "a worker process of the sweep was killed" in said
-    assert "the same command goes on" in said
+    assert "Traceback" not in printed
+    assert "a worker process of the sweep was killed" in printed
+    assert "rerun the same command to resume" in printed
 
 
-def test_a_sweep_does_not_go_with_ddp(seenet_train):
+def test_sweep_refuses_ddp(seenet_train):
     run = seenet_train(
         "-m", *SMALL, "trainer=ddp", "fold=0,1", "sweep.report=false", "hydra.sweep.subdir=${hydra.job.num}/deep"
     )
     assert run.returncode == 1
     assert run.stderr.count("failed: ") == 2
-    assert "trainer=ddp does not go with -m" in run.stderr
+    assert "trainer=ddp cannot be used with -m" in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -214,7 +214,7 @@ def test_the_published_figure_stands_only_where_it_compares(capsys):
     assert "80.6" not in capsys.readouterr().out
 
 
-def test_remarks_are_never_lost(capsys):
+def test_table_shows_every_remark(capsys):
     leaky = result(audit={"verdict": "leaks allowed"}, remark="selected on the test fold", synthetic=True)
     for show in (lambda: print_run([leaky]), lambda: print_arms({"a": [result()], "b": [leaky]})):
         show()
@@ -232,16 +232,16 @@ TWELVE = ("-m", *SMALL, "trainer.max_epochs=1", "fold=0", "sweep.report=false", 
 
 
 def predictions(outputs: Path) -> dict[str, bytes]:
-    """The predictions of every finished run below a folder, by the run's name."""
+    """Read the predictions of every finished run below a folder, by name of the run."""
     found = [path for path in outputs.glob("*/fold0/clean/predictions.csv") if (path.parent / "result.json").is_file()]
     return {path.parents[2].name: path.read_bytes() for path in found}
 
 
 @pytest.mark.slow
-def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train_process, tmp_path: Path):
-    whole = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
-    assert whole.returncode == 0, whole.stderr
-    expected = predictions(tmp_path / "whole")
+def test_sweep_of_twelve_resumes_after_kills_and_a_failure(seenet_train_process, tmp_path: Path):
+    full = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=full")
+    assert full.returncode == 0, full.stderr
+    expected = predictions(tmp_path / "full")
     assert len(expected) == len(set(expected.values())) == 12
     command = [str(Path(sys.executable).with_name("seenet-train")), *TWELVE, "seed=0,1,2", "output_dir=killed"]
     rng, survived = random.Random(), []
@@ -261,17 +261,17 @@ def test_a_sweep_of_twelve_survives_kills_and_a_failure(seenet_train_process, tm
     assert last.stdout.count("finished before, reused") == survived[-1]
     assert predictions(tmp_path / "killed") == expected
 
-    broken = next((tmp_path / "whole").glob("*-none-none-strict-seed1-*"))
+    broken = next((tmp_path / "full").glob("*-none-none-strict-seed1-*"))
     shutil.rmtree(broken / "fold0")
     (broken / "fold0").write_bytes(b"")  # where the fold's folder should be made
-    again = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=whole")
+    again = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=full")
     assert again.returncode == 1
-    assert len(predictions(tmp_path / "whole")) == 11
+    assert len(predictions(tmp_path / "full")) == 11
     assert again.stderr.count("failed: ") == 1
     assert "aug=none aux_task=none seed=1" in again.stderr.split("failed: ")[1]
 
 
-def test_arms_are_means_over_seeds(capsys):
+def test_arm_is_the_mean_over_seeds(capsys):
     results = [
         result(seed=seed, metrics={"ua": ua, "wa": ua, "macro_f1": ua, "recall": {}})
         for seed, ua in enumerate((0.5, 0.7))
@@ -279,11 +279,11 @@ def test_arms_are_means_over_seeds(capsys):
     print_arms({"aug=ebm": results})
     row = next(line for line in capsys.readouterr().out.splitlines() if "aug=ebm" in line)
     assert row.split() == ["aug=ebm", *["60.0", "±", "14.1"] * 3, "1", "2", "20"]
-    assert arm_names([["aug=ebm", "seed=0"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
-    assert arm_names([["seed=0", "noise=clean"], ["seed=1", "noise=snr5"]]) == ["all", "all"]
+    assert name_arms([["aug=ebm", "seed=0"], ["aug=none", "seed=1"]]) == ["aug=ebm", "aug=none"]
+    assert name_arms([["seed=0", "noise=clean"], ["seed=1", "noise=snr5"]]) == ["all", "all"]
 
 
-def test_a_plan_says_what_is_done_and_what_it_takes(seenet_train, tmp_path: Path):
+def test_plan_lists_finished_runs_and_estimated_time(seenet_train, tmp_path: Path):
     arguments = ("-m", *SMALL, "trainer.max_epochs=1", "aug=none,ebm", "fold=0", "noise=[clean,snr5]")
     seenet_train(*SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm")
     plan = seenet_train(*arguments, "sweep.dry=true")
@@ -305,7 +305,7 @@ def test_a_plan_leaves_the_notes_of_a_finished_sweep(seenet_train, tmp_path: Pat
     assert (tmp_path / "s/0/arm.json").is_file()
 
 
-def test_the_plan_of_one_run(seenet_train, tmp_path: Path):
+def test_plan_of_a_single_run(seenet_train, tmp_path: Path):
     plan = seenet_train(*SMALL, "trainer.max_epochs=1", "sweep.dry=true", "aug=[ebm,speed]")
     assert plan.returncode == 0, plan.stderr
     assert re.search(r"this run +3 +0 +3 +0 ", plan.stdout)
@@ -313,12 +313,12 @@ def test_the_plan_of_one_run(seenet_train, tmp_path: Path):
     assert not list((tmp_path / "outputs").glob("*-*"))
 
 
-def test_names_in_tables_keep_their_brackets(capsys):
+def test_table_keeps_brackets_in_names(capsys):
     print_arms({"aug=[ebm,speed]": [result()], "aug=none": [result()]})
     assert "aug=[ebm,speed]" in capsys.readouterr().out
 
 
-def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_process, tmp_path: Path):
+def test_missing_prerequisites_are_reported_before_the_first_job(seenet_train_process, tmp_path: Path):
     (tmp_path / "data/RAVDESS/Actor_01").mkdir(parents=True)
     run = seenet_train_process(
         *("experiment=main", "backbone.path=/nowhere", "backbone.checkpoint=null"),
@@ -333,19 +333,19 @@ def test_everything_that_is_missing_is_said_before_the_first_job(seenet_train_pr
     assert not list((tmp_path / "outputs").glob("*-*"))
 
 
-def test_a_plan_tries_the_auxiliary_task_of_every_job(config, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
-    """Also of jobs whose model another one's probe stands for."""
+def test_plan_builds_the_auxiliary_task_of_every_job(config, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    """Also for jobs that share the probe of another job with the same model."""
     monkeypatch.setattr("seenet.training.sweep_plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
     common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
     cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
     monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
     with pytest.raises(SeenetError, match="nothing was started"):
         print_sweep_plan(cfgs)
-    said = capsys.readouterr().out
-    assert said.count("missing") == 1
-    assert "missing (1 of 3 jobs): aux_task=gender" in said
+    printed = capsys.readouterr().out
+    assert printed.count("missing") == 1
+    assert "missing (1 of 3 jobs): aux_task=gender" in printed
 
 
 @pytest.mark.parametrize("seconds, words", [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5400, "1 h 30 min")])
-def test_durations_are_said_as_people_say_them(seconds: float, words: str):
+def test_durations_are_formatted_in_usual_units(seconds: float, words: str):
     assert format_duration(seconds) == words

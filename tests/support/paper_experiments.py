@@ -3,7 +3,7 @@
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from seenet.cli.sweep import jobs
+from seenet.cli.sweep import list_jobs
 from seenet.core.paths import conf_dir
 
 METHOD = {
@@ -25,4 +25,4 @@ def arms(config, experiment: str) -> list[DictConfig]:
         root = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
     assert root.hydra.mode.name == "MULTIRUN"
     assert root.sweep.check
-    return [config(*job) for job in jobs(root)]
+    return [config(*job) for job in list_jobs(root)]

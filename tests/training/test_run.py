@@ -271,7 +271,7 @@ def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
         _, errors = running[sent].communicate(timeout=HANG)
         assert running[sent].returncode == code, errors
         assert list((tmp_path / sent.name).rglob("last.ckpt"))
-    assert "the same command goes on where it stopped" in errors, "of the last, which is SIGINT"
+    assert "rerun the same command to resume" in errors, "of the last, which is SIGINT"
     assert "Traceback" not in errors
 
 

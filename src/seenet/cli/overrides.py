@@ -1,4 +1,4 @@
-"""Checks of overrides (NAME=VALUE) that Hydra answers with a riddle, and the quoted form of a value."""
+"""Checks of overrides (NAME=VALUE) for which Hydra has no clear message, and the quoted form of a value."""
 
 import re
 import shlex
@@ -13,20 +13,20 @@ from seenet.core.errors import SeenetError
 from seenet.core.paths import conf_dir
 from seenet.corpora.vocabulary import quote_class, quote_text
 
-LISTS = ("aug", "noise")
-"""Groups of which several choices can be combined."""
+COMBINABLE_GROUPS = ("aug", "noise")
+"""Groups whose choices can be combined in a list."""
 
 
 def choices(group: str) -> str:
-    """The shipped choices of a configuration group."""
+    """Return the shipped choices of a configuration group, separated by commas."""
     return ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml")))
 
 
 def quote_override(override: str) -> str:
-    """An override whose value Hydra reads as text (or a list of texts, `classes`), quoted for Hydra and a POSIX shell.
+    """Quote an override for Hydra and a POSIX shell, with text (or a list of texts, `classes`) as its value.
 
     Args:
-        override: NAME=VALUE as the user meant it; quotes that the value already has are replaced.
+        override: NAME=VALUE; quotes around the value are replaced.
     """
     name, _, value = override.partition("=")
     words = re.fullmatch(r"\[(.*)\]", value) if name == "classes" else None
@@ -38,18 +38,18 @@ def quote_override(override: str) -> str:
 
 
 def _split_words(text: str) -> list[str]:
-    """The words of a list, at commas outside quotes, without their own quotes."""
+    """Split a list at commas outside quotes and remove the quotes of each word."""
     words = re.findall(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]*)\s*(?:,|$)""", text)
     bare = [word.strip() for word in words]
     return [re.sub(r"\\(.)", r"\1", w[1:-1]) if w[:1] in ("'", '"') and w[-1:] == w[0] else w for w in bare if w]
 
 
 def explain_parse_error(error: OverrideParseException, groups: Collection[str]) -> str:
-    """One line for an override that Hydra's grammar refuses.
+    """Explain in one line why Hydra's grammar refuses an override.
 
     Args:
-        error: has the override as the user wrote it.
-        groups: the configuration groups, whose choices need no quotes.
+        error: holds the override as the user wrote it.
+        groups: names of the configuration groups, whose choices need no quotes.
     """
     name, equals, _ = error.override.partition("=")
     if not equals:
@@ -62,10 +62,10 @@ def explain_parse_error(error: OverrideParseException, groups: Collection[str]) 
 
 
 def suggest_quotes(message: str) -> str:
-    """How to quote the override that an error message is about; empty where quotes would not help.
+    """Suggest quotes for the override named in an error message; return "" if quotes would not help.
 
     Args:
-        message: begins with the setting's name and `=` or `:`.
+        message: starts with the name of the setting and `=` or `:`.
     """
     for word in sys.argv[1:]:
         name, equals, value = word.partition("=")
@@ -76,24 +76,27 @@ def suggest_quotes(message: str) -> str:
 
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:
-    """The overrides among the words of a command line; options and their values are left out.
+    """Parse the overrides of a command line; skip flags and their values.
 
     Raises:
-        OverrideParseException: an override that Hydra's grammar refuses.
+        OverrideParseException: Hydra's grammar refuses an override.
     """
     parser = OverridesParser.create()
     return parser.parse_overrides([word for word in words if "=" in word and not word.startswith("-")])
 
 
-def refuse_choices(words: Sequence[str], groups: Collection[str]) -> None:
-    """Raise a SeenetError for a choice of a group that no file can have.
+def check_choices(words: Sequence[str], groups: Collection[str]) -> None:
+    """Check that each choice of a group can be the name of a file.
 
-    Hydra shows a traceback for null, a number or a truth value, merges the files of a list whatever they are, and
-    takes a choice that is listed twice once.
+    Hydra shows a traceback for null, a number or a truth value. It merges any list of files and silently drops
+    repeated choices.
 
     Args:
-        words: of the command line, after the command.
-        groups: the configuration groups.
+        words: arguments of the command line.
+        groups: names of the configuration groups.
+
+    Raises:
+        SeenetError: a choice is not a name, or is listed twice.
     """
     for override in parse_overrides(words):
         group, word = override.key_or_group, override.input_line
@@ -102,17 +105,17 @@ def refuse_choices(words: Sequence[str], groups: Collection[str]) -> None:
         if group not in groups or override.is_delete():
             continue
         for value in _list_values(override):
-            several = value if isinstance(value, list) and group in LISTS else [value]
-            names = [choice.text if isinstance(choice, QuotedString) else choice for choice in several]
+            listed = value if isinstance(value, list) and group in COMBINABLE_GROUPS else [value]
+            names = [choice.text if isinstance(choice, QuotedString) else choice for choice in listed]
             if not all(isinstance(name, str) for name in names):
                 raise SeenetError(f"{word}: expected one of {choices(group)}")
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise SeenetError(f"{word}: '{twice[0]}' is listed twice; a list takes each choice once")
+            repeated = [name for name in names if names.count(name) > 1]
+            if repeated:
+                raise SeenetError(f"{word}: '{repeated[0]}' is listed twice; remove one of them")
 
 
 def _list_values(override: Override) -> list[object]:
-    """The values of a sweep that can be listed without a search of files, else the one value."""
+    """Return the values of a sweep, none if they depend on a search of files, or the one value."""
     if override.is_choice_sweep() or override.is_range_sweep():
         return list(override.sweep_iterator())
     return [] if override.is_sweep_override() else [override.value()]

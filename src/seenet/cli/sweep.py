@@ -1,4 +1,4 @@
-"""Sweeps: a plan before the first job, a note of what each job did, and a comparison and a report at the end."""
+"""Sweeps: a plan before the first job, a record of each job, a comparison and a report at the end."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seenet.cli.hydra_app import (
-    EXPECTED,
+    EXPECTED_ERRORS,
     WANTS_TRACEBACK,
     format_error,
     make_output_encodable,
@@ -30,16 +30,17 @@ from seenet.core.atomic import atomic_write_text
 from seenet.core.errors import SeenetError
 
 JOB_RECORD = "arm.json"
+"""File in the folder of a job: its overrides, the folders of its results, and its error or null."""
+
 NON_ARM_SETTINGS = ("fold", "seed", "noise")
-"""Settings that make no arm of their own: an arm is their mean, or is shown once for each test condition."""
+"""Settings that do not distinguish arms: an arm averages folds and seeds, and has one row per test condition."""
 
-
-SWEEP = "SEENET_SWEEP"
-"""The environment variable with a sweep's own name, which workers inherit: what is noted below it is compared."""
+SWEEP_VARIABLE = "SEENET_SWEEP"
+"""Environment variable with the identifier of the sweep; workers inherit it and write it into their records."""
 
 
 def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
-    """Run a job; in a sweep one that fails is noted and does not stop the others.
+    """Run a job; in a sweep, record its failure and continue with the other jobs.
 
     Args:
         cfg: the composed configuration.
@@ -49,72 +50,77 @@ def run_job(cfg: DictConfig, job: Callable[[DictConfig], list[str]]) -> None:
     if hydra_config.mode != RunMode.MULTIRUN:
         run_or_exit(cfg, job)
         return
-    make_output_encodable()  # of a worker process
+    make_output_encodable()  # also in worker processes
     overrides = list(hydra_config.overrides.task)
     print(f"\n=== arm {hydra_config.job.num}: {' '.join(overrides)}", flush=True)
-    note: dict[str, Any] = {"sweep": os.environ.get(SWEEP), "number": hydra_config.job.num, "overrides": overrides}
-    note |= {"results": [], "error": None}
+    record: dict[str, Any] = {
+        "sweep": os.environ.get(SWEEP_VARIABLE),
+        "number": hydra_config.job.num,
+        "overrides": overrides,
+    }
+    record |= {"results": [], "error": None}
     try:
-        # Each process of a distributed run is this command again, and would start the whole sweep.
+        # Each process of a distributed run executes this command again, and would start the sweep again.
         if cfg.trainer.strategy == "ddp" or cfg.trainer.devices != 1:
-            raise SeenetError(f"trainer={cfg.trainer.name} does not go with -m; give one command for each arm")
-        note["results"] = job(cfg)
-    except EXPECTED as error:
+            raise SeenetError(f"trainer={cfg.trainer.name} cannot be used with -m; run one command per arm")
+        record["results"] = job(cfg)
+    except EXPECTED_ERRORS as error:
         if WANTS_TRACEBACK:
             traceback.print_exc()
-        print_error(error, hydra_config.job.config_name)
-        note["error"] = format_error(error, hydra_config.job.config_name)
+        root = str(hydra_config.job.config_name)
+        print_error(error, root)
+        record["error"] = format_error(error, root)
     except Exception as error:
         traceback.print_exc()
-        note["error"] = f"{type(error).__name__}: {error}"
-    atomic_write_text(Path(hydra_config.runtime.output_dir, JOB_RECORD), json.dumps(note))
+        record["error"] = f"{type(error).__name__}: {error}"
+    atomic_write_text(Path(hydra_config.runtime.output_dir, JOB_RECORD), json.dumps(record))
 
 
-def arm_names(overrides: Sequence[Sequence[str]]) -> list[str]:
-    """A name for each job: the overrides that not all jobs share, but for those that make no arm of their own.
+def name_arms(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Name each job after the overrides that distinguish its arm.
 
     Args:
-        overrides: of each job.
+        overrides: those of each job.
     """
     if not overrides:
         return []
     shared = set.intersection(*map(set, overrides))
-    ways = [
+    distinct = [
         [o for o in job if o not in shared and o.partition("=")[0].lstrip("+") not in NON_ARM_SETTINGS]
         for job in overrides
     ]
-    return [" ".join(way) or "all" for way in ways]
+    return [" ".join(words) or "all" for words in distinct]
 
 
-def jobs(config: DictConfig) -> list[list[str]]:
-    """The overrides of each job of a sweep, as Hydra's own sweeper divides them."""
+def list_jobs(config: DictConfig) -> list[list[str]]:
+    """Return the overrides of each job of a sweep, in the order of Hydra's sweeper."""
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
     return [list(job) for job in BasicSweeper.split_arguments(overrides, None)[0]]
 
 
 class SweepCallback(Callback):
-    """Plans a sweep where asked to; ends it with a table and a report, and with exit code 1 where a job failed."""
+    """Hydra callback with the plan of a sweep, its final table and report, and exit code 1 after a failed job."""
 
-    def __init__(self):
-        self._alive: FileLock | None = None
+    def __init__(self) -> None:
+        self._lock: FileLock | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A worker's copy does not hold the sweep's lock."""
+        """Pickle without the lock, which belongs to the main process."""
         return SweepCallback, ()
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Look whether everything is there; forget an earlier sweep's notes where this one starts."""
+        """Print the plan if requested, lock the folder and remove the records of an earlier sweep."""
         try:
             if not config.sweep.dry:
-                self._alive = _acquire_sweep_lock(Path(config.hydra.sweep.dir))
+                self._lock = _acquire_sweep_lock(Path(config.hydra.sweep.dir))
             if config.sweep.check or config.sweep.dry:
-                _plan(config)
+                _print_plan(config)
             if config.sweep.dry:
                 sys.exit(0)
-            os.environ[SWEEP] = uuid.uuid4().hex
-            _forget_notes(Path(config.hydra.sweep.dir))
-        except EXPECTED as error:  # Hydra would make a warning of it and go on
+            os.environ[SWEEP_VARIABLE] = uuid.uuid4().hex
+            _remove_job_records(Path(config.hydra.sweep.dir))
+        except EXPECTED_ERRORS as error:  # Hydra would warn and continue
             if WANTS_TRACEBACK:
                 traceback.print_exc()
             print_error(error, config.hydra.job.config_name)
@@ -124,84 +130,94 @@ class SweepCallback(Callback):
             sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Read the jobs' notes, compare and report."""
+        """Compare the results of the jobs and write the report."""
         try:
-            failed = self._compare(config)
-        except Exception:  # Hydra would make a warning of it and end well
+            has_failed = _summarise_jobs(config)
+        except Exception:  # Hydra would warn and exit with code 0
             traceback.print_exc()
             sys.exit(1)
         finally:
-            if self._alive:
-                self._alive.release()
-        if failed:
+            if self._lock:
+                self._lock.release()
+        if has_failed:
             sys.exit(1)
 
-    def _compare(self, config: DictConfig) -> bool:
-        """Print and write what the jobs found; whether any failed."""
-        from seenet.reporting.console_tables import print_arms
-        from seenet.reporting.result_loader import read_object
 
-        folder = Path(config.hydra.sweep.dir)
-        notes = [
-            read_object(path, ("sweep", "number", "overrides", "results", "error")) for path in folder.rglob(JOB_RECORD)
-        ]
-        notes = [note for note in notes if note and note["sweep"] == os.environ[SWEEP]]
-        if not notes:
-            print(
-                f"seenet: error: the sweep has no job that could write {JOB_RECORD} below '{folder}'", file=sys.stderr
-            )
-            return True
-        notes.sort(key=lambda note: note["number"])
-        folders: dict[str, dict[Path, None]] = {}  # jobs may share results: noise=clean,[clean,snr5]
-        for name, note in zip(arm_names([note["overrides"] for note in notes]), notes, strict=True):
-            if note["results"]:
-                folders.setdefault(name, {}).update(dict.fromkeys(Path(result).resolve() for result in note["results"]))
-        arms = {
-            name: [json.loads((result / "result.json").read_text(encoding="utf-8")) for result in results]
-            for name, results in folders.items()
-        }
-        if arms:
-            print_arms(arms)
-        failed = [note for note in notes if note["error"]]
-        for note in failed:
-            print(f"failed: {' '.join(note['overrides'])}: {note['error']}", file=sys.stderr)
-        if arms and config.sweep.report:
-            from seenet.reporting.html_report import write_report
+def _summarise_jobs(config: DictConfig) -> bool:
+    """Print the arms and errors of the sweep, write its report, and return whether any job failed."""
+    from seenet.reporting.console_tables import print_arms
 
-            print(f"report: {write_report([folder], folder / 'report')}", flush=True)
-        return bool(failed)
+    folder = Path(config.hydra.sweep.dir)
+    records = _read_job_records(folder)
+    if not records:
+        print(f"seenet: error: no job of the sweep wrote {JOB_RECORD} below '{folder}'", file=sys.stderr)
+        return True
+    arms = _read_arms(records)
+    if arms:
+        print_arms(arms)
+    failed = [record for record in records if record["error"]]
+    for record in failed:
+        print(f"failed: {' '.join(record['overrides'])}: {record['error']}", file=sys.stderr)
+    if arms and config.sweep.report:
+        from seenet.reporting.html_report import write_report
+
+        print(f"report: {write_report([folder], folder / 'report')}", flush=True)
+    return bool(failed)
+
+
+def _read_job_records(folder: Path) -> list[dict[str, Any]]:
+    """Read the records that jobs of this sweep wrote below a folder, in the order of the jobs."""
+    from seenet.reporting.result_loader import read_object
+
+    keys = ("sweep", "number", "overrides", "results", "error")
+    records = [read_object(path, keys) for path in folder.rglob(JOB_RECORD)]
+    own = [record for record in records if record and record["sweep"] == os.environ[SWEEP_VARIABLE]]
+    return sorted(own, key=lambda record: record["number"])
+
+
+def _read_arms(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Read the results of each arm; jobs may share results, e.g. noise=clean,[clean,snr5]."""
+    folders: dict[str, dict[Path, None]] = {}
+    for name, record in zip(name_arms([record["overrides"] for record in records]), records, strict=True):
+        if record["results"]:
+            results = dict.fromkeys(Path(result).resolve() for result in record["results"])
+            folders.setdefault(name, {}).update(results)
+    return {
+        name: [json.loads((result / "result.json").read_text(encoding="utf-8")) for result in results]
+        for name, results in folders.items()
+    }
 
 
 def _acquire_sweep_lock(folder: Path) -> FileLock:
-    """One sweep at a time in a folder: two would forget and compare each other's notes. Held until it ends or dies."""
+    """Lock the folder of a sweep until the process ends: two sweeps would mix their job records."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".sweep.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise SeenetError(
-            f"a sweep is running in '{folder}'; wait for its end, or take another folder: hydra.sweep.dir=FOLDER"
+            f"a sweep is running in '{folder}'; wait for its end, or set another folder: hydra.sweep.dir=FOLDER"
         ) from error
     return lock
 
 
-def _forget_notes(folder: Path) -> None:
-    """Remove an earlier sweep's notes, but not those of sweeps in folders below."""
-    others = {path.parent for path in folder.rglob("multirun.yaml")} - {folder}
-    for note in folder.rglob(JOB_RECORD):
-        if others.isdisjoint(note.parents):
-            note.unlink()
+def _remove_job_records(folder: Path) -> None:
+    """Remove the records of an earlier sweep, but not those of sweeps in subfolders."""
+    other_sweeps = {path.parent for path in folder.rglob("multirun.yaml")} - {folder}
+    for record in folder.rglob(JOB_RECORD):
+        if other_sweeps.isdisjoint(record.parents):
+            record.unlink()
 
 
-def _plan(config: DictConfig) -> None:
-    overrides = jobs(config)
+def _print_plan(config: DictConfig) -> None:
+    overrides = list_jobs(config)
     cfgs = [hydra.compose(config.hydra.job.config_name, overrides=job) for job in overrides]
-    from seenet.training.sweep_plan import print_sweep_plan  # heavy
+    from seenet.training.sweep_plan import print_sweep_plan  # slow to import
 
-    print_sweep_plan(dict(zip(map(" ".join, _told_apart(overrides)), cfgs, strict=True)))
+    print_sweep_plan(dict(zip(map(" ".join, _distinct_overrides(overrides)), cfgs, strict=True)))
 
 
-def _told_apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The overrides of each job that not all jobs share; all of them where they share all."""
+def _distinct_overrides(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the overrides of each job that not all jobs share, or all if every override is shared."""
     shared = set.intersection(*map(set, jobs))
     return [[o for o in job if o not in shared] or list(job) for job in jobs]

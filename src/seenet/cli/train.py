@@ -1,4 +1,4 @@
-"""`seenet-train`."""
+"""`seenet-train`: cross-validated training and test."""
 
 import sys
 
@@ -9,12 +9,12 @@ from seenet.cli.sweep import run_job
 
 
 def _train(cfg: DictConfig) -> list[str]:
-    if cfg.sweep.dry:  # of a sweep the callback makes the plan
+    if cfg.sweep.dry:  # SweepCallback prints the plan of a sweep
         from seenet.training.sweep_plan import print_sweep_plan
 
         print_sweep_plan({"this run": cfg})
         return []
-    from seenet.training.run import run_experiment  # heavy, and not needed for --help
+    from seenet.training.run import run_experiment  # slow to import; --help does not need it
 
     return [str(folder) for folder in run_experiment(cfg)]
 
@@ -24,7 +24,7 @@ def _job(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Train and test; see `seenet-train --help`."""
+    """Train and test; `seenet-train --help` explains the settings."""
     sys.exit(run_app(_job, "train"))
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.manifest import Manifest
+from seenet.corpora.stratification import divide_groups
 
 Indices = NDArray[np.int64]
 """Rows of a manifest, or an integer code per clip. Shape (clips,)."""
@@ -19,7 +20,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """One division of a scheme. Each part contains rows of the manifest, shape (clips of the part,).
+    """One division of a scheme.
+
+    Each part contains rows of the manifest, shape (clips of the part,).
 
     Attributes:
         test: test part.
@@ -75,7 +78,7 @@ def require_codes(
 
 
 def group_linked(speakers: Indices, sessions: Indices) -> Indices:
-    """Number the connected components of clips that share speakers or sessions.
+    """Return the connected component of each clip over shared speakers and sessions.
 
     Args:
         speakers: code of each clip's speaker. Shape (clips,).
@@ -116,7 +119,7 @@ class Scheme(ABC):
 
 
 class Groups(Scheme):
-    """A scheme that partitions the corpus into test groups; each fold trains on the other groups."""
+    """A partition of the corpus into test groups; each fold trains on the other groups."""
 
     field: str | None = None
     """Field that all clips of a group share and that names the group; None for unnamed groups."""
@@ -192,10 +195,9 @@ def _natural_key(name: str) -> list[tuple[str, int]]:
 
 
 def stratify_groups(parts: int, seed: int, labels: Indices, groups: Indices) -> list[Indices]:
-    """Split positions into `parts` sets without dividing a group, with labels as balanced as the groups allow.
+    """Split positions into sets without dividing a group, and balance the labels.
 
-    The splitter of scikit-learn loops over clips in Python. A large corpus is therefore stratified on a sample that
-    contains every group.
+    A large corpus is stratified on a sample that contains every group.
 
     Args:
         parts: number of sets.
@@ -206,8 +208,6 @@ def stratify_groups(parts: int, seed: int, labels: Indices, groups: Indices) -> 
     Raises:
         SeenetError: there are more sets than clips of the most frequent label.
     """
-    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to import
-
     most = int(np.bincount(labels).max())
     if parts > most:
         raise SeenetError(f"{parts} balanced parts cannot be made of {len(labels)} clips: a class has at most {most}")
@@ -215,8 +215,7 @@ def stratify_groups(parts: int, seed: int, labels: Indices, groups: Indices) -> 
     if len(groups) > _MAX_STRATIFIED_CLIPS:
         chosen = np.random.default_rng(seed).choice(len(groups), _MAX_STRATIFIED_CLIPS, replace=False)
         sample = np.union1d(chosen, np.unique(groups, return_index=True)[1])
-    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    groups_of_parts = [groups[sample[part]] for _, part in splitter.split(sample, labels[sample], groups[sample])]
+    groups_of_parts = divide_groups(parts, seed, labels[sample], groups[sample])
     return [np.flatnonzero(np.isin(groups, part)) for part in groups_of_parts]
 
 
@@ -232,7 +231,7 @@ class SpeakerFolds(Groups):
         self.count, self.seed = count, seed
 
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
-        """Return `count` groups without dividing a speaker (scikit-learn's StratifiedGroupKFold)."""
+        """Return `count` groups without dividing a speaker (as StratifiedGroupKFold of scikit-learn)."""
         speakers = require_codes(manifest, indices, "speaker", "a scheme of speaker-disjoint folds")
         most = int(mark_present(speakers).sum())
         if not 2 <= self.count <= most:
@@ -272,8 +271,8 @@ class ClipFolds(Groups):
 class GivenSplit(Scheme):
     """Folds from the field `split`, which the corpus or the user's table provides.
 
-    If the values are `train`, optionally `dev`, and values that begin with `test`, each test part is a fold and all
-    folds have the same training part. Other values name folds; each of them is tested once.
+    The values may be `train`, optionally `dev`, and values that begin with `test`: each test part is then a fold, and
+    all folds have the same training part. Other values name folds; each of them is tested once.
     """
 
     def splits(self, manifest: Manifest, indices: Indices) -> list[Split]:
