@@ -1,4 +1,4 @@
-"""Thirty kinds of damaged file in a corpus of 200 clips: named, counted, nothing else lost, no crash, no hang."""
+"""Thirty kinds of damaged files in a corpus of 200 clips: the store names all of them and reads all others."""
 
 import os
 import struct
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def encoded(path: Path, samples: np.ndarray | None = None, rate: int = 16000, **options: str) -> bytes:
-    """The bytes of a file that soundfile writes."""
+    """Return the bytes of a file that soundfile writes."""
     wave = 0.1 * RNG.normal(size=4000) if samples is None else samples
     soundfile.write(path, wave, rate, **options)
     data = path.read_bytes()
@@ -77,12 +77,12 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "ogg cut at its head": (lambda p: put(p, encoded(p, format="OGG")[:60]), ""),
     "text behind a wav header": (lambda p: put(p, wav(p)[:36] + b"junk" * 50), ""),
 }
-"""How each kind is planted, and words of the reason it is given; the last ones depend on the decoder's version."""
+"""Function that writes each kind of file, and words of the expected reason; empty if it depends on the decoder."""
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[Manifest, dict[int, str]]:
-    """A corpus of 200 clips; which rows were damaged, and how."""
+    """A corpus of 200 clips, and the kinds of damaged files by row."""
     folder = tmp_path_factory.mktemp("bad files")
     rows = dict(zip(range(3, 200, 5), KINDS, strict=False))
     for k in range(200):

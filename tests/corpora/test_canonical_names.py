@@ -1,4 +1,4 @@
-"""Who is who: one canonical form of speakers, sessions and files, for the audit and for folds."""
+"""Canonical forms of speakers, sessions and files, in folds, in the audit and in joined corpora."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ from seenet.corpora.split_schemes import ClipFolds, GivenSplit, LeaveOneOut, Spe
 
 
 def corpus(speakers: list[str], name: str = "toy", root: Path = Path("/toy"), **more: object) -> Manifest:
-    """One clip for each speaker named, two emotions in turn."""
+    """Return a manifest with one clip per name and two alternating emotions."""
     rows = [Utterance(f"u{k}", f"{k}.wav", ("happy", "sad")[k % 2], speaker=s) for k, s in enumerate(speakers)]
     return Manifest(name, root, rows, **more)
 
@@ -205,8 +205,8 @@ def test_join_merges_people_of_joined_corpora():
     assert outer.column("speaker").tolist() == ["a+b/s1", "a+b/s2", "iemocap/s1", "a+b/s1"]
     assert outer.column("utterance").tolist() == ["inner/a/u0", "inner/a/u1", "inner/iemocap/u0", "b/u0"]
     inner.people = ""
-    apart = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
-    assert apart.column("speaker").tolist() == ["a/s1", "a/s2", "iemocap/s1", "b/S1"]
+    separate = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    assert separate.column("speaker").tolist() == ["a/s1", "a/s2", "iemocap/s1", "b/S1"]
 
 
 def test_join_keeps_people_apart_when_corpora_differ_only_in_case():

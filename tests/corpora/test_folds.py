@@ -1,4 +1,4 @@
-"""Folds: disjoint, reproducible, stratified; and an audit that finds what is planted."""
+"""Folds are disjoint, reproducible and stratified, and the audit finds planted leaks."""
 
 import json
 from dataclasses import replace
@@ -60,13 +60,13 @@ def test_parts_are_speaker_disjoint_and_complete(manifest, scheme, protocol):
 
 
 def test_folds_are_reproducible_by_seed(manifest):
-    def dealt(split_seed: int, seed: int) -> list[list[int]]:
+    def dev_parts(split_seed: int, seed: int) -> list[list[int]]:
         folds = make_folds(manifest, everything(manifest), SpeakerFolds(3, seed), Strict(split_seed=split_seed))
         return [fold.dev.tolist() for fold in folds]
 
-    assert dealt(0, 0) == dealt(0, 0)
-    assert dealt(0, 0) != dealt(1, 0)
-    assert dealt(0, 0) != dealt(0, 1)
+    assert dev_parts(0, 0) == dev_parts(0, 0)
+    assert dev_parts(0, 0) != dev_parts(1, 0)
+    assert dev_parts(0, 0) != dev_parts(0, 1)
 
 
 def test_leave_one_out_sorts_speakers_by_number(manifest):
@@ -192,7 +192,7 @@ def test_audit_finds_planted_leaks_in_each_protocol(manifest, scheme, protocol):
 
 
 def test_strict_keeps_speakers_with_a_shared_session_together(manifest):
-    """Sessions known for some speakers only: those who share one stay together, the others are free."""
+    """Sessions are known for some speakers only; speakers with a shared session stay together."""
     sessions = {"1": "a", "2": "a", "3": "b", "4": "b", "5": "c"}
     rows = [replace(row, session=sessions.get(row.speaker, "")) for row in manifest]
     mixed = Manifest("toy", Path("/toy"), rows)
@@ -225,7 +225,7 @@ def test_given_split_makes_folds_from_a_column():
 
 
 def test_speaker_folds_stratify_a_large_corpus_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
-    """Whole speakers all the same, every clip dealt once, classes about balanced."""
+    """No speaker is divided, and every clip is tested once."""
     monkeypatch.setattr("seenet.corpora.split_schemes._MAX_STRATIFIED_CLIPS", 20)
     tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
     assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
@@ -247,20 +247,20 @@ def test_speaker_folds_reject_too_few_clips():
         SpeakerFolds(5).splits(Manifest("tiny", Path("/x"), rows), np.arange(6))
 
 
-class CountedDealing(Strict):
-    """Counts the development parts that are dealt."""
+class CountingStrict(Strict):
+    """Strict protocol that counts its selections of a development part."""
 
-    dealt = 0
+    count = 0
 
     def make_fold(self, *args):
-        CountedDealing.dealt += 1
+        CountingStrict.count += 1
         return super().make_fold(*args)
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> type[CountedDealing]:
-    monkeypatch.setattr(CountedDealing, "dealt", 0)
-    return CountedDealing
+def counted(monkeypatch: pytest.MonkeyPatch) -> type[CountingStrict]:
+    monkeypatch.setattr(CountingStrict, "count", 0)
+    return CountingStrict
 
 
 def test_folds_are_made_on_access(counted):
@@ -272,9 +272,9 @@ def test_folds_are_made_on_access(counted):
     assert [fold.training for fold in folds.planned] == list(range(200))
     assert [len(fold.test) for fold in folds.planned] == [int(k != 5) for k in range(200)]
     assert len(folds.outline(7).train) == 198
-    assert counted.dealt == 0
+    assert counted.count == 0
     fold = folds[7]
-    assert counted.dealt == 1
+    assert counted.count == 1
     assert (fold.number, fold.name, fold.training, fold.test.tolist()) == (7, "s007", 7, [7])
     assert len(fold.train) + len(fold.dev) == 198
 
@@ -292,7 +292,7 @@ def test_run_makes_only_the_trained_folds(config, counted, monkeypatch: pytest.M
     monkeypatch.setattr("seenet.corpora.protocols.Strict", counted)
     overrides = (*SMALL, "trainer.max_epochs=1", "dataset.folds=leave_one_speaker_out", f"output_dir={tmp_path}")
     (folder,) = run_experiment(config(*overrides, "fold=4"))
-    assert counted.dealt == 1
+    assert counted.count == 1
     result = json.loads((folder / "result.json").read_text())
     assert (result["fold"], result["n_folds"], result["trained_fold"]) == (4, 6, 4)
     assert result["audit"]["verdict"] == "clean"

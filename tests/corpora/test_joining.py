@@ -1,4 +1,4 @@
-"""Trained on one corpus, tested on others; one corpus of several left out."""
+"""Cross-corpus tests and leave-one-corpus-out folds."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def ravdess(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def savee(tmp_path: Path) -> Path:
-    """A corpus of three emotions, one folder each."""
+    """Two speakers of SAVEE with three emotions."""
     folder = tmp_path / "SAVEE" / "AudioData"
     rng = np.random.default_rng(1)
     for speaker in ("DC", "JE"):
@@ -80,7 +80,7 @@ def test_run_trains_once_for_several_test_corpora(config, ravdess: Path, savee: 
     assert printed.count("epoch 1/") == 1
     results = [json.loads((folder / "result.json").read_text()) for folder in folders]
     assert [r["test_part"] for r in results] == ["test_ravdess", "test_savee"]
-    assert [r["classes"] for r in results] == [["happy", "sad", "angry"]] * 2, "what all three have"
+    assert [r["classes"] for r in results] == [["happy", "sad", "angry"]] * 2, "the classes of all three corpora"
     assert [r["n_test"] for r in results] == [24, 18]
     assert {r["trained_fold"] for r in results} == {0}
     assert (folders[0].parents[1] / "curves.png").is_file()
@@ -108,7 +108,7 @@ def test_run_computes_only_new_results_when_a_test_corpus_is_added(
     assert (alone / "result.json").read_text() == before
     assert run(second) == {"test_savee": both["test_savee"]}
     assert "epoch 1/" not in capsys.readouterr().out
-    assert len(load_results([tmp_path]).results) == 2, "one result for each test corpus, though both were fold 0 once"
+    assert len(load_results([tmp_path]).results) == 2, "one result per test corpus, although each was fold 0 once"
 
 
 def test_run_tests_again_when_a_test_corpus_changes(config, ravdess: Path, tmp_path: Path, capsys):
@@ -135,11 +135,11 @@ def test_training_part_does_not_depend_on_test_corpora(config, ravdess: Path, sa
 
 
 def test_joined_store_contains_the_samples_of_each_corpus(config, ravdess: Path):
-    """Nothing is decoded again for a joined corpus, and no clip gets another's samples."""
+    """A joined corpus uses the stores of its parts, in the right order."""
     manifest, _, indices = load_corpus(config(*SMALL, f"test_dataset={{name: ravdess, root: {ravdess}}}"))
     store = open_store(manifest, 6.0)
-    apart = [open_store(part, 6.0) for part in manifest.parts]
-    clips = [part.waveform(k) for part in apart for k in range(len(part.lengths))]
+    parts = [open_store(part, 6.0) for part in manifest.parts]
+    clips = [part.waveform(k) for part in parts for k in range(len(part.lengths))]
     assert len(clips) == len(manifest)
     for k in (0, 47, 48, 111):
         np.testing.assert_array_equal(store.waveform(k), clips[k])
@@ -187,7 +187,7 @@ def test_load_corpus_rejects_invalid_settings(config, overrides: list[str], word
 
 
 def table(path: Path, emotions: str, seed: int) -> Path:
-    """A table and six speakers' clips of some emotions."""
+    """Write a table with one clip of six speakers per emotion."""
     rng, lines = np.random.default_rng(seed), ["path,emotion,speaker"]
     path.parent.mkdir(parents=True, exist_ok=True)
     for speaker in range(6):
@@ -200,7 +200,7 @@ def table(path: Path, emotions: str, seed: int) -> Path:
 
 
 def test_tables_have_names_of_the_user(config, tmp_path: Path):
-    """Tables of one stem, called train; a corpus that lacks a class takes it from all; merges reach the parts."""
+    """Two tables have the same stem; a class that one corpus lacks is removed; merges apply to all parts."""
     paths = [
         table(tmp_path / f"{k}" / "train.csv", e, k) for k, e in enumerate(["happy sad angry calm", "happy sad calm"])
     ]
@@ -248,7 +248,7 @@ def test_audit_finds_speakers_shared_with_a_test_table_unless_declared(config, t
 
 
 def test_load_corpus_rejects_another_table_with_the_training_name(config, tmp_path: Path):
-    """It was left out without a word where others were named beside it."""
+    """A table with the name of the training corpus must not be dropped silently."""
     first, second = (table(tmp_path / f"{k}" / "t.csv", e, k) for k, e in enumerate(("happy sad", "happy sad calm")))
     tests = f"test_dataset=[{{name: csv, table: {second}}},{SYNTHETIC}]"
     with pytest.raises(SeenetError, match="both named t; name one of them with the key as"):

@@ -1,4 +1,4 @@
-"""Vocabulary and manifest."""
+"""Vocabulary, manifest and votes."""
 
 from dataclasses import astuple
 from pathlib import Path
@@ -17,8 +17,8 @@ def test_resolve_classes_has_the_order_of_seenet():
     assert resolve_classes("four") == ("happy", "neutral", "sad", "angry")
     assert resolve_classes("eight")[4:] == ("calm", "disgust", "fearful", "surprised")
     assert resolve_classes("all", ["sad", "bored", "happy"]) == ("happy", "sad", "bored")
-    assert resolve_classes(["sad", "happy"]) == ("happy", "sad"), "the order does not depend on the list's"
-    assert resolve_classes(["生气", "happy"]) == ("生气", "happy"), "with own words it does"
+    assert resolve_classes(["sad", "happy"]) == ("happy", "sad"), "the vocabulary defines the order"
+    assert resolve_classes(["生气", "happy"]) == ("生气", "happy"), "the list defines the order of other words"
 
 
 @pytest.mark.parametrize("classes", ["five", ["happy"], ["happy", "happy"], ["happy", ""], ["happy", "no_agreement"]])
@@ -31,7 +31,7 @@ def test_resolve_classes_rejects_invalid_classes(classes):
 
 def test_manifest_is_equal_after_a_csv_round_trip(tmp_path: Path):
     rows = [
-        Utterance("a,b", "ä ö/x.wav", "sad", text='she said "no"\nand left', valence=2.5),
+        Utterance("a,b", "ä ö/x.wav", "sad", text='she answered "no"\nand left', valence=2.5),
         Utterance("c", "c.wav", "happy"),
     ]
     write_manifest(build_table(rows), tmp_path / "m.csv")
@@ -62,7 +62,7 @@ def test_merge_labels_changes_the_digest(tmp_path: Path):
     assert [row.emotion for row in merged] == ["neutral", "sad"]
     assert merged.digest() != manifest.digest()
     moved = Manifest("x", tmp_path / "elsewhere", [Utterance("a", "q/a.wav", "calm"), rows[1]])
-    assert moved.digest() == manifest.digest(), "the place on disk does not matter"
+    assert moved.digest() == manifest.digest(), "the location on disk does not matter"
     with pytest.raises(SeenetError, match="dataset.merge"):
         manifest.merge_labels({"calm": "peaceful"})
 

@@ -1,4 +1,4 @@
-"""What a user has on disk trains through the console script: an odd table, EmoBox's lists, folders without speakers."""
+"""Training on corpora of the user: unusual tables, EmoBox lists, folders without speakers, classes in any script."""
 
 import csv
 import json
@@ -47,7 +47,7 @@ def test_table_with_unusual_columns_trains(seenet_train, tmp_path: Path):
 
 
 def test_report_uses_the_sessions_of_a_table(seenet_train, seenet_report, tmp_path: Path):
-    """Trained as the paper: the intervals are over sessions, and the differences from the paper are listed."""
+    """Intervals are over sessions, and the report lists differences from the paper."""
     rows = []
     for k in range(24):
         speak(tmp_path / f"{k}.wav", k)
@@ -69,7 +69,7 @@ def test_report_uses_the_sessions_of_a_table(seenet_train, seenet_report, tmp_pa
 
 
 def emobox(folder: Path) -> None:
-    """Two folds of EmoDB as EmoBox deals them: by clips, not by speakers."""
+    """Write two folds of EmoDB as in EmoBox, which divides clips, not speakers."""
     tests: dict[int, list[str]] = {1: [], 2: []}
     for speaker in ("03", "08", "09", "10"):
         for letter, emotion in (("W", "angry"), ("F", "happy"), ("T", "sad")):

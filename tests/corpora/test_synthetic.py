@@ -1,4 +1,4 @@
-"""The embedded corpus: deterministic, cached, known, and neither hopeless nor solved."""
+"""Synthetic corpus: deterministic, cached, complete, with the requested acoustics."""
 
 import hashlib
 import shutil
@@ -25,7 +25,7 @@ def test_same_seed_generates_the_same_bytes():
     assert digests(read(speakers=2, clips=1).root) == first
     assert digests(read(speakers=2, clips=1, seed=1).root) != first
     more = digests(read("eight", speakers=3, clips=2).root)
-    assert all(more[name] == digest for name, digest in first.items()), "a larger corpus holds the smaller one"
+    assert all(more[name] == digest for name, digest in first.items()), "a larger corpus contains the smaller one"
 
 
 def test_read_reuses_the_cached_corpus():
@@ -52,8 +52,8 @@ def test_synthetic_corpus_fills_fields_and_declares_itself():
         assert 0.01 < np.abs(wave).max() < 1
 
 
-def f0_of(wave: np.ndarray) -> float:
-    """The strongest lag of the autocorrelation between 60 and 400 Hz."""
+def estimate_f0(wave: np.ndarray) -> float:
+    """Return the frequency of the strongest autocorrelation between 60 and 400 Hz."""
     middle = wave[len(wave) // 3 : 2 * len(wave) // 3]
     correlation = np.correlate(middle, middle, "full")[len(middle) :]
     low, high = RATE // 400, RATE // 60
@@ -61,25 +61,25 @@ def f0_of(wave: np.ndarray) -> float:
 
 
 def test_synthesizer_follows_its_cues():
-    """Physics: F0 as asked, energy in dB as asked, tilt brightens, rate shortens."""
+    """F0 and energy have the requested values, tilt increases brightness, rate shortens the clip."""
     plain = dict(zip(CUES, EMOTION_CUES["neutral"], strict=True)) | {
         "range": 0.0, "slope": 0.0, "final": 0.0, "jitter": 0.0, "shimmer": 0.0, "breath": 0.0,
     }  # fmt: skip
 
-    def say(**cues: float) -> np.ndarray:
+    def voice(**cues: float) -> np.ndarray:
         vector = np.array(list((plain | cues).values()))
         return synthesize_sentence("aaaaaaaaaaaa", vector, 120.0, 1.0, np.random.default_rng(0))
 
-    assert f0_of(say()) == pytest.approx(120, rel=0.03)
-    assert f0_of(say(level=7)) == pytest.approx(120 * 2 ** (7 / 12), rel=0.03)
-    assert np.sqrt(np.mean(say(energy=6) ** 2) / np.mean(say() ** 2)) == pytest.approx(10 ** (6 / 20), rel=1e-6)
-    assert len(say(rate=0.3)) < 0.85 * len(say())
+    assert estimate_f0(voice()) == pytest.approx(120, rel=0.03)
+    assert estimate_f0(voice(level=7)) == pytest.approx(120 * 2 ** (7 / 12), rel=0.03)
+    assert np.sqrt(np.mean(voice(energy=6) ** 2) / np.mean(voice() ** 2)) == pytest.approx(10 ** (6 / 20), rel=1e-6)
+    assert len(voice(rate=0.3)) < 0.85 * len(voice())
 
     def brightness(wave: np.ndarray) -> float:
         power = np.abs(np.fft.rfft(wave)) ** 2
         return power[len(power) // 4 :].sum() / power.sum()
 
-    assert brightness(say(tilt=3)) > 2 * brightness(say(tilt=0))
+    assert brightness(voice(tilt=3)) > 2 * brightness(voice(tilt=0))
 
 
 @pytest.mark.parametrize("wrong", [{"speakers": 0}, {"clips": 0}, {"seed": -1}, {"emotions": ["happy", "bored"]}])

@@ -1,4 +1,4 @@
-"""Waveforms: any file in, 16 kHz mono out, and a store that is never half there."""
+"""Waveform store: conversion to 16 kHz mono, content keys, resumption and repair."""
 
 import multiprocessing
 import os
@@ -55,7 +55,7 @@ def test_read_audio_crops(write_tone, tmp_path: Path):
     path = write_tone(tmp_path / "a.wav", seconds=2.0, rate=48000)
     short, long = (read_audio(path, seconds) for seconds in (0.5, 6.0))
     assert len(short.waveform) == 8000
-    assert short.seconds == long.seconds == 2.0, "of the whole file"
+    assert short.seconds == long.seconds == 2.0, "of the complete file"
     np.testing.assert_allclose(short.waveform, long.waveform[:8000], atol=1e-5)
 
 
@@ -93,8 +93,8 @@ def corpus(folder: Path, count: int = 6) -> Manifest:
 def test_store_key_depends_on_content(tmp_path: Path):
     manifest = corpus(tmp_path / "a")
     key = open_store(manifest, 6.0).key
-    assert open_store(corpus(tmp_path / "b"), 6.0).key == key, "the place does not matter"
-    assert open_store(manifest, 0.1).key != key, "the crop does"
+    assert open_store(corpus(tmp_path / "b"), 6.0).key == key, "the location does not matter"
+    assert open_store(manifest, 0.1).key != key, "the crop matters"
     wave, rate = soundfile.read(tmp_path / "a" / "3.wav")
     stat = (tmp_path / "a" / "3.wav").stat()
     soundfile.write(tmp_path / "a" / "3.wav", wave[::-1], rate)
@@ -128,7 +128,7 @@ def _names(folder: Path) -> Manifest:
 
 
 def _prepare_some(folder: Path, clips: int) -> None:
-    """Decode so many clips, of which whole blocks are written, then wait to be killed."""
+    """Decode a number of clips, write complete blocks, then wait for a kill."""
     decoded, left = clip_decoder.decode_clip, iter(range(clips))
 
     def stalling(*arguments: object):
@@ -145,7 +145,7 @@ def read_store(folder: Path) -> dict[str, bytes]:
 
 
 def test_preparation_resumes_after_a_kill(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    """SIGKILL at several moments, one after the other; the store equals an uninterrupted one to the byte."""
+    """After several SIGKILLs the bytes of the store equal those of an uninterrupted one."""
     corpus(tmp_path / "killed", COUNT)
     (tmp_path / "killed" / "77.wav").write_bytes(b"no audio")
     with monkeypatch.context() as patch:
@@ -214,7 +214,7 @@ def test_two_processes_build_one_store(tmp_path: Path, cache: Path):
 
 @pytest.mark.parametrize("corpora", [1, 2])
 def test_pickled_store_maps_its_files(tmp_path: Path, corpora: int):
-    """A spawned process gets names, not samples."""
+    """A pickled store contains file names, not samples."""
     parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
     for name, part in parts.items():
         part.name = name
@@ -229,7 +229,7 @@ def test_pickled_store_maps_its_files(tmp_path: Path, corpora: int):
 
 
 def test_store_keeps_the_order_of_the_manifest(tmp_path: Path):
-    """More clips than a block: the order in the store is the manifest's."""
+    """The manifest has more clips than a block."""
     manifest = corpus(tmp_path / "order", 300)
     store = open_store(manifest, 6.0)
     assert threading.active_count() < 20
@@ -242,8 +242,8 @@ def test_store_reads_excerpts_of_a_long_file(tmp_path: Path):
     rng = np.random.default_rng(0)
     wave = rng.integers(-9000, 9000, 32000).astype(np.int16)
     soundfile.write(tmp_path / "long.flac", wave, 16000)
-    stretches = {"a": (0.5, 1.0), "b": (1.0, float("nan")), "c": (float("nan"), 0.25), "d": (1.5, 2.1), "e": (1.0, 1.0)}
-    rows = [Utterance(n, "long.flac", "sad", start=start, end=end) for n, (start, end) in stretches.items()]
+    excerpts = {"a": (0.5, 1.0), "b": (1.0, float("nan")), "c": (float("nan"), 0.25), "d": (1.5, 2.1), "e": (1.0, 1.0)}
+    rows = [Utterance(n, "long.flac", "sad", start=start, end=end) for n, (start, end) in excerpts.items()]
     store = open_store(Manifest("cut", tmp_path, rows), 0.75)
     for row, (first, last) in enumerate([(8000, 16000), (16000, 28000), (0, 4000)]):
         assert (store.waveform(row) * 32768 == wave[first:last]).all()
@@ -268,10 +268,10 @@ def video(tmp_path: Path) -> Path:
 
 
 def test_read_audio_reads_the_sound_track_of_a_video(video: Path):
-    whole = read_audio(video, 6.0)
-    assert (whole.rate, whole.channels) == (44100, 2)
-    assert whole.seconds == pytest.approx(2.0, abs=0.05)
-    assert strongest_hertz(whole.waveform) == pytest.approx(440, abs=1)
+    recording = read_audio(video, 6.0)
+    assert (recording.rate, recording.channels) == (44100, 2)
+    assert recording.seconds == pytest.approx(2.0, abs=0.05)
+    assert strongest_hertz(recording.waveform) == pytest.approx(440, abs=1)
     assert len(read_audio(video, 0.5).waveform) == 8000
     cut = read_audio(video, 6.0, start=0.5, end=1.0)
     assert len(cut.waveform) == 8000
@@ -279,7 +279,7 @@ def test_read_audio_reads_the_sound_track_of_a_video(video: Path):
 
 
 def test_bad_file_is_read_when_it_becomes_readable(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A change of permissions does not change size and time of the file."""
+    """A change of permissions changes neither size nor time of the file."""
     soundfile.write(tmp_path / "a.wav", np.full(1000, 0.1), 16000)
     manifest = Manifest("films", tmp_path, [Utterance("a", "a.wav", "sad"), Utterance("b", video.name, "happy")])
 
@@ -323,7 +323,7 @@ def test_damaged_store_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     again = open_store(manifest, 6.0)
     assert read_store(again.folder) == expected
     assert (again.key, again.bad, again.remarks) == (store.key, store.bad, store.remarks)
-    # without the link nobody knows of the store, which is then found to be the same
+    # without the link the store is built again and found to be equal
     assert ("rebuilding the damaged store of x" in capsys.readouterr().out) == ((name, how) != ("link", "removed"))
 
 
@@ -383,7 +383,7 @@ def test_read_audio_rejects_excerpts_outside_a_video(video: Path, start: float, 
 
 
 def test_read_audio_seeks_an_excerpt_of_a_video(tmp_path: Path):
-    """Four tones of a second each; the third is sought, not decoded from the beginning."""
+    """Four tones of one second; reading seeks to the third."""
     tones = [0.3 * np.sin(2 * np.pi * hertz * np.arange(44100) / 44100) for hertz in (300, 500, 700, 900)]
     wave = np.concatenate(tones).astype(np.float32)
     with av.open(str(tmp_path / "tones.mp4"), "w") as container:

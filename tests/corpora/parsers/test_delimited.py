@@ -12,7 +12,7 @@ from support.corpus_files import TABLE_ROWS, format_table, write_text
 @pytest.mark.parametrize("row", [1, 2, 3])
 @pytest.mark.parametrize("text", ["well, yes", ""])
 def test_table_rejects_rows_of_the_wrong_length(tmp_path: Path, row: int, text: str):
-    """pandas makes an index of the first column where the first row is too long."""
+    """pandas would use the first column as an index if the first row is too long."""
     lines = format_table(TABLE_ROWS).splitlines()
     lines[row] = ",".join([*TABLE_ROWS[row - 1][:3], text]) if text else ",".join(TABLE_ROWS[row - 1][:3])
     table = write_text(tmp_path / "t.csv", "\n".join(lines))
@@ -30,7 +30,7 @@ def test_table_line_numbers_count_lines_of_quoted_cells(tmp_path: Path):
 
 @pytest.mark.parametrize("mark", ["\t", ","])
 def test_table_loses_no_row_to_unmatched_quotes(tmp_path: Path, mark: str):
-    """Annotation tools write tabs without quoting; elsewhere a lone quote cannot be understood."""
+    """Annotation tools write tabs without quoting; with other delimiters an unmatched quote is ambiguous."""
     rows = [(*row[:3], '"oh') for row in TABLE_ROWS]
     table = write_text(tmp_path / "t.txt", format_table(rows, mark))
     if mark == "\t":
@@ -55,7 +55,7 @@ def test_table_loses_no_row_to_unmatched_quotes(tmp_path: Path, mark: str):
 @pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
 @pytest.mark.parametrize("between", [0, 1, 2])
 def test_table_rejects_quotes_that_span_rows(tmp_path: Path, suffix: str, mark: str, between: int):
-    """The text stands in the middle, so the cells of two rows add up to those of one."""
+    """The text is in the middle: the cells of two rows add up to those of one row."""
     rows = [("path", "text", "emotion", "speaker"), ("a", '"oh', "happy", "s1")]
     rows += [(f"m{k}", "hm", "sad", "s3") for k in range(between)] + [("b", 'oh"', "sad", "s2")]
     lines = [mark.join((f"{row[0]}{suffix}" if k else row[0], *row[1:])) for k, row in enumerate(rows)]

@@ -38,7 +38,7 @@ def test_emodb_reads_through_its_yaml(config, data: Path):
         "de",
         "fold_2",
     )
-    assert manifest.root == data.parent, "downloads lies beside data"
+    assert manifest.root == data.parent, "downloads is next to data"
     assert manifest.name == "emobox-emodb"
     assert [len(fold.test) for fold in make_given_folds(manifest, config, Paper())] == [8] * 5
 
@@ -56,7 +56,7 @@ def test_read_accepts_one_fold_with_a_development_part(config, data: Path):
 
 
 def test_read_ignores_the_repeated_test_list_of_mer2023(config, data: Path):
-    """Its lists test1, test2 and test3 are of an older make, with other names for two fields."""
+    """The lists test1, test2 and test3 have an older format with other names for two fields."""
     clips = {part: [(f"{part}_{k}", f"{part}/{k}.avi", "worried") for k in range(3)] for part in ("train", "t1", "t2")}
     write_list(data, "mer2023", "train", 1, clips["train"])
     write_list(data, "mer2023", "test", 1, clips["t1"])
@@ -67,7 +67,7 @@ def test_read_ignores_the_repeated_test_list_of_mer2023(config, data: Path):
     manifest = read("mer2023", str(data))
     assert Counter(manifest.column("split")) == {"train": 3, "test1": 3, "test2": 3}
     assert [len(fold.test) for fold in make_given_folds(manifest, config, Paper())] == [3, 3]
-    assert set(manifest.column("emotion")) == {"worried"}, "a word of its own, not 'other'"
+    assert set(manifest.column("emotion")) == {"worried"}, "a class outside the vocabulary, not 'other'"
 
 
 def test_read_uses_the_newer_of_two_lists(data: Path):
@@ -82,7 +82,7 @@ def test_read_uses_the_newer_of_two_lists(data: Path):
 
 
 def test_labels_of_the_corpus_override_the_spellings(data: Path):
-    """A letter means what the corpus' map says; EMOVO's map has another name; numbers stay text."""
+    """The map of the corpus defines letters; the map of EMOVO has another name; numbers stay text."""
     for corpus, codes in (
         ("cafe", {"s": "Surprise", "c": "Angry", "p": "Fear"}),
         ("ased", {"s": "Sad", "S": "Sad"}),
@@ -114,7 +114,7 @@ def test_labels_of_the_corpus_override_the_spellings(data: Path):
 
 
 def test_read_finds_folders_in_another_unicode_form(data: Path):
-    """The lists spell Oréau with a separate accent; a copy on disk may have one character."""
+    """The lists contain Oréau with a separate accent; a copy on disk may have one character."""
     for part, name in (("train", "12a07Ca"), ("test", "36a08Ca")):
         write_list(data, "oreau", part, 1, [(name, f"Ore\u0301auFR_02/{name}.wav", "C")])
         path = data.parent / "downloads" / "oreau" / "Or\u00e9auFR_02" / f"{name}.wav"
@@ -162,7 +162,7 @@ def test_read_rejects_invalid_folds(data: Path):
 
 
 def test_read_accepts_excerpts_of_longer_files(data: Path):
-    """The published PAVOQUE lists are of this kind."""
+    """The published PAVOQUE lists contain excerpts."""
     for part, start in (("train", 12951.04), ("test", 13000.0)):
         clip = (f"m{part}", "pavoque.flac", "angry")
         write_list(data, "pavoque", part, 1, [clip], start_time=start, end_time=start + 5)
@@ -173,15 +173,15 @@ def test_read_accepts_excerpts_of_longer_files(data: Path):
 
 def test_read_rejects_invalid_lines_and_labels(data: Path):
     path = data / "cremad" / "fold_1" / "cremad_test_fold_1.jsonl"
-    whole = path.read_text(encoding="utf-8")
+    original = path.read_text(encoding="utf-8")
     for line in ("{", '{"key": "x"}', "3", "[]"):
-        path.write_text(whole + line + "\n", encoding="utf-8")
+        path.write_text(original + line + "\n", encoding="utf-8")
         with pytest.raises(SeenetError, match="cremad_test_fold_1.jsonl' line 16: not an entry with key, wav and emo"):
             read("cremad", str(data))
-    path.write_text(whole.replace('"ANG"', '"GNA"'), encoding="utf-8")
+    path.write_text(original.replace('"ANG"', '"GNA"'), encoding="utf-8")
     with pytest.raises(SeenetError, match=r"unknown meaning \(clips\): 'GNA'"):
         read("cremad", str(data))
-    path.write_text(whole, encoding="utf-8")
+    path.write_text(original, encoding="utf-8")
     write_map(data, "cremad", {"ANG": 3})
     with pytest.raises(SeenetError, match=r"label_map.json' is not a map of labels to emotions"):
         read("cremad", str(data))

@@ -88,7 +88,7 @@ def test_read_accepts_a_speaker_pattern_of_the_user(data: Path):
 
 
 def test_speakers_come_from_the_stm_file_when_paths_have_none(data: Path):
-    """Speakers with blanks and slashes are read whole; a clip that the file lacks has none."""
+    """Speakers may contain blanks and slashes; a clip that is not in the file has no speaker."""
     speakers = {"a.wav": "Mr.-Bing", "b": "dir (x)/who is it", "c": "王胜男", "d": "Mr.-Bing"}
     for part, keys in (("train", "a.wav b e"), ("test", "c d")):
         write_list(data, "meld", part, 1, [(key, f"{key}.mp4", "joy") for key in keys.split()])
@@ -117,7 +117,7 @@ def test_stm_genders_and_clip_names_are_no_speakers(data: Path, corpus: str, spe
 
 
 def test_speakers_in_paths_override_the_stm_file(data: Path):
-    """The file's `spk=Ses05F` is who wears the markers; the path says who speaks."""
+    """`spk=Ses05F` in the file is the person with the markers; the path contains the speaker."""
     clip = ("Ses05F_impro01_M000", "Session5/sentences/wav/Ses05F_impro01/Ses05F_impro01_M000.wav", "exc")
     for part in ("train", "test"):
         write_list(data, "iemocap", part, 1, [(clip[0] + part, *clip[1:])])

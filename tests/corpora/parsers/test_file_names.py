@@ -1,4 +1,4 @@
-"""EmoDB, CREMA-D, SAVEE, TESS and ESD: names and layouts as published, whole by name, and every trap."""
+"""EmoDB, CREMA-D, SAVEE, TESS and ESD: all published names, layouts and irregularities."""
 
 import itertools
 import string
@@ -31,7 +31,7 @@ def touch(root: Path, names: Iterable[str]) -> Path:
 
 
 def emodb_names() -> list[str]:
-    """As many names of each letter as the published corpus has."""
+    """Return as many names of each letter as in the published corpus."""
     counts = {"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79}
     places = [
         f"{speaker}{text}{{}}{version}"
@@ -41,16 +41,16 @@ def emodb_names() -> list[str]:
 
 
 def crema_d_names() -> list[str]:
-    """91 actors with 82 clips, but for the twenty that the published corpus lacks (here all of the last actor)."""
+    """Return 82 names for each of 91 actors, except twenty that are not published (here all of the last actor)."""
     sentences = crema_d.TEXTS
     names = []
     for actor in range(1001, 1092):
-        lacking = Counter({"ANG": 3, "DIS": 3, "FEA": 3, "HAP": 3, "SAD": 3, "NEU": 5} if actor == 1091 else {})
+        missing = Counter({"ANG": 3, "DIS": 3, "FEA": 3, "HAP": 3, "SAD": 3, "NEU": 5} if actor == 1091 else {})
         for sentence, emotion in itertools.product(sentences, crema_d.EMOTIONS):
             levels = ("LO", "MD", "HI") if sentence == "IEO" and emotion != "NEU" else ("XX",)
             for level in levels:
-                if lacking[emotion]:
-                    lacking[emotion] -= 1
+                if missing[emotion]:
+                    missing[emotion] -= 1
                 else:
                     names.append(f"AudioWAV/{actor}_{sentence}_{emotion}_{level}.wav")
     names.remove("AudioWAV/1040_ITH_SAD_XX.wav")
@@ -72,7 +72,7 @@ def tess_names() -> list[str]:
 
 
 def esd_names(split: Callable[[int], str] = lambda number: "") -> list[str]:
-    """Four clips for each speaker and emotion; the number's hundreds say which emotion."""
+    """Return four names per speaker and emotion; the hundreds of the number depend on the emotion."""
     return [
         f"{speaker:04d}/{emotion}/{split(number)}{speaker:04d}_{350 * place + number:06d}.wav"
         for speaker in range(1, 21)
@@ -82,13 +82,13 @@ def esd_names(split: Callable[[int], str] = lambda number: "") -> list[str]:
 
 
 def read_as(config, choice: str, root: Path, *overrides: str) -> Manifest:
-    """The corpus as its YAML reads it."""
+    """Read a corpus through its YAML file."""
     cfg = config(f"dataset={choice}", f"dataset.root={root}", *overrides)
     return instantiate_checked(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
 
 
 def sizes(config, manifest: Manifest, choice: str, scheme: str | None = None) -> list[int]:
-    """The test folds of a YAML's scheme, each clip tested once."""
+    """Return the sizes of the test parts of a scheme; assert that each clip is tested once."""
     dataset = config(f"dataset={choice}").dataset
     scheme = instantiate_checked(dataset.schemes[scheme or dataset.folds], "scheme")
     folds = make_folds(manifest, np.arange(len(manifest)), scheme, Paper())
@@ -164,7 +164,7 @@ def test_read_names_the_file_of_an_unknown_code(tmp_path: Path, module, name: st
 def test_read_lists_other_names_and_counts_copies_once(tmp_path: Path, module, name: str):
     names = [f"{name}.wav", f"copy/{name}.WAV", "copy/noise 1.wav", "._03a01Wa.wav"]
     manifest = module.read(str(touch(tmp_path, names)))
-    assert [row.path for row in manifest] == [f"{name}.wav"], "the copy nearer to the root"
+    assert [row.path for row in manifest] == [f"{name}.wav"], "the copy nearest to the root"
     assert manifest.unlabelled == ("copy/noise 1.wav",)
 
 
@@ -196,7 +196,7 @@ def test_emodb_uses_the_gold_standard_of_version_2(config, tmp_path: Path, below
         (tmp_path / f"db.emotion.categories.{part}.gold_standard.csv").write_text("\n".join(lines), encoding="utf-8")
     manifest = read_as(config, "emodb", tmp_path / below)
     assert manifest.counts() == dict(config("dataset=emodb").dataset.known.emotions)
-    assert manifest.unlabelled == (), "they are clips of the corpus, and left out on purpose"
+    assert manifest.unlabelled == (), "clips of the corpus that are excluded on purpose"
     assert len(read_as(config, "emodb", tmp_path / below, "dataset.low_agreement=true")) == 555
 
 

@@ -81,7 +81,7 @@ def test_parser_reports_undecodable_names_once(tmp_path: Path, capsys):
 
 
 def test_ravdess_reads_other_audio_formats(tmp_path: Path):
-    """A converted copy of RAVDESS; of a clip in two formats, the one without loss counts."""
+    """A converted copy of RAVDESS; of two formats of a clip, the lossless one is used."""
     touch_files(
         tmp_path, "a/03-01-03-01-01-01-01.flac", "a/03-01-03-01-01-01-01.mp3", "03-01-03-01-01-01-02.M4A", "x.mp3"
     )
@@ -98,8 +98,9 @@ def test_noise_folder_uses_every_format_and_reports_other_files(tmp_path: Path, 
     manifest = Manifest("x", tmp_path, [Utterance("a", "a.wav", "sad")])
     source = build_noise_source(str(tmp_path), manifest, open_store(manifest, 6.0))
     assert len(source.rows) == 4
-    assert "1 file(s) in" in (told := capsys.readouterr().out)
-    assert "'README.md': not audio" in told
+    printed = capsys.readouterr().out
+    assert "1 file(s) in" in printed
+    assert "'README.md': not audio" in printed
 
 
 def test_folder_reads_folders_named_after_emotions(config, tmp_path: Path):
@@ -143,7 +144,7 @@ def test_folder_rejects_unknown_labels(config, tmp_path: Path):
     overrides = ["dataset=folder", f"dataset.root={tmp_path}", "dataset.labels={background: null, rage: angry}"]
     manifest = instantiate_dataset(config(*overrides))
     assert [(row.path, row.emotion) for row in manifest] == [("angry/1.wav", "angry"), ("rage/3.wav", "angry")]
-    assert manifest.unlabelled == (), "left out on purpose"
+    assert manifest.unlabelled == (), "excluded on purpose"
 
 
 def test_folder_rejects_two_emotions_and_reads_accents(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""IEMOCAP: a small copy with the real layout, names and label syntax, and every trap of the folder."""
+"""IEMOCAP: a miniature with the published layout, names, label syntax and irregularities."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from seenet.corpora.protocols import Paper
 from seenet.corpora.votes import vote_distribution
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
-# The speaker wears the markers in the first turn; in the second the other one speaks.
+# The person with the markers speaks in the first turn, the partner in the second.
 BLOCKS = """\
 [6.2901 - 8.2357]	Ses01F_impro01_F000	neu	[2.5000, 2.0000, 3.5000]
 C-E2:	Neutral;	()
@@ -41,7 +41,7 @@ C-E4:	Sadness;	()
 
 
 def turns(session: int, *labels: str) -> str:
-    """Blocks of turns of the male speaker with labels."""
+    """Return one turn of the male speaker per label."""
     return "".join(
         f"[{k}.0000 - {k}.9000]\tSes0{session}F_script01_1_M{k:03d}\t{label}\t[3.0000, 3.0000, 3.0000]\n"
         f"C-E2:\tNeutral;\t()\n\n"
@@ -64,7 +64,7 @@ def touch(root: Path, *paths: str) -> None:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """IEMOCAP_full_release with five sessions; the first is full of traps."""
+    """IEMOCAP_full_release with five sessions; the first has all irregularities."""
     root = tmp_path / "IEMOCAP_full_release"
     file = write_dialogue(root, 1, "Ses01F_impro01", BLOCKS)
     for session, labels in ((2, ("ang", "sad")), (3, ("hap", "fea", "sur")), (4, ("dis", "fru")), (5, ("oth", "neu"))):
@@ -74,9 +74,9 @@ def corpus(tmp_path: Path) -> Path:
         (file.parent / below).mkdir()
         (file.parent / below / "Ses01F_impro01_e2_cat.txt").write_text(other_format)
     (file.parent / "._Ses01F_impro01.txt").write_bytes(b"\x00apple")
-    said = root / "Session1" / "dialog" / "transcriptions" / "Ses01F_impro01.txt"
-    said.parent.mkdir()
-    said.write_bytes(
+    transcript = root / "Session1" / "dialog" / "transcriptions" / "Ses01F_impro01.txt"
+    transcript.parent.mkdir()
+    transcript.write_bytes(
         b"Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.\nM: [LAUGHTER]\n"
         b"Ses01F_impro01_M000 [010.0100-011.3925]: Let\x92s go [BREATHING] now.\n"
     )
@@ -113,7 +113,7 @@ def test_read_counts_labels_and_lists_unlabelled_files(corpus: Path):
     every = ["happy", "neutral", "sad", "angry", "disgust", "fearful", "surprised", "excited", "frustrated", "other"]
     assert manifest.counts() == {**dict.fromkeys(every, 1), "neutral": 2, "no_agreement": 1}
     assert manifest.unlabelled == ("Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M009.wav",)
-    assert not manifest.audio_path(2).exists(), "a missing file keeps its row: the store names it"
+    assert not manifest.audio_path(2).exists(), "a missing file has a row, and the store names it"
 
 
 def test_default_merges_excited_into_happy(corpus: Path, config):

@@ -1,4 +1,4 @@
-"""MELD: a small copy with the real layout, names and columns, and every trap of the folders."""
+"""MELD: a miniature with the published layout, names, columns and irregularities."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from seenet.corpora.waveform_store import open_store
 
 HEADER = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 TIMES = b'8,21,"00:16:16,059","00:16:21,731"\r\n'
-# The published train file holds Windows-1252 quotes taken for Latin-1 (as UTF-8), the dev file holds true ones; some
-# users' copies were saved as Windows-1252.
+# The published train file contains Windows-1252 quotes that were decoded as Latin-1; the dev file has correct ones.
+# Some copies are saved as Windows-1252.
 TRAIN = (
     b'1,"also I was the point person on my company\xc2\x92s transition\xc2\x85",Chandler,neutral,neutral,0,0,' + TIMES,
-    b'2,"He said ""fine"",\nand left.",The Interviewer,joy,positive,0,1,' + TIMES,
+    b'2,"He answered ""fine"",\nand left.",The Interviewer,joy,positive,0,1,' + TIMES,
     b"3,Twice?,Ross,anger,negative,125,2," + TIMES,
     b"4,Ohh no-no-no,Ross,neutral,neutral,125,3," + TIMES,
 )
@@ -72,7 +72,7 @@ def test_read_fills_every_field(corpus: Path):
         "",
     )
     assert row.text == "also I was the point person on my company\u2019s transition\u2026"
-    assert rows["train_dia0_utt1"].text == 'He said "fine",\nand left.'
+    assert rows["train_dia0_utt1"].text == 'He answered "fine",\nand left.'
     assert (rows["dev_dia0_utt0"].speaker, rows["dev_dia0_utt0"].text) == ("Rachel", "It\u2019s from yore.")
     assert rows["test_dia0_utt0"].text == "Why do all you\u2019re coffee mugs"
     assert [row.emotion for row in rows.values()] == [
@@ -85,7 +85,7 @@ def test_read_prefers_audio_to_video(corpus: Path):
     assert paths == [
         "train_splits/dia0_utt0.wav",
         "train_splits/dia0_utt1.mp4",
-        "train_splits/dia125_utt2.wav",  # missing: where it should be
+        "train_splits/dia125_utt2.wav",  # a missing file has its expected path
         "dev_splits_complete/dia0_utt0.mp4",
         "output_repeated_splits_test/dia0_utt0.wav",
         "output_repeated_splits_test/dia0_utt1.wav",
@@ -131,7 +131,7 @@ def test_read_finds_tables_and_clips_in_subfolders(tmp_path: Path, write_tone):
         write_tone(tmp_path / below[split] / f"{name}.wav", hertz=300 + 50 * k, seconds=0.2, rate=44100)
     manifest = read(str(tmp_path))
     assert manifest[0].path == "MELD.Raw/train/train_splits/dia0_utt0.wav"
-    assert manifest[4].path == "MELD.Raw/output_repeated_splits_test/dia0_utt1.wav", "missing, among its like"
+    assert manifest[4].path == "MELD.Raw/output_repeated_splits_test/dia0_utt1.wav", "a missing file"
     assert open_store(manifest, 6.0).bad == {4: "No such file or directory"}
     write_tone(tmp_path / manifest[4].path)
     assert list(open_store(manifest, 6.0).lengths) == [3200] * 4 + [16000, 3200]

@@ -1,4 +1,4 @@
-"""MSP-IMPROV: a small copy with the real layout, names and label syntax, and every trap of the folder."""
+"""MSP-IMPROV: a miniature with the published layout, names, label syntax and irregularities."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from seenet.corpora.loading import load_corpus
 from seenet.corpora.parsers.msp_improv import read
 from seenet.corpora.protocols import Paper
 
-# Intended angry and judged so; intended angry and judged happy, with a rater there twice and no means.
+# One clip with intended and judged anger; one with intended anger and judged happiness, a repeated rater and no means.
 BLOCKS = """\
 UTD-IMPROV-S01A-F01-S-FM01.avi; A; A:2.666667; V:2.333333; D:3.000000 ; N:3.500000;
 Online23042014_32; Angry; Frustrated,Angry; A:3.000000; V:2.000000; D:3.000000; N:4.000000;
@@ -29,7 +29,7 @@ Lab_2; Other; Other (bored; tired); A:1.000000; V:1.000000; D:1.000000; N:1.0000
 
 
 def blocks(*names: str) -> str:
-    """A summary line and one rater for each `LABEL NAME`."""
+    """Return a summary line and one rater for each `LABEL NAME`."""
     pairs = [name.split() for name in names]
     return "".join(
         f"UTD-IMPROV-{name}.avi; {label}; A:2.000000; V:3.000000; D:4.000000 ; N:5.000000;\n"

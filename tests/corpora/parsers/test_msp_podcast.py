@@ -1,4 +1,4 @@
-"""MSP-Podcast: a small copy with the real layout, names and columns, and a large table."""
+"""MSP-Podcast: a miniature with the published layout, names and columns, and a large table."""
 
 import math
 from pathlib import Path
@@ -172,7 +172,7 @@ def test_read_rejects_a_header_without_rows(tmp_path: Path):
 
 @pytest.mark.slow
 def test_read_handles_the_size_of_release_2(tmp_path: Path):
-    """264705 clips with five votes each, numbered so that every value can be told from the row's number."""
+    """264705 clips with five votes each; the row number determines every value."""
     count = 264705
     letters, words = "AHSNUFDCOX", ("Angry", "Happy", "Sad", "Neutral", "Other-tired")
     splits = ("Train", "Train", "Development", "Test1", "Test2")

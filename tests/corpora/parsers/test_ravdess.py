@@ -1,4 +1,4 @@
-"""RAVDESS: the real names, all 1440, and every trap of the folder."""
+"""RAVDESS: all 1440 published names, and irregularities of the folder."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from seenet.training.run import run_experiment
 
 
 def names() -> list[tuple[int, str]]:
-    """The 1440 names of the real folder: neutral has one intensity, all else two."""
+    """Return the 1440 published names; neutral has one intensity, other emotions have two."""
     found = []
     for actor, emotion, level, statement, repetition in itertools.product(
         range(1, 25), range(1, 9), (1, 2), (1, 2), (1, 2)
@@ -34,7 +34,7 @@ def names() -> list[tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real folder by name: 48 kHz files of a few milliseconds, one of them stereo, a song beside them."""
+    """All published names as short 48 kHz files, one of them stereo, and a song."""
     root = tmp_path_factory.mktemp("corpora") / "RAVDESS"
     rng = np.random.default_rng(0)
     for actor, name in names():
@@ -81,7 +81,7 @@ def test_folds(full: Path, config, scheme: str, sizes: list[int]):
 
 
 def test_ravdess_trains(full: Path, config, tmp_path: Path, capsys):
-    """The whole way on 1440 clips, each shorter than one frame's receptive field."""
+    """A complete training on 1440 clips that are shorter than the receptive field of a frame."""
     settings = ("trainer.max_epochs=1", "backbone=wavlm_tiny", "fold=4", f"output_dir={tmp_path}")
     folder = run_experiment(config("dataset=ravdess", f"dataset.root={full}", *settings))[0]
     printed = capsys.readouterr().out
@@ -109,7 +109,7 @@ def test_read_counts_the_kaggle_copy_once(full: Path, tmp_path: Path):
     assert len(list(root.rglob("03-01-*.wav"))) == 2880
     manifest = read(str(root))
     assert len(manifest) == 1440
-    assert {len(Path(row.path).parts) for row in manifest} == {2}, "the copy nearer to the root"
+    assert {len(Path(row.path).parts) for row in manifest} == {2}, "the copy nearest to the root"
 
 
 def test_read_follows_links_to_folders(full: Path, tmp_path: Path):
@@ -135,7 +135,7 @@ def test_read_rejects_a_folder_without_speech_clips(tmp_path: Path):
 def test_read_lists_files_with_other_names(tmp_path: Path):
     for name in ("03-01-03-01-01-01-01", "03-02-03-01-01-01-01", "stray"):
         (tmp_path / f"{name}.wav").touch()
-    assert read(str(tmp_path)).unlabelled == ("stray.wav",), "a song file is known, and passed over"
+    assert read(str(tmp_path)).unlabelled == ("stray.wav",), "songs are known and ignored"
 
 
 def test_read_rejects_an_unknown_emotion(tmp_path: Path, write_tone):

@@ -93,9 +93,9 @@ def test_table_translates_labels_of_the_user(config, tmp_path: Path):
         ("a.wav", "angry"),
         ("b.wav", "bored"),
         ("d.wav", "bored"),
-    ], "what a user says goes before the table, and null leaves out"
+    ], "meanings of the user override the spellings, and null excludes clips"
     own = read_table(str(table), labels={"W": "fury", "Lachen": "Freude"})
-    assert [row.emotion for row in own] == ["fury", "sad", "happy", "sad"], "an own word, or a known spelling"
+    assert [row.emotion for row in own] == ["fury", "sad", "happy", "sad"], "another word, or a known spelling"
     with pytest.raises(SeenetError, match="dataset.labels: 'W' has an empty meaning"):
         read_table(str(table), labels={"W": " "})
     write_text(table, "path,emotion\na.wav,Überdruss\n")
@@ -133,7 +133,7 @@ def test_table_lists_rows_without_a_label(tmp_path: Path):
 
 
 def test_table_finds_files_in_another_unicode_form(tmp_path: Path):
-    """macOS copies have é as e and an accent; tables mostly have it as one character."""
+    """macOS writes é as e and an accent; most tables contain one character."""
     name = "é/ü 1.wav"
     composed, decomposed = unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
     touch_files(tmp_path, decomposed)
@@ -207,7 +207,7 @@ def test_table_has_five_split_schemes(config, tmp_path: Path):
 
 
 def test_large_table_needs_no_access_to_audio_files(tmp_path: Path):
-    """Nothing is asked of the disk."""
+    """The parser accesses no audio file."""
     lines = "\n".join(f"a/{k}.wav,{('ang', 'hap', 'neu', 'sad')[k % 4]},s{k % 50}" for k in range(100_000))
     table = write_text(tmp_path / "t.csv", f"path,emotion,speaker\n{lines}\n")
     manifest = read_table(str(table))
@@ -227,7 +227,7 @@ def test_table_rejects_nul_bytes_and_repeated_columns(tmp_path: Path):
     with pytest.raises(SeenetError, match="has 2 columns 'emotion'; rename one"):
         read_table(str(table))
     write_text(table, "path,emotion,note,note\na.wav,sad,1,2\n")
-    assert len(read_table(str(table))) == 1, "columns that nobody asked for may be called the same"
+    assert len(read_table(str(table))) == 1, "unused columns may have the same name"
 
 
 def test_table_names_clips_by_suffix_when_only_it_differs(tmp_path: Path):
@@ -244,7 +244,7 @@ def test_table_names_both_lines_of_a_repeated_clip(tmp_path: Path):
 
 
 def test_messages_without_speakers_lead_to_valid_settings(config, tmp_path: Path):
-    """Doing what each message says ends in folds."""
+    """Following the advice of each message leads to folds."""
     table = write_text(
         tmp_path / "t.csv", "path,emotion\n" + "".join(f"{k}.wav,{('sad', 'happy')[k % 2]}\n" for k in range(20))
     )
@@ -272,7 +272,7 @@ def test_classes_accept_words_of_the_user(config, tmp_path: Path):
     with pytest.raises(SeenetError, match=r"'very happy' \(4\), 'سعيد' \(4\), '生气' \(4\); make them classes"):
         load_corpus(config(*overrides))
     manifest, classes, rows = load_corpus(config(*overrides, 'classes=["生气","very happy","سعيد"]'))
-    assert classes == OWN, "in the order that the user states"
+    assert classes == OWN, "in the order of the user's list"
     assert (manifest.counts()["sad"], len(rows)) == (1, 12)
     assert manifest.counts().keys() == {"sad", *OWN}
     with pytest.raises(SeenetError, match="class 'generous' has no clips in t, which contains sad 1"):
