@@ -38,7 +38,7 @@ def canonicalize_name(name: str) -> str:
 
 
 def canonicalize_names(names: Sequence[str]) -> list[str]:
-    """Return the canonical forms of a column; `01` and `1.0` become `1` if all names are numbers."""
+    """Return the canonical forms of a column; if all names are numbers, `01` becomes `1`."""
     forms = [canonicalize_name(name) for name in names]
     return [strip_zeros(form) for form in forms] if all(map(_NUMBER.fullmatch, filter(None, forms))) else forms
 

@@ -29,7 +29,7 @@ def hash_file(path: Path) -> str:
 
 @lru_cache(maxsize=256)
 def _hash_file_once(path: str, size: int, changed: int) -> str:
-    """Hash the content of a file once for all its excerpts; size and modification time detect a change."""
+    """Hash a file once for all its excerpts; size and modification time detect a change."""
     return hash_file(Path(path))
 
 
@@ -40,7 +40,10 @@ def list_excerpts(manifest: Manifest) -> Iterator[Excerpt]:
 
 
 def decode_clip(excerpt: Excerpt, max_seconds: float) -> tuple[bytes, list[object]]:
-    """Decode a clip to bytes and its journal entry; an unreadable file gives no samples and the reason."""
+    """Decode a clip; return its samples as bytes and its journal entry.
+
+    For an unreadable file the samples are empty and the entry contains the reason.
+    """
     path, start, end = excerpt
     try:
         recording = read_audio(Path(path), max_seconds, start, end)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of a corpus into parts. Each part contains rows of the manifest, shape (clips of the part,).
+    """One division of a corpus into parts.
+
+    Each part contains rows of the manifest, shape (clips of the part,).
 
     Attributes:
         number: number of the fold, from 0.

@@ -41,7 +41,7 @@ def join_corpora(name: str, parts: Mapping[str, Manifest]) -> Manifest:
 
 
 def _join_names(table: pd.DataFrame, parts: Sequence[Manifest]) -> list[str]:
-    """Set speakers and sessions of joined corpora: merge those of the same people, separate the others.
+    """Merge names of the same people in joined corpora, and separate the others.
 
     Args:
         table: the rows of all parts, in their order; its columns `NAMES` are replaced.
@@ -77,7 +77,10 @@ def _join_names(table: pd.DataFrame, parts: Sequence[Manifest]) -> list[str]:
 
 
 def _list_people(parts: Sequence[Manifest]) -> Iterator[tuple[str | tuple[int, Any], Manifest]]:
-    """Yield each corpus that is not joined itself, with the group of its people; a pair is a group of its own."""
+    """Yield each corpus that is not joined itself, with the group of its people.
+
+    A text is a group of several corpora, a pair the group of one corpus.
+    """
     for number, part in enumerate(parts):
         for group, source in _list_people(part.parts) if part.parts else [(part.people, part)]:
             yield group if part.people and isinstance(group, str) else (number, group), source

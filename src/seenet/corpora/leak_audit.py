@@ -63,7 +63,7 @@ def audit_leaks(manifest: Manifest, digests: Sequence[object], fold: Fold, proto
 
 
 def _number_values(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
-    """Number the distinct values of a kind of leak; -1 is unknown. Shape (clips,)."""
+    """Return a code for each value of a kind of leak, -1 for unknown. Shape (clips,)."""
     if kind == "waveform":
         return np.where(np.asarray(digests) == 0, -1, pd.factorize(np.asarray(digests))[0])  # silence is no leak
     return manifest.files if kind == "file" else manifest.codes(kind)

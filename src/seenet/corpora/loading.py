@@ -92,7 +92,9 @@ def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.
 
 
 def read_joined_corpora(corpora: list[str | dict[str, Any]], emotions: str | list[str] = "four") -> Manifest:
-    """Read several corpora as one; `split` contains the corpus of each clip, for leave-one-corpus-out folds.
+    """Read several corpora as one, for leave-one-corpus-out folds.
+
+    The field `split` contains the corpus of each clip.
 
     Args:
         corpora: names of conf/dataset, or settings that override those of the file, e.g. `{name: esd, root: /x}`;

@@ -160,7 +160,10 @@ class Manifest:
         return self.table[name].to_numpy()
 
     def codes(self, name: str) -> NDArray[np.int64]:
-        """Return a field as integer codes, -1 for unknown; categories are sorted by name. Shape (clips,)."""
+        """Return a field as integer codes, -1 for unknown. Shape (clips,).
+
+        The codes of a categorical field have the order of its sorted values.
+        """
         if name not in self._codes:
             values = self.table[name]
             if name in CATEGORIES:
@@ -172,7 +175,7 @@ class Manifest:
         return self._codes[name]
 
     def find_codes(self, field: str, names: Iterable[str]) -> list[int]:
-        """Return the code of each name in any spelling, as in `codes`; -1 if the corpus does not contain it.
+        """Return the code of each name in any spelling, -1 if the corpus does not contain it.
 
         Args:
             field: one of `NAMES`.
@@ -185,7 +188,7 @@ class Manifest:
 
     @cached_property
     def files(self) -> NDArray[np.int64]:
-        """Integer code of each clip's audio file, equal for all paths and links to one file. Shape (clips,)."""
+        """Code of each clip's audio file, equal for all links to a file. Shape (clips,)."""
         codes, paths = pd.factorize(self._paths)
         identities = [_identify_file(os.path.join(self.root, path)) for path in paths]  # noqa: PTH118
         return pd.factorize(np.array(identities, dtype=object))[0][codes]
@@ -215,7 +218,7 @@ class Manifest:
         return state.hexdigest()
 
     def merge_labels(self, merge: Mapping[str, str]) -> "Manifest":
-        """Return the same utterances with some labels merged into others, e.g. `{"calm": "neutral"}`."""
+        """Return the utterances with labels merged into others, e.g. `{"calm": "neutral"}`."""
         known = sort_labels({*EMOTIONS, *self.counts()})
         unknown = [e for pair in merge.items() for e in pair if e not in known]
         if unknown:
@@ -241,7 +244,7 @@ class Manifest:
 
 
 def _identify_file(path: str) -> str:
-    """Return a text that is equal for all paths to a file: its inode, or the path of a missing file."""
+    """Return a text that is equal for all paths to a file: its inode, or otherwise the path."""
     try:
         status = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):  # missing, or not a valid path

@@ -45,7 +45,7 @@ class Protocol(ABC):
         """Return the number of the first fold with the same training and development part."""
 
     def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """Return the fold without selecting a development part; the training part may still contain it."""
+        """Return the fold without a selected development part, whose clips may be in training."""
         return self.make_fold(number, manifest, split)
 
 
@@ -69,7 +69,7 @@ class Strict(Protocol):
         self.dev_share, self.split_seed = dev_share, split_seed
 
     def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """Use the development part of the scheme, or hold out training speakers, stratified by emotion."""
+        """Use the development part of the scheme, or hold out stratified training speakers."""
         outline = self.outline(number, manifest, split)
         if len(outline.dev):
             return outline
@@ -80,7 +80,7 @@ class Strict(Protocol):
         return replace(outline, train=np.setdiff1d(train, dev, assume_unique=True), dev=dev)
 
     def outline(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """Return the fold before the selection of development speakers, which is slow for many speakers.
+        """Return the fold without the slow selection of development speakers.
 
         Raises:
             SeenetError: the training part has no speakers to hold out.
@@ -102,19 +102,19 @@ class Strict(Protocol):
 
 
 def _group_by_sessions(manifest: Manifest, indices: Indices) -> Indices:
-    """Number the sets of speakers that share sessions and must stay together. Shape (clips,)."""
+    """Return a code for each set of speakers that share sessions. Shape (clips,)."""
     speakers = require_codes(manifest, indices, "speaker", "protocol=strict", "protocol=paper")
     return group_linked(speakers, manifest.codes("session")[indices])
 
 
 class Paper(Protocol):
-    """Protocol that selects the epoch on the test part, as the original code does: figures are optimistic."""
+    """Protocol of the original code: the test part selects the epoch, and figures are optimistic."""
 
     selection = "test"
     remark = "the epoch was selected on the test fold (protocol=paper): optimistic"
 
     def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
-        """Train on all other clips, a development part of the scheme included; select on the test part."""
+        """Train on all clips outside the test part, and select the epoch on the test part."""
         train = np.union1d(split.train, split.dev) if len(split.dev) else split.train
         return Fold(number, train, split.test, split.test, split.name, number, split.shared)
 

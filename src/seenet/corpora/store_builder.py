@@ -72,7 +72,7 @@ def ensure_store(stores: Path, manifest: Manifest, max_seconds: float) -> Path:
 
 
 def _hash_file_states(manifest: Manifest, max_seconds: float) -> str:
-    """Hash names, sizes and modification times of all files, to detect changes without reading the files."""
+    """Hash names, sizes and times of all files, to detect changes without reading them."""
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds, str(manifest.root)]).encode(), digest_size=8)
     for clip, path in zip(_identify_clips(manifest), manifest.column("path"), strict=True):
         try:
@@ -109,7 +109,7 @@ def _find_linked_store(stores: Path, link: Path, manifest: Manifest) -> Path | N
 
 
 def _is_any_bad_file_readable(folder: Path, manifest: Manifest, max_seconds: float) -> bool:
-    """Test whether a file that was unreadable is readable now, e.g. after a change of permissions."""
+    """Test whether an unreadable file is readable now, e.g. after a change of permissions."""
     bad = read_bad_files(folder)
     excerpts = (excerpt for row, excerpt in enumerate(list_excerpts(manifest)) if row in bad)
     return bool(bad) and any(samples for samples, _ in decode_in_order(excerpts, max_seconds))
@@ -166,7 +166,7 @@ def _count_samples(entry: list[Any]) -> int:
 
 
 def _write_index(folder: Path, manifest: Manifest, max_seconds: float) -> str:
-    """Write the index, the list of unreadable files and the remarks; return the key of the store."""
+    """Write the index, the list of unreadable files and the remarks; return the store's key."""
     index, bad, remarks = np.zeros(len(manifest), INDEX), {}, {}
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
     offset = 0

@@ -42,7 +42,7 @@ def hash_samples(samples: bytes) -> int:
 
 
 def read_remarks(folder: Path) -> dict[int, list[Remark]]:
-    """Read the remarks on usable files, as kinds of findings with one line each, by manifest row."""
+    """Read remarks on usable files by row: kinds of findings with one line each."""
     remarks = json.loads((folder / REMARKS).read_text(encoding="utf-8"))
     return {int(row): [(kind, line) for kind, line in entries] for row, entries in remarks.items()}
 

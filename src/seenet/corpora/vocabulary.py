@@ -30,7 +30,7 @@ CLASS_SETS = {"four": EMOTIONS[:4], "eight": EMOTIONS[:8]}
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
-    """Sort labels: emotions in the order of the vocabulary, other words by name, then `no_agreement`."""
+    """Sort labels: the vocabulary in its order, other words by name, then `no_agreement`."""
     own = len(EMOTIONS)
     rank = {**{emotion: k for k, emotion in enumerate(EMOTIONS)}, NO_AGREEMENT: own + 1}
     return sorted(set(labels), key=lambda label: (rank.get(label, own), label))

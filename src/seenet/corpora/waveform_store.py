@@ -59,7 +59,7 @@ class WaveformStore:
     remarks: dict[int, list[Remark]] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Replace mapped arrays by their files: a spawned loader process maps them instead of copying samples."""
+        """Replace mapped arrays by their files: a spawned loader process maps them again."""
         audio = tuple(map(_MappedFile.describe, self.audio))
         return {**self.__dict__, "audio": audio, "index": _MappedFile.describe(self.index)}
 
@@ -83,7 +83,7 @@ class WaveformStore:
 
     @property
     def digests(self) -> NDArray[np.uint64]:
-        """Hash of the samples of each clip; 0 for a silent clip, because all silence is equal. Shape (clips,)."""
+        """Hash of each clip's samples, 0 for all silent clips. Shape (clips,)."""
         return np.where(self.index["silent"], np.uint64(0), self.index["samples"])
 
     def waveform(self, index: int) -> NDArray[np.float32]:
@@ -91,7 +91,7 @@ class WaveformStore:
         return self.padded([index])[0]
 
     def padded(self, indices: Sequence[int]) -> NDArray[np.float32]:
-        """Return clips at 16 kHz with full scale 1, padded with zeros at the end. Shape (clips, longest)."""
+        """Return zero-padded clips at 16 kHz with full scale 1. Shape (clips, longest)."""
         rows = self.index[indices]
         batch = np.empty((len(rows), rows["length"].max()), dtype=np.float32)
         parts = np.searchsorted(self._starts, rows["offset"], side="right") - 1

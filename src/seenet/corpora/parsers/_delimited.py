@@ -1,4 +1,4 @@
-"""Strict reader of delimited text: it rejects rows of the wrong length and quotes that merge rows."""
+"""Strict reader of delimited text: rejects rows of wrong length and quotes across rows."""
 
 import csv
 import io
@@ -120,7 +120,7 @@ def _read_rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[s
 
 
 def _contains_rows(cell: str, column: int, mark: str, width: int) -> bool:
-    """Return whether a cell of several lines contains rows: a quote opens in one row and closes in another.
+    """Return whether a cell contains rows: a quote opens in one row and closes in another.
 
     The lines of such a cell have the delimiters of the original rows: the first line those after the column, the last
     line those before it. Prose may have equally many, but with a space after each and without a file name.

@@ -21,7 +21,7 @@ NOT_UTF8 = "its name is not UTF-8: rename it, or set PYTHONUTF8=1 if the locale 
 
 
 def find_files(root: Path, suffix: str | tuple[str, ...], undecodable: list[str] | None = None) -> Iterator[Path]:
-    """Yield the files below a folder with one of the suffixes, in the same order on every machine.
+    """Yield the files below a folder with a suffix, in the same order on every machine.
 
     The search follows links to folders and visits each folder once. It skips files with a leading dot (macOS writes
     `._name.wav` next to `name.wav`) and paths that are not UTF-8, which no table can contain.
@@ -62,13 +62,13 @@ def _is_decodable(name: str) -> bool:
 
 
 def rank_suffix(path: Path) -> int:
-    """Return the position of a file's suffix in `AUDIO_SUFFIXES`, or their number for another suffix."""
+    """Return the position of a suffix in `AUDIO_SUFFIXES`; other suffixes rank last."""
     suffix = path.suffix.lower()
     return AUDIO_SUFFIXES.index(suffix) if suffix in AUDIO_SUFFIXES else len(AUDIO_SUFFIXES)
 
 
 def find_audio(root: Path, one_per_name: bool = False) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Find the files with sound below a folder, by their suffix or otherwise by their first bytes.
+    """Find the files with sound below a folder, by suffix or by their first bytes.
 
     Args:
         root: folder to search.
@@ -113,7 +113,7 @@ def _has_sound(path: Path) -> bool:
 
 
 def match_unicode_form(root: Path, paths: "pd.Series[str]") -> "pd.Series[str]":
-    """Return relative paths in the Unicode form of the file system: `é` may be one character or two.
+    """Return paths in the Unicode form of the file system: `é` may be one character or two.
 
     Args:
         root: base folder of the paths.

@@ -1,4 +1,4 @@
-"""Functions for parsers of label files: search, decoding, translation of labels, raters' votes."""
+"""Functions for parsers of label files: search, decoding, labels, raters' votes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

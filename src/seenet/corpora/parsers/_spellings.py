@@ -1,4 +1,4 @@
-"""Common spellings of emotions, genders and splits in tables and folders, with their shared names."""
+"""Common spellings of emotions, genders and splits, with their shared names."""
 
 import re
 import unicodedata
@@ -54,7 +54,13 @@ GENDERS = {
 
 
 def translate_spellings(values: "pd.Series[str]", names: Mapping[str, str], default: str | None = None) -> NDArray[Any]:
-    """Replace values by shared names; without one use `default`, or the value itself if it is None. Shape (values,)."""
+    """Replace values by shared names. Shape (values,).
+
+    Args:
+        values: values in any spelling.
+        names: shared names by normalised spelling.
+        default: replacement for other values; None keeps them.
+    """
     codes, found = pd.factorize(values)
     fallback = found if default is None else [default] * len(found)
     return np.array([names.get(normalize(v), f) for v, f in zip(found, fallback, strict=True)], dtype=object)[codes]
@@ -103,7 +109,7 @@ def translate_emotions(values: "pd.Series[str]", labels: Mapping[Any, Any] | Non
 
 
 def describe_merges(values: "pd.Series[str]", emotions: NDArray[Any]) -> dict[str, dict[str, Any]]:
-    """Return the arguments `merge` and `merged_clips` of `Manifest` for labels that the user counts as `other`.
+    """Return `merge` and `merged_clips` of `Manifest` for labels that the user counts as `other`.
 
     Args:
         values: labels as the corpus spells them. Shape (clips,).
@@ -114,7 +120,7 @@ def describe_merges(values: "pd.Series[str]", emotions: NDArray[Any]) -> dict[st
 
 
 def extract_speakers(paths: "pd.Series[str]", pattern: str) -> "pd.Series[str]":
-    """Extract speakers from paths: the joined groups of a regular expression, empty without a match.
+    """Extract speakers from paths: the joined groups of a regular expression.
 
     Args:
         paths: relative paths. Shape (clips,).

@@ -33,7 +33,7 @@ FILE_SIGNATURES = (
 
 
 def decode_table(data: bytes, source: Path, encoding: str | None) -> list[tuple[str, str]]:
-    """Return the possible decodings of a table: one if the encoding is certain, otherwise several.
+    """Return the possible decodings of a table, one if the encoding is certain.
 
     Windows-1252 counts as certain if every letter beyond ASCII is isolated and has the same meaning in Windows-1250.
     In East Asian encodings such bytes occur in pairs, in Cyrillic encodings in sequences.

@@ -30,7 +30,7 @@ TEXTS = {
 
 
 def read(root: str | None = None) -> Manifest:
-    """Read the clips below a folder, and genders from `VideoDemographics.csv` in it or in its parent.
+    """Read the clips below a folder, and genders from `VideoDemographics.csv` if it exists.
 
     Args:
         root: folder of the corpus; None searches for `CREMA-D` or `AudioWAV` below `SEENET_DATA`.

@@ -1,4 +1,7 @@
-"""Parser for the lists of EmoBox: published folds of 32 corpora (Ma et al. 2024, github.com/emo-box/EmoBox, `data`)."""
+"""Parser for the lists of EmoBox: published folds of 32 corpora.
+
+Source: Ma et al. 2024, folder `data` of github.com/emo-box/EmoBox.
+"""
 
 import json
 import math
@@ -89,8 +92,8 @@ def read(
         labels: meanings of labels, which override `label_map.json` of the corpus; null excludes the clips.
 
     Raises:
-        SeenetError: a missing folder, corpus or list, an invalid line, a label of unknown meaning, or folds that do
-            not test each clip once and train on the rest.
+        SeenetError: a missing folder, corpus or list, an invalid line or a label of unknown meaning. Folds must test
+            each clip once and train on the rest.
     """
     if lists is None or not Path(lists).expanduser().is_dir():
         raise SeenetError(f"dataset=emobox needs dataset.lists=FOLDER, the folder data of EmoBox, not '{lists}'")
@@ -119,7 +122,7 @@ def read(
 
 
 def _read_listed_speakers(folder: Path) -> dict[str, str]:
-    """Read the speaker of each clip from `data.seg.wrd.stm`; empty if the corpus has no such file.
+    """Read the speaker of each clip from `data.seg.wrd.stm`; empty without this file.
 
     A gender (MESD) or the name of the clip (MER2023, RESD) is not a speaker.
     """
@@ -163,7 +166,7 @@ def _read_list(path: Path) -> pd.DataFrame:
 
 
 def _select_parts(folds: Mapping[int, Mapping[str, pd.DataFrame]], folder: Path) -> dict[str, pd.DataFrame]:
-    """Select lists that partition the corpus: all parts of a single fold, otherwise the test list of each fold."""
+    """Select lists that partition the corpus: the test lists, or all lists of a single fold."""
     if len(folds) != 1:
         incomplete = [k for k, lists in folds.items() if "test" not in lists] or ([] if folds else [1])
         if incomplete:
@@ -198,8 +201,8 @@ def _merge_lists(folds: Mapping[int, Mapping[str, pd.DataFrame]], folder: Path) 
 
 
 def _read_label_map(folder: Path) -> dict[str, str]:
-    """Read the meanings of labels, as shared names if possible; the file of EMOVO has another name."""
-    for path in (folder / "label_map.json", folder / "label_dict.json"):
+    """Read the meanings of labels, as shared names if possible."""
+    for path in (folder / "label_map.json", folder / "label_dict.json"):  # the second is that of EMOVO
         if path.is_file():
             try:
                 meanings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

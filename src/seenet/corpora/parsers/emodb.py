@@ -1,4 +1,4 @@
-"""Parser for EmoDB, the Berlin database: 535 clips, 10 speakers, 7 emotions (Burkhardt et al. 2005)."""
+"""Parser for EmoDB: 535 clips, 10 speakers, 7 emotions (Burkhardt et al. 2005)."""
 
 import re
 from pathlib import Path

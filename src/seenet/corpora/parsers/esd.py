@@ -1,4 +1,4 @@
-"""Parser for ESD: 35000 clips, 10 Mandarin and 10 English speakers, 5 emotions (Zhou et al. 2022)."""
+"""Parser for ESD: 35000 Mandarin and English clips, 20 speakers, 5 emotions (Zhou et al. 2022)."""
 
 import re
 from pathlib import Path
@@ -51,7 +51,10 @@ def read(root: str | None = None, language: Literal["zh", "en"] | None = None) -
 
 
 def _read_texts(path: Path) -> dict[str, str]:
-    """Read transcripts by clip: lines of name, text and emotion, separated by tabs or in some files by spaces."""
+    """Read transcripts by clip from lines of name, text and emotion.
+
+    Tabs separate the columns, in some files spaces.
+    """
     texts = {}
     for line in _decode_text(path.read_bytes(), "cp1252" if path.stem > "0010" else "gb18030").splitlines():
         columns = [column.strip() for column in line.split("\t")]
@@ -64,7 +67,7 @@ def _read_texts(path: Path) -> dict[str, str]:
 
 
 def _decode_text(data: bytes, fallback: str) -> str:
-    """Decode UTF-8 or UTF-16, with or without a byte order mark, or otherwise the fallback encoding."""
+    """Decode UTF-8 or UTF-16, with or without byte order mark, or the fallback encoding."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
     if b"\0" in data[:64]:

@@ -1,4 +1,4 @@
-"""Parser for folders named after emotions: `angry/x.wav`, `train/angry/x.wav`, `anna/angry/x.wav`."""
+"""Parser for folders named after emotions: `angry/x.wav`, `train/angry/x.wav` and the like."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +71,7 @@ def read(root: str | None = None, speaker: str | None = None, labels: dict[str, 
 def _collect_files(
     folder: Path, labels: Mapping[str, str | None] | None
 ) -> tuple[list[tuple[str, str, str]], list[str], list[tuple[str, str]]]:
-    """Collect path, label and split of each file, the files outside of any folder, and the skipped paths."""
+    """Return path, label and split of each file, files outside of folders, and skipped paths."""
     known = {*SPELLINGS, *(normalize(str(name)) for name in labels or {})}
     table: list[tuple[str, str, str]] = []
     outside: list[str] = []

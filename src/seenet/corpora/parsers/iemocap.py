@@ -1,4 +1,4 @@
-"""Parser for IEMOCAP: 10039 clips of acted dialogues, 10 speakers in 5 sessions (Busso et al. 2008)."""
+"""Parser for IEMOCAP: 10039 clips of dialogues, 10 speakers, 5 sessions (Busso et al. 2008)."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Parser for MELD: 13708 utterances of the TV series Friends, 7 emotions (Poria et al. 2019)."""
+"""Parser for MELD: 13708 utterances of the series Friends, 7 emotions (Poria et al. 2019)."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Parser for MSP-IMPROV: 8438 clips of improvised dialogues, 12 speakers in 6 sessions (Busso et al. 2017)."""
+"""Parser for MSP-IMPROV: 8438 clips of dialogues, 12 speakers, 6 sessions (Busso et al. 2017)."""
 
 import re
 from collections.abc import Iterator

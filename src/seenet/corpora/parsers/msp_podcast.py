@@ -1,4 +1,7 @@
-"""Parser for MSP-Podcast: spontaneous speech from podcasts, 264705 clips in release 2.0 (Lotfian & Busso 2019)."""
+"""Parser for MSP-Podcast: spontaneous speech from podcasts (Lotfian & Busso 2019).
+
+Release 2.0 has 264705 clips.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Parser for RAVDESS speech: 1440 clips, 24 actors, 8 emotions (Livingstone & Russo 2018, Zenodo 1188976)."""
+"""Parser for RAVDESS speech: 1440 clips, 24 actors, 8 emotions.
+
+Source: Livingstone & Russo 2018, Zenodo record 1188976.
+"""
 
 import re
 from pathlib import Path

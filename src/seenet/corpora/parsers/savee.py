@@ -1,4 +1,4 @@
-"""Parser for SAVEE: 480 clips, 4 male speakers of British English, 7 emotions (Haq & Jackson 2009)."""
+"""Parser for SAVEE: 480 English clips, 4 male speakers, 7 emotions (Haq & Jackson 2009)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Parser for any corpus in a table: one row per clip, with commas, semicolons or tabs between columns."""
+"""Parser for any corpus in a table with one row per clip, such as CSV."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,8 +39,8 @@ def read(
             (`seenet.corpora.parsers._table_text`).
 
     Raises:
-        SeenetError: a missing file or folder, an uncertain encoding, a row with too many or too few cells, a missing
-            column, a row without a path, a label of unknown meaning, an invalid number, or two rows of one utterance.
+        SeenetError: a missing file, folder or column, an uncertain encoding, or two rows of one utterance; too many or
+            too few cells, no path, a label of unknown meaning, or an invalid number in a row.
     """
     if table is None:
         raise SeenetError(
@@ -127,7 +127,10 @@ def _do_paths_exist(paths: "pd.Series[str]", folder: Path) -> bool:
 
 
 def _name_utterances(rows: pd.DataFrame) -> "pd.Series[str]":
-    """Name clips by their path and times; the suffix is part of the name only if two files differ in it alone."""
+    """Name clips by their path and times.
+
+    The suffix is part of a name only if two files differ in nothing else.
+    """
     stems = rows["path"].str.replace(r"\.[^./]+$", "", regex=True)
     files = rows["path"].groupby(stems).transform("nunique")
     names = stems.where(files == 1, rows["path"])
@@ -150,7 +153,7 @@ def _check_unique(rows: pd.DataFrame, source: Path) -> None:
 
 
 def _select_fields(table: DelimitedTable, columns: Mapping[str, str | None], source: Path) -> pd.DataFrame:
-    """Return the columns of the table by field, and `line`, the first line of each row in the file."""
+    """Return the columns of the table by field, and the first line of each row as `line`."""
     unknown = sorted(set(columns) - set(FIELDS))
     if unknown:
         raise SeenetError(f"dataset.columns.{unknown[0]}: unknown field; expected one of {', '.join(FIELDS)}")

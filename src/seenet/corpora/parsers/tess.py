@@ -1,4 +1,4 @@
-"""Parser for TESS: 2800 clips, an older and a younger actress, 7 emotions (Pichora-Fuller & Dupuis 2020)."""
+"""Parser for TESS: 2800 clips, 2 actresses, 7 emotions (Pichora-Fuller & Dupuis 2020)."""
 
 import re
 
@@ -20,7 +20,9 @@ EMOTIONS = {
 
 
 def read(root: str | None = None) -> Manifest:
-    """Read the clips below a folder; several copies count once: the Kaggle copy contains all files twice.
+    """Read the clips below a folder.
+
+    Several copies of a name count once: the Kaggle copy contains all files twice.
 
     Args:
         root: folder of the corpus; None searches for `TESS` below `SEENET_DATA`.

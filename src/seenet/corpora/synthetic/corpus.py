@@ -1,4 +1,4 @@
-"""Synthetic corpus: emotional speech that a program generates on the user's machine at first use.
+"""Synthetic corpus: emotional speech that a program generates at first use.
 
 Nothing is downloaded. Classes overlap on purpose: each clip blends two emotions with random variation, and each
 speaker has a voice and a style. Results on this corpus say nothing about real speech.
@@ -33,7 +33,7 @@ corpus says nothing about speech.** It exists to try, teach and test the seenet 
 
 
 class _Speaker:
-    """A synthetic voice with its base F0 in Hz, vocal-tract scale, gain in dB and prosodic style."""
+    """A synthetic voice: base F0 in Hz, vocal-tract scale, gain in dB and prosodic style."""
 
     def __init__(self, number: int, seed: int):
         rng = np.random.default_rng([seed, number])

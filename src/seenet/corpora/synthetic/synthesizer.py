@@ -82,7 +82,7 @@ CUE_FLOOR = np.array([-np.inf] * 7 + [0.01, 0.002, 0.01, 0.0, 0.0, -np.inf])
 
 
 def _expand_phones(sentence: str, rate: float, rng: np.random.Generator) -> Array:
-    """Return phone targets per 5 ms frame. Shape (frames, 6): voicing, frication, centre, F1, F2, F3."""
+    """Return voicing, frication, centre, F1, F2 and F3 per 5 ms frame. Shape (frames, 6)."""
     rows = np.array([PHONES[p] for p in f" {sentence} "], dtype=float)
     milliseconds = 0.93 * rows[:, 6] / rate * rng.uniform(0.85, 1.15, len(rows))
     counts = np.maximum(2, np.rint(milliseconds / 5).astype(int))
@@ -90,7 +90,7 @@ def _expand_phones(sentence: str, rate: float, rng: np.random.Generator) -> Arra
 
 
 def _smooth(track: Array, seconds: float) -> Array:
-    """Smooth over time with a Hann window and constant extrapolation. Shape (frames,) or (frames, n)."""
+    """Smooth over time with a Hann window, with constant ends. Shape (frames,) or (frames, n)."""
     width = max(3, int(seconds / 0.005) | 1)
     kernel = np.hanning(width + 2)[1:-1]
     padded = np.pad(track.reshape(len(track), -1), ((width // 2, width // 2), (0, 0)), mode="edge")
@@ -111,7 +111,7 @@ def _draw_intonation(voiced: Array, cue: dict[str, float], rng: np.random.Genera
 
 
 def _compute_resonance(frequency: Array, bandwidth: Array | float) -> NDArray[np.complex128]:
-    """Return the response of a second-order resonator with unit gain at 0 Hz. Shape (frames, bins)."""
+    """Return the response of a second-order resonator, gain 1 at 0 Hz. Shape (frames, bins)."""
     f = np.linspace(0, RATE / 2, FFT // 2 + 1)[None, :]
     centre = frequency[:, None] ** 2
     return centre / (centre - f**2 + 1j * f * np.broadcast_to(bandwidth, frequency.shape)[:, None])
