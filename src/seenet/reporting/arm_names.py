@@ -13,7 +13,7 @@ def name_arms(facts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one name for each arm.
 
     The name lists choices of groups first, then settings that differ among equal choices. A setting that follows from
-    a choice, such as the learning rate of a backbone, differs only between choices and is not part of the name. Hashes
+    a choice, such as the learning rate of a backbone, differs only between choices. It is not part of the name. Hashes
     of content are part of it only if no setting distinguishes the arms.
 
     Args:

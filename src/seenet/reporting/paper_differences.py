@@ -1,4 +1,4 @@
-"""Differences between the configuration of a result and the paper (Li et al. 2025) or its code."""
+"""Differences between a result and the paper (Li et al. 2025) or its code."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
