@@ -19,8 +19,8 @@ AREAS = [
 ]
 
 NOT_YET_CLEAN = {
-    *("src/seenet/models", "src/seenet/reporting", "src/seenet/runs", "src/seenet/training", "conf", "docs"),
-    *("tests/corpora", "tests/models", "tests/reporting", "tests/support", "tests/training"),
+    *("src/seenet/models", "src/seenet/runs", "src/seenet/training", "conf", "docs"),
+    *("tests/corpora", "tests/models", "tests/support", "tests/training"),
 }
 """Areas that may still contain words of `PRIVATE_WORDS`. Remove an area once it is clean; add none."""
 
@@ -39,7 +39,7 @@ MAX_FUNCTION_LINES = 60
 LONG_FILES = {"src/seenet/training/fold_runner.py"}
 """Files above the limit. Remove an entry once the file is shorter; add none."""
 
-LONG_FUNCTIONS = {"reporting/corpus_card.py:describe", "reporting/result_loader.py:load_results"}
+LONG_FUNCTIONS: set[str] = set()
 """Functions above the limit. Remove an entry once the function is shorter; add none."""
 
 WORD = re.compile(rf"(?<![\w-])({'|'.join(PRIVATE_WORDS)})(?![\w-])", re.IGNORECASE)
