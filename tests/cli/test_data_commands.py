@@ -26,14 +26,14 @@ def findings(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_a_good_corpus_is_ok(seenet_data_process, tmp_path: Path):
+def test_check_accepts_a_good_corpus(seenet_data_process, tmp_path: Path):
     run = seenet_data_process("check", *CORPUS)
     assert run.returncode == 0, run.stderr
-    assert "synthetic, 48 clips: OK (nothing found)" in run.stdout
+    assert "synthetic, 48 clips: OK (no problems)" in run.stdout
     assert findings(tmp_path / "outputs/data/synthetic/findings.csv") == {}
 
 
-def test_every_kind_of_problem_is_found(tmp_path: Path):
+def test_find_problems_finds_every_kind(tmp_path: Path):
     rng = np.random.default_rng(0)
     waves = {name: rng.normal(0, 0.1, 4000) for name in "abcdefgh"}
     waves["c"] = waves["a"]  # a duplicate with the same label
@@ -77,7 +77,7 @@ def test_every_kind_of_problem_is_found(tmp_path: Path):
 
 @pytest.fixture
 def ravdess(tmp_path: Path) -> Path:
-    """Two actors of RAVDESS, one clip truncated and one gone bad."""
+    """Two actors of RAVDESS, one clip truncated and one unreadable."""
     folder = tmp_path / "RAVDESS"
     for actor in (1, 2):
         for emotion in range(1, 9):
@@ -90,7 +90,7 @@ def ravdess(tmp_path: Path) -> Path:
     return folder
 
 
-def test_check_names_what_is_wrong(seenet_data, ravdess: Path, tmp_path: Path):
+def test_check_lists_problems_and_fails(seenet_data, ravdess: Path, tmp_path: Path):
     run = seenet_data("check", "dataset=ravdess", f"dataset.root={ravdess}")
     assert run.returncode == 1
     assert "ravdess, 16 clips: NOT OK" in run.stdout
@@ -100,7 +100,7 @@ def test_check_names_what_is_wrong(seenet_data, ravdess: Path, tmp_path: Path):
     assert bad == [f"Actor_01/03-01-0{k}-01-01-01-01.wav" for k in (1, 5)]
 
 
-def test_prepare_stops_or_goes_on_as_told(seenet_data, ravdess: Path):
+def test_prepare_follows_the_setting_on_bad_files(seenet_data, ravdess: Path):
     run = seenet_data("prepare", "dataset=ravdess", f"dataset.root={ravdess}")
     assert run.returncode == 1
     assert len(run.stderr.strip().splitlines()[-1]) > 100
@@ -129,7 +129,7 @@ def test_show_writes_a_card(seenet_data, ravdess: Path, tmp_path: Path):
     assert "<th>test fold 1: 2</th>" in page
 
 
-def test_a_card_says_that_a_corpus_is_synthetic_and_why_there_are_no_folds(seenet_data, tmp_path: Path):
+def test_card_states_synthetic_corpus_and_missing_folds(seenet_data, tmp_path: Path):
     run = seenet_data("show", *CORPUS, "dataset.schemes.speakers3.count=7")
     assert run.returncode == 0, run.stderr
     page = (tmp_path / "outputs/data/synthetic/card.html").read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def test_a_card_says_that_a_corpus_is_synthetic_and_why_there_are_no_folds(seene
     assert "7 folds cannot be made of 6 speakers" in page
 
 
-def test_manifest_is_a_table_that_can_be_read_back(seenet_data, tmp_path: Path):
+def test_manifest_command_writes_a_readable_table(seenet_data, tmp_path: Path):
     assert seenet_data("manifest", *CORPUS).returncode == 0
     table = read_manifest(tmp_path / "outputs/data/synthetic/manifest.csv")
     assert len(Manifest("again", tmp_path, table)) == 48
@@ -147,15 +147,15 @@ def test_manifest_is_a_table_that_can_be_read_back(seenet_data, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "say what to do; expected seenet-data check"),
-        (["chekc"], "'chekc' is no command"),
+        ([], "no command given; expected seenet-data check"),
+        (["chekc"], "unknown command 'chekc'"),
         (["check", "dataset=ravdes"], "'dataset/ravdes'"),
         (["check", "dataset=ravdess", "dataset.root=/nowhere"], "/nowhere"),
         (["show", "clases=four"], "did you mean 'classes'?"),
         (["prepare", "max_seconds=0", *CORPUS], "max_seconds=0"),
     ],
 )
-def test_mistakes_are_one_line(seenet_data, arguments: list[str], words: str):
+def test_invalid_arguments_are_reported_in_one_line(seenet_data, arguments: list[str], words: str):
     run = seenet_data(*arguments)
     assert run.returncode == 1
     lines = [line for line in run.stderr.splitlines() if line and not line.startswith("generating")]  # at first use
@@ -164,7 +164,7 @@ def test_mistakes_are_one_line(seenet_data, arguments: list[str], words: str):
     assert words in lines[0]
 
 
-def test_help_names_the_commands_and_imports_nothing_heavy(seenet_data_process):
+def test_help_lists_the_commands_and_imports_nothing_slow(seenet_data_process):
     run = seenet_data_process("--help")
     assert run.returncode == 0, run.stderr
     for word in ("check", "prepare", "show", "manifest", "ravdess", "SEENET_CACHE"):
@@ -174,7 +174,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy(seenet_data_process):
     assert not re.search(r"\| +(torch|pandas|sklearn|matplotlib)$", run.stderr, re.MULTILINE)
 
 
-def test_commands_name_merged_and_unknown_speakers_once(seenet_data, tmp_path: Path):
+def test_commands_print_notes_on_speakers_once(seenet_data, tmp_path: Path):
     rng = np.random.default_rng(0)
     lines = ["path,emotion,speaker"]
     for k, who in enumerate(["Anna Lee", "anna  lee", "Unknown", "Bob"]):

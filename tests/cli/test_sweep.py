@@ -200,7 +200,7 @@ def result(**changes: object) -> dict:
     return names | base | rest | changes
 
 
-def test_the_published_figure_stands_only_where_it_compares(capsys):
+def test_published_figure_is_shown_only_for_comparable_results(capsys):
     assert published_row(result(), comparable_only=True)["ua"] == "80.6"
     others = [CLASS_SETS["four"], ["bored", *CLASS_SETS["eight"][1:]]]
     differing = [{"protocol": "strict"}, {"n_folds": 6}, {"dataset": "synthetic"}, *({"classes": c} for c in others)]
@@ -224,7 +224,7 @@ def test_table_shows_every_remark(capsys):
 
 
 @pytest.mark.parametrize(("values", "text"), [([0.5], "50.0"), ([0.5, 0.7], "60.0 ± 14.1")])
-def test_mean_and_sample_deviation(values: list[float], text: str):
+def test_table_shows_mean_and_sample_deviation(values: list[float], text: str):
     assert format_mean_std(values) == text
 
 
@@ -296,8 +296,8 @@ def test_plan_lists_finished_runs_and_estimated_time(seenet_train, tmp_path: Pat
 
 
 @pytest.mark.parametrize("way", ["sweep.dry=true", "sweep.check=true"])
-def test_a_plan_leaves_the_notes_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
-    """One that finds everything, and one that does not and so starts nothing."""
+def test_plan_keeps_the_records_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
+    """Both a complete plan and one with missing prerequisites keep the records."""
     write_sweep_records(tmp_path / "s", {"seed=0": ([], None)})
     corpus = ("dataset=ravdess", "dataset.root=/nowhere") if way == "sweep.check=true" else SMALL
     run = seenet_train("-m", *corpus, "trainer.max_epochs=1", "fold=0", "seed=0,1", "hydra.sweep.dir=s", way)

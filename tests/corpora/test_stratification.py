@@ -1,5 +1,7 @@
 """Stratified division of groups."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -23,3 +25,15 @@ def test_divide_groups_equals_scikit_learn(case: int):
         splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
         expected = [set(groups[test]) for _, test in splitter.split(groups, labels, groups)]
     assert [set(part) for part in divide_groups(parts, seed, labels, groups)] == expected
+
+
+def test_speaker_folds_import_no_scikit_learn():
+    """A training makes its folds before the first step; the import of scikit-learn takes a second."""
+    code = """
+import sys
+import numpy as np
+from seenet.corpora.split_schemes import stratify_groups
+stratify_groups(2, 0, np.array([0, 1] * 6), np.repeat(np.arange(4), 3))
+assert "sklearn" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -45,7 +45,7 @@ def write_corpora(folder: Path) -> None:
 
 
 def main(target: Path) -> None:
-    """Run every command in a folder: `<name>/` holds its outputs, beside the corpora."""
+    """Run every command in a folder: `<name>/` holds its outputs, next to the corpora."""
     from hydra import compose, initialize_config_dir
 
     from seenet.core.paths import conf_dir

@@ -1,4 +1,4 @@
-"""What `seenet-data` does: check, prepare, show and list a corpus."""
+"""The commands of `seenet-data`: check, prepare, show and manifest."""
 
 import csv
 from collections import Counter
@@ -20,46 +20,48 @@ from seenet.corpora.manifest import Manifest, write_manifest
 from seenet.corpora.protocols import Paper
 from seenet.corpora.waveform_store import open_store
 
-SHOWN = 20  # findings of a kind that the console shows
+MAX_SHOWN_FINDINGS = 20
+"""Findings of one kind that the console shows; `findings.csv` has all."""
 
 
-def _folder(cfg: DictConfig, manifest: Manifest) -> Path:
+def _output_folder(cfg: DictConfig, manifest: Manifest) -> Path:
     return Path(cfg.output_dir) / manifest.name
 
 
 def check(cfg: DictConfig) -> bool:
-    """Print and write down every problem of a corpus, and a verdict.
+    """Print and write every problem of a corpus, then a verdict.
 
     Returns:
-        Whether nothing grave was found.
+        Whether the corpus has no error.
     """
     manifest = parse_corpus(cfg)
     store = open_store(manifest, cfg.max_seconds)
-    known = OmegaConf.to_container(cfg.dataset).get("known")
+    dataset = OmegaConf.to_container(cfg.dataset)
+    known = dataset.get("known") if isinstance(dataset, dict) else None
     if not (known is None or isinstance(known, dict)) or not isinstance((known or {}).get("emotions", {}), dict):
         raise SeenetError(f"dataset.known={known}: expected e.g. {{clips: 10, emotions: {{sad: 5}}}}, or null")
     findings = find_problems(manifest, store, known)
-    path = _folder(cfg, manifest) / "findings.csv"
+    path = _output_folder(cfg, manifest) / "findings.csv"
     with atomic_path(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["kind", "grave", "file", "detail"])
         writer.writerows([f.kind, f.severity == "error", f.file, f.detail] for f in findings)
     print_notes(manifest)
-    _print(findings)
-    grave = sum(finding.severity == "error" for finding in findings)
-    verdict = f"{grave} grave, {len(findings) - grave} to know of; all are in '{path}'" if findings else "nothing found"
-    print_line(f"{manifest.name}, {len(manifest)} clips: {'NOT OK' if grave else 'OK'} ({verdict})")
-    return not grave
+    _print_findings(findings)
+    errors = sum(finding.severity == "error" for finding in findings)
+    verdict = f"{errors} errors, {len(findings) - errors} warnings; see '{path}'" if findings else "no problems"
+    print_line(f"{manifest.name}, {len(manifest)} clips: {'NOT OK' if errors else 'OK'} ({verdict})")
+    return not errors
 
 
-def _print(findings: list[Finding]) -> None:
+def _print_findings(findings: list[Finding]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "kind", "file", "detail"):
         table.add_column(column, overflow="fold")
     seen: Counter[str] = Counter()
     for finding in findings:
         seen[finding.kind] += 1
-        if seen[finding.kind] <= SHOWN:
+        if seen[finding.kind] <= MAX_SHOWN_FINDINGS:
             table.add_row(
                 "!" if finding.severity == "error" else "",
                 finding.kind,
@@ -67,8 +69,8 @@ def _print(findings: list[Finding]) -> None:
                 escape(finding.detail),
             )
     for kind, count in seen.items():
-        if count > SHOWN:
-            table.add_row("", kind, f"and {count - SHOWN} more", "")
+        if count > MAX_SHOWN_FINDINGS:
+            table.add_row("", kind, f"and {count - MAX_SHOWN_FINDINGS} more", "")
     if findings:
         make_console().print(table)
 
@@ -86,19 +88,19 @@ def prepare(cfg: DictConfig) -> bool:
 
 
 def show(cfg: DictConfig) -> bool:
-    """Print and write the data card."""
-    from seenet.reporting.corpus_card import build_card, write_card  # brings matplotlib
+    """Print and write the data card of a corpus."""
+    from seenet.reporting.corpus_card import build_card, write_card  # imports matplotlib
 
     manifest, classes, indices = load_corpus(cfg)
     store = open_store(manifest, cfg.max_seconds)
     scheme = build_scheme(cfg)
-    dealt = str(cfg.dataset.folds) if cfg.test_dataset is None else "trained on one corpus, tested on others"
+    division = str(cfg.dataset.folds) if cfg.test_dataset is None else "trained on one corpus, tested on others"
     try:
         folds = list(make_folds(manifest, indices, scheme, Paper()).without(store.bad))
-    except SeenetError as error:  # a card is of use without folds too, and says why it has none
-        folds, dealt = [], str(error)
-    card = build_card(manifest, store, classes, folds, dealt)
-    folder = _folder(cfg, manifest)
+    except SeenetError as error:  # the card then states why the corpus has no folds
+        folds, division = [], str(error)
+    card = build_card(manifest, store, classes, folds, division)
+    folder = _output_folder(cfg, manifest)
     write_card(card, folder)
     print_line(card.format_text())
     print_notes(manifest)
@@ -107,10 +109,10 @@ def show(cfg: DictConfig) -> bool:
 
 
 def manifest(cfg: DictConfig) -> bool:
-    """Write every clip with its labels as CSV."""
+    """Write all clips with their labels as CSV."""
     corpus = parse_corpus(cfg)
-    path = _folder(cfg, corpus) / "manifest.csv"
+    path = _output_folder(cfg, corpus) / "manifest.csv"
     write_manifest(corpus.table, path)
     print_notes(corpus)
-    print_line(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths start from '{corpus.root}')")
+    print_line(f"{len(corpus)} clips of {corpus.name}: '{path}' (paths are relative to '{corpus.root}')")
     return True
