@@ -15,7 +15,7 @@ from seenet.corpora.waveform_store import open_store
 RNG = np.random.default_rng(0)
 
 
-def encoded(path: Path, samples: np.ndarray | None = None, rate: int = 16000, **options: str) -> bytes:
+def encode(path: Path, samples: np.ndarray | None = None, rate: int = 16000, **options: str) -> bytes:
     """Return the bytes of a file that soundfile writes."""
     wave = 0.1 * RNG.normal(size=4000) if samples is None else samples
     soundfile.write(path, wave, rate, **options)
@@ -24,19 +24,19 @@ def encoded(path: Path, samples: np.ndarray | None = None, rate: int = 16000, **
     return data
 
 
-def put(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def wav(path: Path) -> bytes:
-    return encoded(path, subtype="PCM_16")
+def encode_wav(path: Path) -> bytes:
+    return encode(path, subtype="PCM_16")
 
 
-def patched(data: bytes, at: int, value: bytes) -> bytes:
+def patch(data: bytes, at: int, value: bytes) -> bytes:
     return data[:at] + value + data[at + len(value) :]
 
 
-def linked(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
     path.symlink_to(target)
 
 
@@ -44,38 +44,38 @@ KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda p: None, "No such file"),
     "folder": (lambda p: p.mkdir(), "not a file"),
     "pipe": (lambda p: os.mkfifo(p), "not a file"),
-    "dangling link": (lambda p: linked(p, p.with_name("nowhere")), "No such file"),
-    "link to itself": (lambda p: linked(p, p), "symbolic link"),
-    "no bytes": (lambda p: put(p, b""), "empty"),
-    "zeros": (lambda p: put(p, bytes(5000)), "contains only zeros"),
-    "noise": (lambda p: put(p, RNG.bytes(5000)), "an unknown audio format"),
-    "text": (lambda p: put(p, b"see the readme\n" * 20), "text, not audio"),
-    "text in UTF-16": (lambda p: put(p, "see the readme\n".encode("utf-16") * 20), "text, not audio"),
-    "text in Chinese": (lambda p: put(p, "\u8bf7\u770b\u8bf4\u660e".encode() * 50), "text, not audio"),
-    "web page": (lambda p: put(p, b"<!DOCTYPE html><html><body>404</body></html>"), "a web page"),
-    "xml error": (lambda p: put(p, b"\n<?xml version='1.0'?><Error>AccessDenied</Error>"), "a web page"),
-    "lfs pointer": (lambda p: put(p, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "git-LFS pointer"),
-    "zip": (lambda p: put(p, b"PK\3\4" + RNG.bytes(500)), "zip"),
-    "gzip": (lambda p: put(p, b"\x1f\x8b\x08" + RNG.bytes(500)), "gzip"),
-    "pdf": (lambda p: put(p, b"%PDF-1.4" + RNG.bytes(500)), "PDF"),
-    "mp4": (lambda p: put(p, b"\0\0\0\x20ftypisom" + RNG.bytes(500)), "an MP4 or MOV file: no index (moov)"),
-    "matroska": (lambda p: put(p, b"\x1aE\xdf\xa3" + RNG.bytes(500)), "a Matroska or WebM file: cannot be decoded"),
-    "riff alone": (lambda p: put(p, b"RIFF"), "damaged"),
-    "header alone": (lambda p: put(p, wav(p)[:44]), "truncated: 8000 bytes"),
-    "half a header": (lambda p: put(p, wav(p)[:20]), "damaged"),
-    "half the samples": (lambda p: put(p, wav(p)[:4000]), "truncated: 4044 bytes"),
-    "12.5 ms short": (lambda p: put(p, wav(p)[:-400]), "truncated: 400 bytes"),
-    "no samples": (lambda p: put(p, encoded(p, np.zeros(0))), "empty: no samples"),
-    "rate of 0 Hz": (lambda p: put(p, patched(wav(p), 24, struct.pack("<I", 0))), "damaged"),
-    "rate of 4 GHz": (lambda p: put(p, patched(wav(p), 24, struct.pack("<I", 2**31 - 1))), "Hz"),
-    "no channels": (lambda p: put(p, patched(wav(p), 22, struct.pack("<H", 0))), "damaged"),
-    "unknown codec": (lambda p: put(p, patched(wav(p), 20, struct.pack("<H", 0x7777))), "damaged"),
-    "NaN": (lambda p: put(p, encoded(p, np.full(400, np.nan), subtype="FLOAT")), "NaN"),
-    "one infinity": (lambda p: put(p, encoded(p, np.r_[np.zeros(400), np.inf], subtype="FLOAT")), "infinite"),
-    "flac cut": (lambda p: put(p, encoded(p, format="FLAC")[:-3000]), ""),
-    "flac scrambled": (lambda p: put(p, patched(encoded(p, format="FLAC"), 200, RNG.bytes(2000))), ""),
-    "ogg cut at its head": (lambda p: put(p, encoded(p, format="OGG")[:60]), ""),
-    "text behind a wav header": (lambda p: put(p, wav(p)[:36] + b"junk" * 50), ""),
+    "dangling link": (lambda p: link(p, p.with_name("nowhere")), "No such file"),
+    "link to itself": (lambda p: link(p, p), "symbolic link"),
+    "no bytes": (lambda p: write(p, b""), "empty"),
+    "zeros": (lambda p: write(p, bytes(5000)), "contains only zeros"),
+    "noise": (lambda p: write(p, RNG.bytes(5000)), "an unknown audio format"),
+    "text": (lambda p: write(p, b"see the readme\n" * 20), "text, not audio"),
+    "text in UTF-16": (lambda p: write(p, "see the readme\n".encode("utf-16") * 20), "text, not audio"),
+    "text in Chinese": (lambda p: write(p, "\u8bf7\u770b\u8bf4\u660e".encode() * 50), "text, not audio"),
+    "web page": (lambda p: write(p, b"<!DOCTYPE html><html><body>404</body></html>"), "a web page"),
+    "xml error": (lambda p: write(p, b"\n<?xml version='1.0'?><Error>AccessDenied</Error>"), "a web page"),
+    "lfs pointer": (lambda p: write(p, b"version https://git-lfs.github.com/spec/v1\n"), "git-LFS pointer"),
+    "zip": (lambda p: write(p, b"PK\3\4" + RNG.bytes(500)), "zip"),
+    "gzip": (lambda p: write(p, b"\x1f\x8b\x08" + RNG.bytes(500)), "gzip"),
+    "pdf": (lambda p: write(p, b"%PDF-1.4" + RNG.bytes(500)), "PDF"),
+    "mp4": (lambda p: write(p, b"\0\0\0\x20ftypisom" + RNG.bytes(500)), "an MP4 or MOV file: no index (moov)"),
+    "matroska": (lambda p: write(p, b"\x1aE\xdf\xa3" + RNG.bytes(500)), "a Matroska or WebM file: cannot be decoded"),
+    "riff alone": (lambda p: write(p, b"RIFF"), "damaged"),
+    "header alone": (lambda p: write(p, encode_wav(p)[:44]), "truncated: 8000 bytes"),
+    "half a header": (lambda p: write(p, encode_wav(p)[:20]), "damaged"),
+    "half the samples": (lambda p: write(p, encode_wav(p)[:4000]), "truncated: 4044 bytes"),
+    "12.5 ms short": (lambda p: write(p, encode_wav(p)[:-400]), "truncated: 400 bytes"),
+    "no samples": (lambda p: write(p, encode(p, np.zeros(0))), "empty: no samples"),
+    "rate of 0 Hz": (lambda p: write(p, patch(encode_wav(p), 24, struct.pack("<I", 0))), "damaged"),
+    "rate of 4 GHz": (lambda p: write(p, patch(encode_wav(p), 24, struct.pack("<I", 2**31 - 1))), "Hz"),
+    "no channels": (lambda p: write(p, patch(encode_wav(p), 22, struct.pack("<H", 0))), "damaged"),
+    "unknown codec": (lambda p: write(p, patch(encode_wav(p), 20, struct.pack("<H", 0x7777))), "damaged"),
+    "NaN": (lambda p: write(p, encode(p, np.full(400, np.nan), subtype="FLOAT")), "NaN"),
+    "one infinity": (lambda p: write(p, encode(p, np.r_[np.zeros(400), np.inf], subtype="FLOAT")), "infinite"),
+    "flac cut": (lambda p: write(p, encode(p, format="FLAC")[:-3000]), ""),
+    "flac scrambled": (lambda p: write(p, patch(encode(p, format="FLAC"), 200, RNG.bytes(2000))), ""),
+    "ogg cut at its head": (lambda p: write(p, encode(p, format="OGG")[:60]), ""),
+    "text behind a wav header": (lambda p: write(p, encode_wav(p)[:36] + b"junk" * 50), ""),
 }
 """Function that writes each kind of file, and words of the expected reason; empty if it depends on the decoder."""
 

@@ -17,7 +17,7 @@ from seenet.corpora.protocols import Paper, Strict
 from seenet.corpora.split_schemes import ClipFolds, GivenSplit, LeaveOneOut, SpeakerFolds, SpeakerLists
 
 
-def corpus(speakers: list[str], name: str = "toy", root: Path = Path("/toy"), **more: object) -> Manifest:
+def build_manifest(speakers: list[str], name: str = "toy", root: Path = Path("/toy"), **more: object) -> Manifest:
     """Return a manifest with one clip per name and two alternating emotions."""
     rows = [Utterance(f"u{k}", f"{k}.wav", ("happy", "sad")[k % 2], speaker=s) for k, s in enumerate(speakers)]
     return Manifest(name, root, rows, **more)
@@ -66,7 +66,7 @@ def test_canonical_form_keeps_different_names_apart():
 )
 def test_canonical_form_is_empty_for_placeholders(word: str):
     assert canonicalize_name(word) == ""
-    assert corpus([word, "Anna"]).codes("speaker").tolist() == [-1, 0]
+    assert build_manifest([word, "Anna"]).codes("speaker").tolist() == [-1, 0]
 
 
 def test_canonical_names_drop_zero_padding_only_where_all_are_numbers():
@@ -104,30 +104,30 @@ def test_manifest_merges_sessions_and_has_no_notes_on_clean_names():
     assert manifest.codes("speaker").tolist() == [0, 1]
     assert [note.split(":")[0] for note in manifest.notes] == ["spellings that count as one session"]
     assert manifest.merge_labels({"sad": "happy"}).notes == manifest.notes
-    assert corpus(["s1", "S2", "s10"]).notes == ()
-    assert corpus(["s1", "S2", "s10"]).column("speaker").tolist() == ["s1", "S2", "s10"]
+    assert build_manifest(["s1", "S2", "s10"]).notes == ()
+    assert build_manifest(["s1", "S2", "s10"]).column("speaker").tolist() == ["s1", "S2", "s10"]
 
 
 @pytest.mark.parametrize("scheme", [SpeakerFolds(2), LeaveOneOut("speaker")])
 def test_schemes_keep_a_person_of_many_spellings_in_one_fold(scheme):
     speakers = ["Anna", "anna", "ANNA ", "Anna", "Bob", "bob", "Bob", "BOB"]
-    folds = make_folds(corpus(speakers), np.arange(8), scheme, Paper())
+    folds = make_folds(build_manifest(speakers), np.arange(8), scheme, Paper())
     assert sorted(sorted(fold.test.tolist()) for fold in folds) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_strict_holds_out_all_spellings_of_a_person():
     speakers = [name for k in range(6) for name in (f"Speaker {k}", f"speaker  {k}")] * 2
-    manifest = corpus(speakers)
+    manifest = build_manifest(speakers)
     for fold in make_folds(manifest, np.arange(24), LeaveOneOut("speaker"), Strict()):
         parts = [{speakers[i].casefold().split()[1] for i in part} for part in (fold.train, fold.dev, fold.test)]
         assert sum(map(len, parts)) == 6, "nobody is in two parts"
 
 
 def test_speaker_lists_name_speakers_in_any_spelling():
-    manifest = corpus(["01", "2.0", "003", "4"])
+    manifest = build_manifest(["01", "2.0", "003", "4"])
     folds = make_folds(manifest, np.arange(4), SpeakerLists([[1, "02", 2], ["3", 4]]), Paper())
     assert [fold.test.tolist() for fold in folds] == [[0, 1], [2, 3]]
-    named = corpus(["Anna Lee", "Bob", "s01"])
+    named = build_manifest(["Anna Lee", "Bob", "s01"])
     folds = make_folds(named, np.arange(3), SpeakerLists([["anna lee"], ["BOB", "S01"]]), Paper())
     assert [fold.test.tolist() for fold in folds] == [[0], [1, 2]]
     with pytest.raises(SeenetError, match="speaker 's01' is in 0 folds"):
@@ -148,7 +148,7 @@ def test_audit_finds_a_person_of_two_spellings():
 
 
 def test_audit_counts_placeholders_as_unknown():
-    manifest = corpus(["Unknown", "unknown", "NA", "n/a", "Anna", "Bob"])
+    manifest = build_manifest(["Unknown", "unknown", "NA", "n/a", "Anna", "Bob"])
     fold = make_folds(manifest, np.arange(6), ClipFolds(2), Paper())[0]
     assert audit_leaks(manifest, range(1, 7), fold, Paper())["verdict"] == "speakers unknown"
 
@@ -167,7 +167,7 @@ def test_manifest_files_are_targets_of_paths(tmp_path: Path):
 
 
 def test_join_merges_speakers_of_the_users_tables():
-    train, test = (corpus(s, n, people=OWN_PEOPLE) for n, s in (("a", ["1", "02"]), ("b", ["2.0", "3"])))
+    train, test = (build_manifest(s, n, people=OWN_PEOPLE) for n, s in (("a", ["1", "02"]), ("b", ["2.0", "3"])))
     joined = join_corpora("a_to_b", {"train": train, "test": test})
     assert joined.column("speaker").tolist() == ["a+b/1", "a+b/02", "a+b/02", "a+b/3"]
     assert joined.notes == ("a+b: spellings that count as one speaker: '02' = '2.0'",)
@@ -178,9 +178,9 @@ def test_join_merges_speakers_of_the_users_tables():
 
 
 def test_join_keeps_corpora_of_different_people_apart():
-    published = corpus(["1", "2"], "ravdess")
-    own = corpus(["1", "2"], "mine", Path("/mine"), people=OWN_PEOPLE)
-    others = corpus(["1", "2"], "theirs", Path("/theirs"), people="")
+    published = build_manifest(["1", "2"], "ravdess")
+    own = build_manifest(["1", "2"], "mine", Path("/mine"), people=OWN_PEOPLE)
+    others = build_manifest(["1", "2"], "theirs", Path("/theirs"), people="")
     joined = join_corpora("all", {"train": published, "test1": own, "test2": others})
     assert joined.column("speaker").tolist() == [f"{n}/{k}" for n in ("ravdess", "mine", "theirs") for k in (1, 2)]
     for fold in make_folds(joined, np.arange(6), GivenSplit(), Paper()):
@@ -188,29 +188,34 @@ def test_join_keeps_corpora_of_different_people_apart():
 
 
 def test_join_notes_names_common_to_own_and_published_corpora():
-    published, own = corpus(["1", "2", "3"], "ravdess"), corpus(["01", "2.0", "4"], "mine", people=OWN_PEOPLE)
+    published, own = (
+        build_manifest(["1", "2", "3"], "ravdess"),
+        build_manifest(["01", "2.0", "4"], "mine", people=OWN_PEOPLE),
+    )
     assert join_corpora("x", {"train": published, "test": own}).notes == (
         "both mine and ravdess name '1', '2': counted as different speakers",
     )
     own.people = ""
     assert join_corpora("x", {"train": published, "test": own}).notes == ()
-    other = corpus(["1", "2"], "iemocap")
+    other = build_manifest(["1", "2"], "iemocap")
     assert join_corpora("x", {"train": published, "test": other}).notes == ()
 
 
 def test_join_merges_people_of_joined_corpora():
-    first = corpus(["s1", "s2"], "a", people=OWN_PEOPLE)
-    inner = join_corpora("inner", {"a": first, "iemocap": corpus(["s1"], "iemocap")})
-    outer = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    first = build_manifest(["s1", "s2"], "a", people=OWN_PEOPLE)
+    inner = join_corpora("inner", {"a": first, "iemocap": build_manifest(["s1"], "iemocap")})
+    outer = join_corpora("outer", {"train": inner, "test": build_manifest(["S1"], "b", people=OWN_PEOPLE)})
     assert outer.column("speaker").tolist() == ["a+b/s1", "a+b/s2", "iemocap/s1", "a+b/s1"]
     assert outer.column("utterance").tolist() == ["inner/a/u0", "inner/a/u1", "inner/iemocap/u0", "b/u0"]
     inner.people = ""
-    separate = join_corpora("outer", {"train": inner, "test": corpus(["S1"], "b", people=OWN_PEOPLE)})
+    separate = join_corpora("outer", {"train": inner, "test": build_manifest(["S1"], "b", people=OWN_PEOPLE)})
     assert separate.column("speaker").tolist() == ["a/s1", "a/s2", "iemocap/s1", "b/S1"]
 
 
 def test_join_keeps_people_apart_when_corpora_differ_only_in_case():
-    joined = join_corpora("both", {"train": corpus(["1"], "Mine", people=""), "test": corpus(["1"], "mine", people="")})
+    joined = join_corpora(
+        "both", {"train": build_manifest(["1"], "Mine", people=""), "test": build_manifest(["1"], "mine", people="")}
+    )
     assert joined.codes("speaker").tolist() == [0, 1]
     assert joined.notes == ()
 
@@ -218,8 +223,8 @@ def test_join_keeps_people_apart_when_corpora_differ_only_in_case():
 def test_join_finds_files_and_waveforms_that_corpora_share(tmp_path: Path):
     for name in ("0.wav", "1.wav"):
         (tmp_path / name).write_bytes(name.encode())
-    train = corpus(["a", "b"], "one", tmp_path)
-    test = corpus(["c", "d"], "two", tmp_path)
+    train = build_manifest(["a", "b"], "one", tmp_path)
+    test = build_manifest(["c", "d"], "two", tmp_path)
     joined = join_corpora("both", {"train": train, "test": test})
     (fold,) = make_folds(joined, np.arange(4), GivenSplit(), Paper())
     with pytest.raises(SeenetError, match=r"2 file\(s\) in both train and test"):

@@ -29,7 +29,7 @@ def manifest() -> Manifest:
     return Manifest("toy", Path("/toy"), rows)
 
 
-def everything(manifest: Manifest) -> np.ndarray:
+def all_rows(manifest: Manifest) -> np.ndarray:
     return np.arange(len(manifest))
 
 
@@ -40,7 +40,7 @@ def digests(manifest: Manifest) -> list[str]:
 @pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1, 2, 3], range(4, 13)])])
 @pytest.mark.parametrize("protocol", [Strict(), Paper()])
 def test_parts_are_speaker_disjoint_and_complete(manifest, scheme, protocol):
-    folds = make_folds(manifest, everything(manifest), scheme, protocol)
+    folds = make_folds(manifest, all_rows(manifest), scheme, protocol)
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested) == list(range(len(manifest))), "every clip is tested once"
     for fold in folds:
@@ -61,7 +61,7 @@ def test_parts_are_speaker_disjoint_and_complete(manifest, scheme, protocol):
 
 def test_folds_are_reproducible_by_seed(manifest):
     def dev_parts(split_seed: int, seed: int) -> list[list[int]]:
-        folds = make_folds(manifest, everything(manifest), SpeakerFolds(3, seed), Strict(split_seed=split_seed))
+        folds = make_folds(manifest, all_rows(manifest), SpeakerFolds(3, seed), Strict(split_seed=split_seed))
         return [fold.dev.tolist() for fold in folds]
 
     assert dev_parts(0, 0) == dev_parts(0, 0)
@@ -70,13 +70,13 @@ def test_folds_are_reproducible_by_seed(manifest):
 
 
 def test_leave_one_out_sorts_speakers_by_number(manifest):
-    folds = make_folds(manifest, everything(manifest), LeaveOneOut("speaker"), Paper())
+    folds = make_folds(manifest, all_rows(manifest), LeaveOneOut("speaker"), Paper())
     assert [manifest[fold.test[0]].speaker for fold in folds] == [str(k) for k in range(1, 13)]
 
 
 def test_default_corpus_has_three_folds(config):
     manifest = read(speakers=6, clips=2)
-    folds = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())
+    folds = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())
     assert len(folds) == 3
     assert [len(fold.test) for fold in folds] == [16, 16, 16]
 
@@ -85,12 +85,12 @@ def test_strict_holds_out_complete_sessions(manifest):
     rows = [replace(row, session=f"s{(int(row.speaker) - 1) // 2}") for row in manifest]
     sessions = Manifest("toy", Path("/toy"), rows)
     thirds = SpeakerLists([[1, 2], range(3, 9), range(9, 13)])
-    fold = make_folds(sessions, everything(sessions), thirds, Strict())[0]
+    fold = make_folds(sessions, all_rows(sessions), thirds, Strict())[0]
     assert audit_leaks(sessions, digests(sessions), fold, Strict())["session"] == 0
 
 
 def test_audit_finds_a_planted_speaker(manifest):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     leaking = Fold(0, np.append(fold.train, fold.test[0]), fold.dev, fold.test[1:])
     with pytest.raises(SeenetError, match=r"1 speaker.*train and test.*allow_leaks=\[speaker\]"):
         audit_leaks(manifest, digests(manifest), leaking, Strict())
@@ -100,7 +100,7 @@ def test_audit_finds_a_planted_speaker(manifest):
 
 
 def test_audit_finds_a_planted_waveform(manifest):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     planted = digests(manifest)
     planted[fold.dev[3]] = planted[fold.train[5]]
     with pytest.raises(SeenetError, match=f"1 waveform.*train and dev.*'{manifest[fold.dev[3]].utterance}'"):
@@ -109,7 +109,7 @@ def test_audit_finds_a_planted_waveform(manifest):
 
 @pytest.mark.parametrize("kind", ["session", "file"])
 def test_audit_finds_a_planted_session_or_file(manifest, kind):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     rows = [replace(row, session=f"s{row.speaker}") for row in manifest]
     source, target = fold.train[0], fold.test[0]
     field = "path" if kind == "file" else "session"
@@ -119,13 +119,13 @@ def test_audit_finds_a_planted_session_or_file(manifest, kind):
 
 
 def test_audit_finds_a_development_part_equal_to_the_test_part(manifest):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     with pytest.raises(SeenetError, match="dev and test"):
         audit_leaks(manifest, digests(manifest), replace(fold, dev=fold.test), Strict())
 
 
 def test_audit_finds_leaks_despite_an_unknown_speaker(manifest):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     rows = list(manifest)
     rows[fold.dev[0]] = replace(rows[fold.dev[0]], speaker="")
     partly = Manifest("toy", Path("/toy"), rows)
@@ -137,7 +137,7 @@ def test_audit_finds_leaks_despite_an_unknown_speaker(manifest):
 
 
 def test_audit_reports_unknown_sessions(manifest):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     assert audit_leaks(manifest, digests(manifest), fold, Strict())["session"] == "unknown"
 
 
@@ -145,7 +145,7 @@ def test_speaker_schemes_reject_unknown_speakers(manifest):
     mute = Manifest("mute", Path("/x"), [replace(row, speaker="") for row in manifest])
     for scheme in (SpeakerFolds(3), LeaveOneOut("speaker"), SpeakerLists([[1]])):
         with pytest.raises(SeenetError, match="but mute lacks it"):
-            make_folds(mute, everything(mute), scheme, Strict())
+            make_folds(mute, all_rows(mute), scheme, Strict())
 
 
 def test_strict_rejects_a_single_training_speaker(manifest):
@@ -158,12 +158,12 @@ def test_strict_rejects_a_single_training_speaker(manifest):
 def test_speaker_lists_require_each_speaker_once(manifest):
     for lists in ([[1, 2]], [[1, 2], range(2, 13)]):
         with pytest.raises(SeenetError, match="in [02] folds"):
-            make_folds(manifest, everything(manifest), SpeakerLists(lists), Paper())
+            make_folds(manifest, all_rows(manifest), SpeakerLists(lists), Paper())
 
 
 def test_speaker_folds_reject_more_folds_than_speakers(manifest):
     with pytest.raises(SeenetError, match="13 folds.*2 to 12"):
-        make_folds(manifest, everything(manifest), SpeakerFolds(13), Paper())
+        make_folds(manifest, all_rows(manifest), SpeakerFolds(13), Paper())
 
 
 def test_choose_folds_accepts_all_numbers_and_lists():
@@ -178,7 +178,7 @@ def test_choose_folds_accepts_all_numbers_and_lists():
 @pytest.mark.parametrize("protocol", [Strict, Paper])
 @pytest.mark.parametrize("scheme", [SpeakerFolds(3), LeaveOneOut("speaker")])
 def test_audit_finds_planted_leaks_in_each_protocol(manifest, scheme, protocol):
-    fold = make_folds(manifest, everything(manifest), scheme, protocol())[0]
+    fold = make_folds(manifest, all_rows(manifest), scheme, protocol())[0]
     assert audit_leaks(manifest, digests(manifest), fold, protocol())["verdict"] == "clean"
     moved = replace(fold, train=np.append(fold.train, fold.test[0]), test=fold.test[1:])
     if protocol.selection == "test":
@@ -197,7 +197,7 @@ def test_strict_keeps_speakers_with_a_shared_session_together(manifest):
     rows = [replace(row, session=sessions.get(row.speaker, "")) for row in manifest]
     mixed = Manifest("toy", Path("/toy"), rows)
     scheme = SpeakerLists([[12], [str(k) for k in range(1, 12)]])
-    fold = Strict().make_fold(0, mixed, scheme.splits(mixed, everything(mixed))[0])
+    fold = Strict().make_fold(0, mixed, scheme.splits(mixed, all_rows(mixed))[0])
     parts = [{mixed[i].speaker for i in part} for part in (fold.train, fold.dev)]
     for pair in ({"1", "2"}, {"3", "4"}):
         assert sum(bool(part & pair) for part in parts) == 1
@@ -208,33 +208,33 @@ def test_given_split_makes_folds_from_a_column():
     parts = ["train", "dev", "test1", "test2"] * 2
     rows = [Utterance(str(k), f"{k}.wav", "sad", str(k), split=part) for k, part in enumerate(parts)]
     manifest = Manifest("toy", Path("/toy"), rows)
-    folds = make_folds(manifest, everything(manifest), GivenSplit(), Strict())
+    folds = make_folds(manifest, all_rows(manifest), GivenSplit(), Strict())
     assert [(f.name, f.train.tolist(), f.dev.tolist(), f.test.tolist(), f.training) for f in folds] == [
         ("test1", [0, 4], [1, 5], [2, 6], 0),
         ("test2", [0, 4], [1, 5], [3, 7], 0),
     ]
-    folds = make_folds(manifest, everything(manifest), GivenSplit(), Paper())
+    folds = make_folds(manifest, all_rows(manifest), GivenSplit(), Paper())
     found = [(f.train.tolist(), f.dev.tolist(), f.training) for f in folds]
     assert found == [([0, 1, 4, 5], [2, 6], 0), ([0, 1, 4, 5], [3, 7], 1)]
     named = Manifest("toy", Path("/toy"), [replace(row, split=f"fold {row.split}") for row in rows])
-    folds = make_folds(named, everything(named), GivenSplit(), Paper())
+    folds = make_folds(named, all_rows(named), GivenSplit(), Paper())
     assert [fold.name for fold in folds] == ["fold dev", "fold test1", "fold test2", "fold train"]
     wrong = Manifest("toy", Path("/toy"), [replace(row, split=row.split.replace("dev", "other")) for row in rows])
     with pytest.raises(SeenetError, match="'other'"):
-        make_folds(wrong, everything(wrong), GivenSplit(), Strict())
+        make_folds(wrong, all_rows(wrong), GivenSplit(), Strict())
 
 
 def test_speaker_folds_stratify_a_large_corpus_on_a_sample(manifest, monkeypatch: pytest.MonkeyPatch):
     """No speaker is divided, and every clip is tested once."""
     monkeypatch.setattr("seenet.corpora.split_schemes._MAX_STRATIFIED_CLIPS", 20)
-    tests = [split.test for split in SpeakerFolds(3).splits(manifest, everything(manifest))]
+    tests = [split.test for split in SpeakerFolds(3).splits(manifest, all_rows(manifest))]
     assert sorted(np.concatenate(tests).tolist()) == list(range(len(manifest)))
     speakers = [{manifest[i].speaker for i in test} for test in tests]
     assert sum(map(len, speakers)) == 12
 
 
 def test_audit_ignores_silent_clips(manifest):
-    fold = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())[0]
+    fold = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())[0]
     numbers = np.arange(1, len(manifest) + 1)
     numbers[[fold.train[0], fold.test[0]]] = 0
     assert audit_leaks(manifest, numbers, fold, Strict())["verdict"] == "clean"
@@ -280,7 +280,7 @@ def test_folds_are_made_on_access(counted):
 
 
 def test_folds_are_a_sequence(manifest):
-    folds = make_folds(manifest, everything(manifest), SpeakerFolds(3), Strict())
+    folds = make_folds(manifest, all_rows(manifest), SpeakerFolds(3), Strict())
     assert [fold.number for fold in folds] == [0, 1, 2]
     assert [fold.number for fold in folds[1:]] == [1, 2]
     assert folds[-1].number == 2

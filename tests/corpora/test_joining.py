@@ -186,7 +186,7 @@ def test_load_corpus_rejects_invalid_settings(config, overrides: list[str], word
         load_corpus(config(*SMALL[:2], *overrides) if "dataset=joined" not in overrides else config(*overrides))
 
 
-def table(path: Path, emotions: str, seed: int) -> Path:
+def write_table(path: Path, emotions: str, seed: int) -> Path:
     """Write a table with one clip of six speakers per emotion."""
     rng, lines = np.random.default_rng(seed), ["path,emotion,speaker"]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,8 @@ def table(path: Path, emotions: str, seed: int) -> Path:
 def test_tables_have_names_of_the_user(config, tmp_path: Path):
     """Two tables have the same stem; a class that one corpus lacks is removed; merges apply to all parts."""
     paths = [
-        table(tmp_path / f"{k}" / "train.csv", e, k) for k, e in enumerate(["happy sad angry calm", "happy sad calm"])
+        write_table(tmp_path / f"{k}" / "train.csv", e, k)
+        for k, e in enumerate(["happy sad angry calm", "happy sad calm"])
     ]
     corpora = ",".join(
         f"{{name: csv, as: {name}, table: {path}}}" for name, path in zip(("train", "test"), paths, strict=True)
@@ -219,7 +220,7 @@ def test_tables_have_names_of_the_user(config, tmp_path: Path):
 
 
 def test_run_reuses_results_when_a_test_corpus_moves(config, tmp_path: Path, capsys):
-    first = table(tmp_path / "a" / "other.csv", "happy sad angry neutral", 0)
+    first = write_table(tmp_path / "a" / "other.csv", "happy sad angry neutral", 0)
     (tmp_path / "a").rename(tmp_path / "b")
     second = tmp_path / "b" / "other.csv"
     output = f"output_dir={tmp_path / 'out'}"
@@ -232,7 +233,7 @@ def test_run_reuses_results_when_a_test_corpus_moves(config, tmp_path: Path, cap
 
 @pytest.mark.parametrize("declared", [False, True])
 def test_audit_finds_speakers_shared_with_a_test_table_unless_declared(config, tmp_path: Path, declared: bool):
-    train_table, test_table = (table(tmp_path / f"{k}" / "t.csv", "happy sad", k) for k in (0, 1))
+    train_table, test_table = (write_table(tmp_path / f"{k}" / "t.csv", "happy sad", k) for k in (0, 1))
     cfg = config(
         "dataset=csv",
         f"dataset.table={train_table}",
@@ -249,7 +250,9 @@ def test_audit_finds_speakers_shared_with_a_test_table_unless_declared(config, t
 
 def test_load_corpus_rejects_another_table_with_the_training_name(config, tmp_path: Path):
     """A table with the name of the training corpus must not be dropped silently."""
-    first, second = (table(tmp_path / f"{k}" / "t.csv", e, k) for k, e in enumerate(("happy sad", "happy sad calm")))
+    first, second = (
+        write_table(tmp_path / f"{k}" / "t.csv", e, k) for k, e in enumerate(("happy sad", "happy sad calm"))
+    )
     tests = f"test_dataset=[{{name: csv, table: {second}}},{SYNTHETIC}]"
     with pytest.raises(SeenetError, match="both named t; name one of them with the key as"):
         load_corpus(config("dataset=csv", f"dataset.table={first}", tests))
@@ -259,7 +262,7 @@ def test_load_corpus_rejects_another_table_with_the_training_name(config, tmp_pa
 
 
 def test_other_people_must_be_boolean(config, tmp_path: Path):
-    path = table(tmp_path / "t.csv", "happy sad", 0)
+    path = write_table(tmp_path / "t.csv", "happy sad", 0)
     with pytest.raises(SeenetError, match="dataset.other_people=perhaps: expected true or false"):
         load_corpus(config("dataset=csv", f"dataset.table={path}", "dataset.other_people=perhaps"))
 

@@ -15,12 +15,12 @@ from seenet.training.run import run_experiment
 QUICK = ("trainer.max_epochs=1", "fold=0", "data.batch_size=8", "trainer=cpu")
 
 
-def speak(path: Path, seed: int) -> None:
+def write_noise(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, 2400 + 10 * seed), 16000)
 
 
-def result(folder: Path) -> dict:
+def read_result(folder: Path) -> dict:
     return json.loads(next(folder.glob("outputs/*/fold0/*/result.json")).read_text())
 
 
@@ -30,7 +30,7 @@ def test_table_with_unusual_columns_trains(seenet_train, tmp_path: Path):
         writer.writerow(["Nr.", "Audio Datei", "Gefühl", "Wer?"])
         for k in range(24):
             name = f"Aufnahmen für Test/Clip Nº {k}.wav"
-            speak(tmp_path / name, k)
+            write_noise(tmp_path / name, k)
             writer.writerow([k, name, ("Wut", "Freude", "Trauer", "seltsam")[k % 4], f"Sprecherin {k % 6}"])
     run = seenet_train(
         *("dataset=csv", "dataset.table=Sitzungen 2024.csv", *QUICK, "dataset.folds=leave_one_speaker_out"),
@@ -38,7 +38,7 @@ def test_table_with_unusual_columns_trains(seenet_train, tmp_path: Path):
         "dataset.labels={seltsam: null}",
     )
     assert run.returncode == 0, run.stderr
-    found = result(tmp_path)
+    found = read_result(tmp_path)
     assert found["dataset"] == "Sitzungen 2024"
     assert found["classes"] == ["happy", "sad", "angry"]
     assert found["test_part"] == "Sprecherin 0"
@@ -50,7 +50,7 @@ def test_report_uses_the_sessions_of_a_table(seenet_train, seenet_report, tmp_pa
     """Intervals are over sessions, and the report lists differences from the paper."""
     rows = []
     for k in range(24):
-        speak(tmp_path / f"{k}.wav", k)
+        write_noise(tmp_path / f"{k}.wav", k)
         rows.append(f"{k}.wav,{('angry', 'happy')[k % 2]},s{k // 4},{k // 8}")
     (tmp_path / "t.csv").write_text("path,emotion,speaker,session\n" + "\n".join(rows) + "\n")
     settings = ("dataset=csv", "dataset.table=t.csv", "dataset.folds=leave_one_session_out", "protocol=paper")
@@ -68,14 +68,14 @@ def test_report_uses_the_sessions_of_a_table(seenet_train, seenet_report, tmp_pa
         assert words in page, words
 
 
-def emobox(folder: Path) -> None:
+def write_emobox(folder: Path) -> None:
     """Write two folds of EmoDB as in EmoBox, which divides clips, not speakers."""
     tests: dict[int, list[str]] = {1: [], 2: []}
     for speaker in ("03", "08", "09", "10"):
         for letter, emotion in (("W", "angry"), ("F", "happy"), ("T", "sad")):
             for take in (1, 2):
                 wav = f"downloads/emodb/wav/{speaker}a0{take}{letter}a.wav"
-                speak(folder / wav, len(tests[1]) + 100 * take)
+                write_noise(folder / wav, len(tests[1]) + 100 * take)
                 entry = {"key": Path(wav).stem, "dataset": "emodb", "wav": wav, "sample_rate": 16000}
                 tests[take].append(json.dumps({**entry, "num_frame": 2400, "length": 0.15, "emo": emotion}))
     for fold in (1, 2):
@@ -86,14 +86,14 @@ def emobox(folder: Path) -> None:
 
 
 def test_emobox_trains_when_its_leak_is_accepted(config, tmp_path: Path, capsys):
-    emobox(tmp_path)
+    write_emobox(tmp_path)
     arguments = ("dataset=emobox", "dataset.corpus=emodb", f"dataset.lists={tmp_path / 'data'}", *QUICK)
     arguments += (f"output_dir={tmp_path / 'outputs'}",)
     with pytest.raises(SeenetError, match=r"fold 0 leaks: 4 speaker\(s\) in both"):
         run_experiment(config(*arguments))
     run_experiment(config(*arguments, "protocol=paper", "protocol.allow_leaks=[speaker]"))
     assert "the audit found leaks that protocol.allow_leaks accepts" in capsys.readouterr().out
-    found = result(tmp_path)
+    found = read_result(tmp_path)
     assert (found["dataset"], found["test_part"]) == ("emobox-emodb", "fold_1")
     assert (found["n_train"], found["n_test"]) == (12, 12)
     assert found["audit"]["verdict"] == "leaks allowed"
@@ -101,19 +101,19 @@ def test_emobox_trains_when_its_leak_is_accepted(config, tmp_path: Path, capsys)
 
 def test_folder_corpus_trains_without_speakers(config, tmp_path: Path, capsys):
     for k in range(30):
-        speak(tmp_path / "clips" / ("angry", "sad")[k % 2] / f"{k}.wav", k)
+        write_noise(tmp_path / "clips" / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     arguments = ("dataset=folder", f"dataset.root={tmp_path / 'clips'}", *QUICK, f"output_dir={tmp_path / 'outputs'}")
     with pytest.raises(SeenetError, match="requires the speaker of every clip"):
         run_experiment(config(*arguments))
     run_experiment(config(*arguments, "dataset.folds=clips5", "protocol=paper"))
     assert "speaker independence is not proved" in capsys.readouterr().out
-    assert result(tmp_path)["audit"]["verdict"] == "speakers unknown"
+    assert read_result(tmp_path)["audit"]["verdict"] == "speakers unknown"
 
 
 @pytest.mark.parametrize("count", [1, 16])
 def test_clip_folds_reject_counts_above_the_clips_of_a_class(config, tmp_path: Path, count: int):
     for k in range(30):
-        speak(tmp_path / ("angry", "sad")[k % 2] / f"{k}.wav", k)
+        write_noise(tmp_path / ("angry", "sad")[k % 2] / f"{k}.wav", k)
     cfg = config("dataset=folder", f"dataset.root={tmp_path}", "dataset.folds=clips5")
     manifest, _, indices = load_corpus(cfg)
     tests = [split.test for split in build_scheme(cfg).splits(manifest, indices)]

@@ -23,7 +23,7 @@ from seenet.corpora.waveform_store import open_store
 from support.console import HANG
 
 
-def strongest_hertz(wave: np.ndarray, rate: int = 16000) -> float:
+def find_peak_hertz(wave: np.ndarray, rate: int = 16000) -> float:
     return float(np.argmax(np.abs(np.fft.rfft(wave))) * rate / len(wave))
 
 
@@ -35,7 +35,7 @@ def test_read_audio_converts_rate_and_channels(write_tone, tmp_path: Path, rate:
     wave = wave.waveform
     assert wave.dtype == np.float32
     assert len(wave) == pytest.approx(16000, abs=1)
-    assert strongest_hertz(wave) == pytest.approx(440, abs=1.1)
+    assert find_peak_hertz(wave) == pytest.approx(440, abs=1.1)
     assert np.sqrt(np.mean(wave[2000:-2000] ** 2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.01)
 
 
@@ -48,7 +48,7 @@ def test_read_audio_converts_rate_and_channels(write_tone, tmp_path: Path, rate:
 )
 def test_read_audio_reads_common_formats(write_tone, tmp_path: Path, name: str, subtype: str):
     wave = read_audio(write_tone(tmp_path / name, subtype=subtype), 6.0).waveform
-    assert strongest_hertz(wave) == pytest.approx(440, abs=2)
+    assert find_peak_hertz(wave) == pytest.approx(440, abs=2)
 
 
 def test_read_audio_crops(write_tone, tmp_path: Path):
@@ -82,7 +82,7 @@ def test_read_audio_accepts_extra_chunks_and_unknown_sizes(write_tone, tmp_path:
     assert len(read_audio(tmp_path / "c.wav", 6.0).waveform) == 16000
 
 
-def corpus(folder: Path, count: int = 6) -> Manifest:
+def write_corpus(folder: Path, count: int = 6) -> Manifest:
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(count):
@@ -91,9 +91,9 @@ def corpus(folder: Path, count: int = 6) -> Manifest:
 
 
 def test_store_key_depends_on_content(tmp_path: Path):
-    manifest = corpus(tmp_path / "a")
+    manifest = write_corpus(tmp_path / "a")
     key = open_store(manifest, 6.0).key
-    assert open_store(corpus(tmp_path / "b"), 6.0).key == key, "the location does not matter"
+    assert open_store(write_corpus(tmp_path / "b"), 6.0).key == key, "the location does not matter"
     assert open_store(manifest, 0.1).key != key, "the crop matters"
     wave, rate = soundfile.read(tmp_path / "a" / "3.wav")
     stat = (tmp_path / "a" / "3.wav").stat()
@@ -105,7 +105,7 @@ def test_store_key_depends_on_content(tmp_path: Path):
 
 
 def test_store_names_a_missing_file(tmp_path: Path):
-    manifest = corpus(tmp_path / "gone")
+    manifest = write_corpus(tmp_path / "gone")
     (tmp_path / "gone" / "2.wav").unlink()
     store = open_store(manifest, 6.0)
     assert store.bad == {2: "No such file or directory"}
@@ -113,7 +113,7 @@ def test_store_names_a_missing_file(tmp_path: Path):
 
 
 def test_open_store_rejects_a_corpus_without_readable_files(tmp_path: Path):
-    manifest = corpus(tmp_path / "none", 2)
+    manifest = write_corpus(tmp_path / "none", 2)
     for path in (tmp_path / "none").iterdir():
         path.write_bytes(b"")
     with pytest.raises(SeenetError, match=r"no audio file of x can be used.*0\.wav': empty"):
@@ -123,7 +123,7 @@ def test_open_store_rejects_a_corpus_without_readable_files(tmp_path: Path):
 COUNT = 400
 
 
-def _names(folder: Path) -> Manifest:
+def _build_manifest(folder: Path) -> Manifest:
     return Manifest("x", folder, [Utterance(str(k), f"{k}.wav", "sad") for k in range(COUNT)])
 
 
@@ -137,7 +137,7 @@ def _prepare_some(folder: Path, clips: int) -> None:
         return decoded(*arguments)
 
     clip_decoder.decode_clip = stalling
-    open_store(_names(folder), 6.0)
+    open_store(_build_manifest(folder), 6.0)
 
 
 def read_store(folder: Path) -> dict[str, bytes]:
@@ -146,11 +146,11 @@ def read_store(folder: Path) -> dict[str, bytes]:
 
 def test_preparation_resumes_after_a_kill(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     """After several SIGKILLs the bytes of the store equal those of an uninterrupted one."""
-    corpus(tmp_path / "killed", COUNT)
+    write_corpus(tmp_path / "killed", COUNT)
     (tmp_path / "killed" / "77.wav").write_bytes(b"no audio")
     with monkeypatch.context() as patch:
         patch.setenv("SEENET_CACHE", str(tmp_path / "other cache"))
-        expected = open_store(_names(tmp_path / "killed"), 6.0)
+        expected = open_store(_build_manifest(tmp_path / "killed"), 6.0)
     sizes, hang = [0], time.monotonic() + HANG
     for _ in range(3):
         process = multiprocessing.get_context("spawn").Process(target=_prepare_some, args=(tmp_path / "killed", 100))
@@ -163,7 +163,7 @@ def test_preparation_resumes_after_a_kill(tmp_path: Path, cache: Path, monkeypat
         process.join()
         sizes.append(size)
     capsys.readouterr()
-    store = open_store(_names(tmp_path / "killed"), 6.0)
+    store = open_store(_build_manifest(tmp_path / "killed"), 6.0)
     assert "resuming the interrupted preparation of x" in capsys.readouterr().out
     assert store.key == expected.key
     assert read_store(store.folder) == read_store(expected.folder)
@@ -173,7 +173,7 @@ def test_preparation_resumes_after_a_kill(tmp_path: Path, cache: Path, monkeypat
 
 @pytest.mark.parametrize("cut", ["journal", "audio", "both"])
 def test_preparation_repeats_an_incomplete_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str):
-    manifest = corpus(tmp_path / "cut", 200)
+    manifest = write_corpus(tmp_path / "cut", 200)
     expected = read_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
 
@@ -198,7 +198,7 @@ def _prepare_in_process(folder: Path, queue: multiprocessing.Queue) -> None:
 
 
 def test_two_processes_build_one_store(tmp_path: Path, cache: Path):
-    corpus(tmp_path / "two", 200)
+    write_corpus(tmp_path / "two", 200)
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     processes = [context.Process(target=_prepare_in_process, args=(tmp_path / "two", queue)) for _ in range(2)]
@@ -215,7 +215,7 @@ def test_two_processes_build_one_store(tmp_path: Path, cache: Path):
 @pytest.mark.parametrize("corpora", [1, 2])
 def test_pickled_store_maps_its_files(tmp_path: Path, corpora: int):
     """A pickled store contains file names, not samples."""
-    parts = {str(k): corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
+    parts = {str(k): write_corpus(tmp_path / str(k), 20 + k) for k in range(corpora)}
     for name, part in parts.items():
         part.name = name
     store = open_store(join_corpora("both", parts) if corpora > 1 else parts["0"], 6.0)
@@ -230,7 +230,7 @@ def test_pickled_store_maps_its_files(tmp_path: Path, corpora: int):
 
 def test_store_keeps_the_order_of_the_manifest(tmp_path: Path):
     """The manifest has more clips than a block."""
-    manifest = corpus(tmp_path / "order", 300)
+    manifest = write_corpus(tmp_path / "order", 300)
     store = open_store(manifest, 6.0)
     assert threading.active_count() < 20
     for k in (0, 255, 256, 299):
@@ -271,7 +271,7 @@ def test_read_audio_reads_the_sound_track_of_a_video(video: Path):
     recording = read_audio(video, 6.0)
     assert (recording.rate, recording.channels) == (44100, 2)
     assert recording.seconds == pytest.approx(2.0, abs=0.05)
-    assert strongest_hertz(recording.waveform) == pytest.approx(440, abs=1)
+    assert find_peak_hertz(recording.waveform) == pytest.approx(440, abs=1)
     assert len(read_audio(video, 0.5).waveform) == 8000
     cut = read_audio(video, 6.0, start=0.5, end=1.0)
     assert len(cut.waveform) == 8000
@@ -310,7 +310,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["removed", "emptied", "cut", "zeroed", "garbage"])
 @pytest.mark.parametrize("name", ["audio.i16", "index.npy", "bad_files.csv", "remarks.json", "link"])
 def test_damaged_store_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, name: str, how: str):
-    manifest = corpus(tmp_path / "x", 5)
+    manifest = write_corpus(tmp_path / "x", 5)
     (tmp_path / "x/3.wav").write_bytes(b"")
     soundfile.write(tmp_path / "x/4.wav", np.array([[1, -1]] * 4000) * 0.1, 16000)  # with a remark
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
@@ -330,7 +330,7 @@ def test_damaged_store_is_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("how", ["emptied", "cut", "zeroed", "garbage"])
 @pytest.mark.parametrize("name", ["journal.jsonl", "audio.i16"])
 def test_damaged_preparation_resumes_from_its_valid_part(tmp_path: Path, monkeypatch, name: str, how: str):
-    manifest = corpus(tmp_path / "x", 100)
+    manifest = write_corpus(tmp_path / "x", 100)
     expected = read_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
@@ -343,7 +343,7 @@ def test_damaged_preparation_resumes_from_its_valid_part(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("moment", ["finished", "linked", "renamed"])
 def test_kill_at_the_end_decodes_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
-    manifest = corpus(tmp_path / "late", 5)
+    manifest = write_corpus(tmp_path / "late", 5)
     expected = read_store(open_store(manifest, 6.0).folder)
     monkeypatch.setenv("SEENET_CACHE", str(tmp_path / "cache"))
     function = {"finished": "atomic_write_text", "linked": "hold_lock", "renamed": "_remove_abandoned"}[moment]
@@ -394,6 +394,6 @@ def test_read_audio_seeks_an_excerpt_of_a_video(tmp_path: Path):
             container.mux(packet)
     cut = read_audio(tmp_path / "tones.mp4", 6.0, start=2.05, end=2.95).waveform
     assert len(cut) == 14400
-    assert strongest_hertz(cut) == pytest.approx(700, abs=2)
+    assert find_peak_hertz(cut) == pytest.approx(700, abs=2)
     spectrum = np.abs(np.fft.rfft(cut * np.hanning(len(cut))))
     assert spectrum[np.abs(np.fft.rfftfreq(len(cut), 1 / 16000) - 700) > 30].max() < 0.02 * spectrum.max()

@@ -30,7 +30,7 @@ def touch(root: Path, names: Iterable[str]) -> Path:
     return root
 
 
-def emodb_names() -> list[str]:
+def list_emodb_names() -> list[str]:
     """Return as many names of each letter as in the published corpus."""
     counts = {"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79}
     places = [
@@ -40,7 +40,7 @@ def emodb_names() -> list[str]:
     return [f"wav/{place.format(letter)}.wav" for letter, count in counts.items() for place in places[:count]]
 
 
-def crema_d_names() -> list[str]:
+def list_crema_d_names() -> list[str]:
     """Return 82 names for each of 91 actors, except twenty that are not published (here all of the last actor)."""
     sentences = crema_d.TEXTS
     names = []
@@ -57,7 +57,7 @@ def crema_d_names() -> list[str]:
     return [*names, "AudioWAV/1040_ITH_SAD_X.wav"]
 
 
-def savee_names() -> list[str]:
+def list_savee_names() -> list[str]:
     counts = {"sa": 15, "su": 15, "a": 15, "d": 15, "f": 15, "h": 15, "n": 30}
     return [
         f"{speaker}/{letters}{number:02d}.wav"
@@ -66,12 +66,12 @@ def savee_names() -> list[str]:
     ]
 
 
-def tess_names() -> list[str]:
+def list_tess_names() -> list[str]:
     words = ["".join(pair) for pair in itertools.product(string.ascii_lowercase, string.ascii_lowercase[:8])][:200]
     return [f"{s}_{word}_{e}.wav" for s, word, e in itertools.product(("OAF", "YAF"), words, tess.EMOTIONS)]
 
 
-def esd_names(split: Callable[[int], str] = lambda number: "") -> list[str]:
+def list_esd_names(split: Callable[[int], str] = lambda number: "") -> list[str]:
     """Return four names per speaker and emotion; the hundreds of the number depend on the emotion."""
     return [
         f"{speaker:04d}/{emotion}/{split(number)}{speaker:04d}_{350 * place + number:06d}.wav"
@@ -87,7 +87,7 @@ def read_as(config, choice: str, root: Path, *overrides: str) -> Manifest:
     return instantiate_checked(cfg.dataset, "dataset", skip=DATASET_SETTINGS)
 
 
-def sizes(config, manifest: Manifest, choice: str, scheme: str | None = None) -> list[int]:
+def measure_folds(config, manifest: Manifest, choice: str, scheme: str | None = None) -> list[int]:
     """Return the sizes of the test parts of a scheme; assert that each clip is tested once."""
     dataset = config(f"dataset={choice}").dataset
     scheme = instantiate_checked(dataset.schemes[scheme or dataset.folds], "scheme")
@@ -100,7 +100,12 @@ def sizes(config, manifest: Manifest, choice: str, scheme: str | None = None) ->
 
 @pytest.mark.parametrize(
     ("choice", "names"),
-    [("emodb", emodb_names), ("crema_d", crema_d_names), ("savee", savee_names), ("tess", tess_names)],
+    [
+        ("emodb", list_emodb_names),
+        ("crema_d", list_crema_d_names),
+        ("savee", list_savee_names),
+        ("tess", list_tess_names),
+    ],
 )
 def test_complete_corpus_matches_the_known_counts(config, tmp_path: Path, choice: str, names):
     manifest = read_as(config, choice, touch(tmp_path, names()))
@@ -169,7 +174,7 @@ def test_read_lists_other_names_and_counts_copies_once(tmp_path: Path, module, n
 
 
 def test_emodb_fields_and_folds(config, tmp_path: Path):
-    manifest = emodb.read(str(touch(tmp_path, emodb_names())))
+    manifest = emodb.read(str(touch(tmp_path, list_emodb_names())))
     rows = {row.utterance: row for row in manifest}
     row = rows["03a04Ta"]
     assert (row.path, row.emotion, row.speaker, row.gender, row.language) == (
@@ -182,13 +187,13 @@ def test_emodb_fields_and_folds(config, tmp_path: Path):
     assert row.text == "Heute abend könnte ich es ihm sagen."
     genders = {row.speaker: row.gender for row in manifest}
     assert [s for s in EMODB_SPEAKERS if genders[s] == "male"] == ["03", "10", "11", "12", "15"]
-    tested = sizes(config, manifest, "emodb")
+    tested = measure_folds(config, manifest, "emodb")
     assert (len(tested), sum(tested)) == (10, 535)
 
 
 @pytest.mark.parametrize("below", ["", "wav"])
 def test_emodb_uses_the_gold_standard_of_version_2(config, tmp_path: Path, below: str):
-    names = emodb_names()
+    names = list_emodb_names()
     doubtful = [name.replace("a.wav", "e.wav") for name in names[:20]]
     touch(tmp_path, [*names, *doubtful])
     for part, listed in (("train", names[:300]), ("test", names[300:])):
@@ -201,9 +206,9 @@ def test_emodb_uses_the_gold_standard_of_version_2(config, tmp_path: Path, below
 
 
 def test_crema_d_fields_and_folds(config, tmp_path: Path):
-    touch(tmp_path, crema_d_names())
+    touch(tmp_path, list_crema_d_names())
     manifest = crema_d.read(str(tmp_path))
-    assert sizes(config, manifest, "crema_d") == [1476, 1476, 1476, 1476, 1538]
+    assert measure_folds(config, manifest, "crema_d") == [1476, 1476, 1476, 1476, 1538]
     rows = {row.utterance: row for row in manifest}
     row = rows["1040_ITH_SAD_X"]
     assert (row.emotion, row.speaker, row.text, row.language) == (
@@ -230,8 +235,8 @@ def test_crema_d_reads_genders_from_the_table_of_actors(tmp_path: Path, below: s
 
 
 def test_savee_reads_both_layouts(config, tmp_path: Path):
-    published = savee.read(str(touch(tmp_path / "published", (f"AudioData/{name}" for name in savee_names()))))
-    flat = savee.read(str(touch(tmp_path / "flat", (name.replace("/", "_") for name in savee_names()))))
+    published = savee.read(str(touch(tmp_path / "published", (f"AudioData/{name}" for name in list_savee_names()))))
+    flat = savee.read(str(touch(tmp_path / "flat", (name.replace("/", "_") for name in list_savee_names()))))
     assert published.digest() == flat.digest()
     rows = {row.utterance: row for row in published}
     assert [rows[f"JE_{letters}01"].emotion for letters in ("sa", "su", "a", "n")] == [
@@ -241,16 +246,16 @@ def test_savee_reads_both_layouts(config, tmp_path: Path):
         "neutral",
     ]
     assert (rows["KL_sa15"].path, rows["KL_sa15"].gender) == ("AudioData/KL/sa15.wav", "male")
-    assert sizes(config, flat, "savee") == [120, 120, 120, 120]
+    assert measure_folds(config, flat, "savee") == [120, 120, 120, 120]
 
 
 def test_tess_fields_and_folds(config, tmp_path: Path):
     folder = "TESS Toronto emotional speech set data"
-    names = [name for name in tess_names() if name != "OAF_aa_neutral.wav"]
+    names = [name for name in list_tess_names() if name != "OAF_aa_neutral.wav"]
     touch(tmp_path / folder, [*names, "OA_aa_neutral.wav"])
     touch(tmp_path / folder / folder, names[:100])
     manifest = tess.read(str(tmp_path))
-    assert sizes(config, manifest, "tess") == [1400, 1400]
+    assert measure_folds(config, manifest, "tess") == [1400, 1400]
     rows = {row.utterance: row for row in manifest}
     row = rows["OAF_aa_neutral"]
     assert (Path(row.path).name, row.speaker, row.gender) == ("OA_aa_neutral.wav", "OAF", "female")
@@ -258,17 +263,17 @@ def test_tess_fields_and_folds(config, tmp_path: Path):
 
 
 def test_strict_rejects_tess_without_a_second_training_speaker(config, tmp_path: Path):
-    manifest = tess.read(str(touch(tmp_path, tess_names()[:2800:7])))
+    manifest = tess.read(str(touch(tmp_path, list_tess_names()[:2800:7])))
     scheme = instantiate_checked(config("dataset=tess").dataset.schemes.leave_one_speaker_out, "scheme")
     with pytest.raises(SeenetError, match="choose protocol=paper"):
         make_folds(manifest, np.arange(len(manifest)), scheme, Strict()).outline(0)
 
 
 def test_esd_fields_and_folds(config, tmp_path: Path):
-    manifest = read_as(config, "esd", touch(tmp_path, esd_names()))
+    manifest = read_as(config, "esd", touch(tmp_path, list_esd_names()))
     assert manifest.counts() == dict.fromkeys(("happy", "neutral", "sad", "angry", "surprised"), 80)
-    assert sizes(config, manifest, "esd") == [80] * 5
-    assert sizes(config, manifest, "esd", "leave_one_language_out") == [200, 200]
+    assert measure_folds(config, manifest, "esd") == [80] * 5
+    assert measure_folds(config, manifest, "esd", "leave_one_language_out") == [200, 200]
     rows = {row.utterance: row for row in manifest}
     row = rows["0010_000351"]
     assert (row.path, row.emotion, row.speaker, row.language, row.split) == (
@@ -283,16 +288,16 @@ def test_esd_fields_and_folds(config, tmp_path: Path):
 
 @pytest.mark.parametrize(("language", "speakers"), [("zh", range(1, 11)), ("en", range(11, 21))])
 def test_esd_selects_one_language(config, tmp_path: Path, language: str, speakers: range):
-    manifest = read_as(config, "esd", touch(tmp_path, esd_names()), f"dataset.language={language}")
+    manifest = read_as(config, "esd", touch(tmp_path, list_esd_names()), f"dataset.language={language}")
     assert sorted(set(manifest.column("speaker"))) == [f"{speaker:04d}" for speaker in speakers]
-    assert sizes(config, manifest, "esd") == [40] * 5
+    assert measure_folds(config, manifest, "esd") == [40] * 5
     with pytest.raises(SeenetError, match="dataset.language=de: expected one of zh, en or null"):
         read_as(config, "esd", tmp_path, "dataset.language=de")
 
 
 def test_esd_reads_the_official_parts(config, tmp_path: Path):
     parts = {1: "train/", 2: "train/", 3: "evaluation/", 4: "test/"}
-    manifest = read_as(config, "esd", touch(tmp_path / "ESD", esd_names(parts.__getitem__)))
+    manifest = read_as(config, "esd", touch(tmp_path / "ESD", list_esd_names(parts.__getitem__)))
     assert Counter(manifest.column("split")) == {"train": 200, "dev": 100, "test": 100}
     scheme = instantiate_checked(config("dataset=esd").dataset.schemes.given, "scheme")
     (fold,) = make_folds(manifest, np.arange(400), scheme, Strict())

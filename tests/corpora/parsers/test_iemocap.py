@@ -40,7 +40,7 @@ C-E4:	Sadness;	()
 """
 
 
-def turns(session: int, *labels: str) -> str:
+def format_turns(session: int, *labels: str) -> str:
     """Return one turn of the male speaker per label."""
     return "".join(
         f"[{k}.0000 - {k}.9000]\tSes0{session}F_script01_1_M{k:03d}\t{label}\t[3.0000, 3.0000, 3.0000]\n"
@@ -68,7 +68,7 @@ def corpus(tmp_path: Path) -> Path:
     root = tmp_path / "IEMOCAP_full_release"
     file = write_dialogue(root, 1, "Ses01F_impro01", BLOCKS)
     for session, labels in ((2, ("ang", "sad")), (3, ("hap", "fea", "sur")), (4, ("dis", "fru")), (5, ("oth", "neu"))):
-        write_dialogue(root, session, f"Ses0{session}F_script01_1", turns(session, *labels))
+        write_dialogue(root, session, f"Ses0{session}F_script01_1", format_turns(session, *labels))
     other_format = "Ses01F_impro01_F000 :Neutral state; ()\n"
     for below in ("Categorical", "Attribute", "Self-evaluation"):
         (file.parent / below).mkdir()
@@ -148,7 +148,7 @@ def test_read_accepts_the_parent_folder(corpus: Path, monkeypatch: pytest.Monkey
 
 
 def test_read_needs_neither_transcripts_nor_audio(tmp_path: Path):
-    write_dialogue(tmp_path, 3, "Ses03F_script01_1", turns(3, "ang"))
+    write_dialogue(tmp_path, 3, "Ses03F_script01_1", format_turns(3, "ang"))
     row = read(str(tmp_path))[0]
     assert (row.speaker, row.session, row.text, row.votes) == ("3M", "3", "", "neutral:1")
 

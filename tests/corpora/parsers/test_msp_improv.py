@@ -28,7 +28,7 @@ Lab_2; Other; Other (bored; tired); A:1.000000; V:1.000000; D:1.000000; N:1.0000
 """
 
 
-def blocks(*names: str) -> str:
+def format_blocks(*names: str) -> str:
     """Return a summary line and one rater for each `LABEL NAME`."""
     pairs = [name.split() for name in names]
     return "".join(
@@ -38,7 +38,7 @@ def blocks(*names: str) -> str:
     )
 
 
-REST = blocks(
+REST = format_blocks(
     *("O S02S-F01-P-FM07", "X S03H-M01-T-MM02", "S S04N-F03-P-FF12", "N S05H-F04-R-MF01"),
     *("H S06A-M05-S-FM30", "N S20N-M06-P-FM02", "N S20N-M06-P-FM04"),
 )

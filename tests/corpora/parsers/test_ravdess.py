@@ -21,7 +21,7 @@ from seenet.corpora.waveform_store import open_store
 from seenet.training.run import run_experiment
 
 
-def names() -> list[tuple[int, str]]:
+def list_names() -> list[tuple[int, str]]:
     """Return the 1440 published names; neutral has one intensity, other emotions have two."""
     found = []
     for actor, emotion, level, statement, repetition in itertools.product(
@@ -37,7 +37,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All published names as short 48 kHz files, one of them stereo, and a song."""
     root = tmp_path_factory.mktemp("corpora") / "RAVDESS"
     rng = np.random.default_rng(0)
-    for actor, name in names():
+    for actor, name in list_names():
         folder = root / f"Actor_{actor:02d}"
         folder.mkdir(parents=True, exist_ok=True)
         stereo = name == "03-01-06-01-01-02-20.wav"
@@ -153,16 +153,16 @@ def test_folds_reject_a_missing_actor(tmp_path: Path, write_tone, config):
 
 def test_store_averages_stereo_and_names_a_truncated_file(tmp_path: Path):
     rng = np.random.default_rng(0)
-    for actor, name in names()[:4]:
+    for actor, name in list_names()[:4]:
         folder = tmp_path / f"Actor_{actor:02d}"
         folder.mkdir(exist_ok=True)
         wave = rng.normal(0, 0.1, 4800)
-        stereo = np.stack([wave, -wave], axis=1) if name == names()[1][1] else wave
+        stereo = np.stack([wave, -wave], axis=1) if name == list_names()[1][1] else wave
         soundfile.write(folder / name, stereo, 48000)
     store = open_store(read(str(tmp_path)), 6.0)
     assert store.lengths.tolist() == [1600] * 4
     assert np.abs(store.waveform(1)).max() < 1e-4, "left and right cancel in the mean"
-    broken = tmp_path / "Actor_01" / names()[2][1]
+    broken = tmp_path / "Actor_01" / list_names()[2][1]
     broken.write_bytes(broken.read_bytes()[:3000])
     manifest = read(str(tmp_path))
     with pytest.raises(SeenetError, match=f"1 of 4.*{broken.name}.*truncated.*bad_files.csv"):
