@@ -41,9 +41,9 @@ def test_linear_task_loss_and_gradients_equal_the_formula(kind: type[LinearTask]
     plain = sum(each) / len(each)
     torch.testing.assert_close(auxiliary, plain)
     torch.testing.assert_close(loss, main + WEIGHT * plain)
-    leaves = [pooled, *task.parameters()]
-    ours = torch.autograd.grad(loss, leaves, retain_graph=True)
-    for mine, theirs in zip(ours, torch.autograd.grad(main + WEIGHT * plain, leaves), strict=True):
+    inputs = [pooled, *task.parameters()]
+    ours = torch.autograd.grad(loss, inputs, retain_graph=True)
+    for mine, theirs in zip(ours, torch.autograd.grad(main + WEIGHT * plain, inputs), strict=True):
         torch.testing.assert_close(mine, theirs)
         assert theirs.abs().max() > 0
 

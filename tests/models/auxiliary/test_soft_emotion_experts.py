@@ -51,11 +51,11 @@ def test_experts_loss_and_gradients_equal_the_plain_loop(seed: int):
     see, pooled, labels = make_experts(seed)
     negatives = see.sample_hard_negatives(see.embed_by_expert(pooled), labels, torch.Generator().manual_seed(seed))
     assert (labels[negatives] != labels).all()
-    leaves = [pooled, *see.parameters()]
+    inputs = [pooled, *see.parameters()]
     ours = see.experts_loss(see.embed_by_expert(pooled), labels, negatives)
     plain = plain_loss(see, pooled, labels, negatives)
     torch.testing.assert_close(ours, plain, atol=1e-6, rtol=0)
-    for mine, theirs in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(plain, leaves), strict=True):
+    for mine, theirs in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(plain, inputs), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=0)
         assert theirs.abs().max() > 0
 
