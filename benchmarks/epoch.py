@@ -56,9 +56,9 @@ def bare_epoch(fold_run: FoldRunner, optimizer: torch.optim.Optimizer, train: li
     model.train()
     for batch in train:
         optimizer.zero_grad()
-        pooled = model.pool(batch)
-        main = F.cross_entropy(model.head(pooled), batch.labels)
-        loss, _ = model.auxiliary.loss(main, pooled, batch, generator)
+        pooled = model.classifier.pool(batch.waveform, batch.lengths)
+        main = F.cross_entropy(model.classifier.logits(pooled), batch.labels)
+        loss, _ = model.classifier.auxiliary.loss(main, pooled, batch, generator)
         loss.backward()
         optimizer.step()
     model.eval()
@@ -72,13 +72,13 @@ def main(epochs: int) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("train", overrides=["trainer=cpu", f"trainer.max_epochs={epochs + WARM_UP}"])
     cfg.trainer._target_ = f"{__name__}.TimedPlan"
-    job = Experiment.of(cfg)
+    job = Experiment.from_config(cfg)
     trainer_times, bare_times = [], []
     for _ in range(2):  # in turn: trainer, bare, trainer, bare
         with tempfile.TemporaryDirectory() as folder:
             fold_run = FoldRunner(job, job.folds[0], Path(folder))
             fold_run.train("trainer", {})
-            trainer_times += job.plan.clock.seconds[WARM_UP:]
+            trainer_times += job.trainer.clock.seconds[WARM_UP:]
             bare = FoldRunner(job, job.folds[0], Path(folder))
             train, dev = list(bare.data.train_dataloader()), list(bare.data.val_dataloader())
             optimizer = bare.model.configure_optimizers()

@@ -210,11 +210,13 @@ def test_every_arm_of_an_experiment_builds(config, experiment: str):
     for cfg in twins:
         for corpus in (cfg.dataset, *(cfg.test_dataset or [])):
             corpus.speakers, corpus.clips = 6, 2
-        job = Experiment.of(cfg)
+        job = Experiment.from_config(cfg)
         FoldRunner(job, job.folds[0])
         folders |= {folder for _, _, folder in job.tests()}
         assert len(job.conditions) == (6 if experiment == "noise" else 1)
-    assert len(folders) == sum(len(list(Experiment.of(cfg).tests())) for cfg in twins), "no two arms are the same"
+    assert len(folders) == sum(len(list(Experiment.from_config(cfg).tests())) for cfg in twins), (
+        "no two arms are the same"
+    )
 
 
 PARTNERS = {"iemocap": "uniform", "ravdess": "uniform", "msp_improv": "class_first"}

@@ -139,7 +139,7 @@ def corpus(cache: Path) -> tuple[str, ...]:
         (["output_dir=5"], ["output_dir=5: expected text", "'output_dir=\"5\"'"]),
         (["output_dir="], ["output_dir=: expected text"]),
         (["output_dir=null"], ["output_dir"]),
-        (["sweep.dry=5"], ["not everything is there"]),
+        (["sweep.dry=5"], ["prerequisites are missing"]),
         (["noise.source=violet"], ["noise.source='violet'"]),
         (["aug.ebm.ratio_db=[a,b]"], ["aug.ebm.ratio_db=['a', 'b']: expected a list, each item a whole number"]),
         (["protocol.allow_leaks=[5]"], ["protocol.allow_leaks=[5]"]),
@@ -233,7 +233,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Script:
         return again(*(word for word in command if not overrides[0].startswith(word.split("=")[0])), *overrides)
 
     assert again(*command).returncode == 0
-    assert "finished before" in run("data.num_workers=0").stdout
+    assert "already complete" in run("data.num_workers=0").stdout
     return run
 
 

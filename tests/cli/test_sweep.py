@@ -258,7 +258,7 @@ def test_sweep_of_twelve_resumes_after_kills_and_a_failure(seenet_train_process,
     assert survived[0] < 12, "the first kill came too late to prove anything"
     last = seenet_train_process(*TWELVE, "seed=0,1,2", "output_dir=killed")
     assert last.returncode == 0, last.stderr
-    assert last.stdout.count("finished before, reused") == survived[-1]
+    assert last.stdout.count("already complete, reusing results") == survived[-1]
     assert predictions(tmp_path / "killed") == expected
 
     broken = next((tmp_path / "full").glob("*-none-none-strict-seed1-*"))
@@ -328,7 +328,7 @@ def test_missing_prerequisites_are_reported_before_the_first_job(seenet_train_pr
     missing = [line for line in run.stdout.splitlines() if line.startswith("missing")]
     words = ("backbone.path='/nowhere'", "iemocap", "msp", "RAVDESS", "trainer=cpu")
     assert all(sum(word in line for line in missing) == 1 for word in words), run.stdout
-    assert "nothing was started" in run.stderr
+    assert "no job was started" in run.stderr
     assert "Traceback" not in run.stderr
     assert not list((tmp_path / "outputs").glob("*-*"))
 
@@ -339,7 +339,7 @@ def test_plan_builds_the_auxiliary_task_of_every_job(config, tmp_path: Path, cap
     common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
     cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
     monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
-    with pytest.raises(SeenetError, match="nothing was started"):
+    with pytest.raises(SeenetError, match="no job was started"):
         print_sweep_plan(cfgs)
     printed = capsys.readouterr().out
     assert printed.count("missing") == 1

@@ -91,7 +91,7 @@ def test_srun_tasks_with_one_device_each_are_separate_runs_that_wait_for_the_loc
     assert [process.returncode for process in done] == [0, 0], done[0].stderr + done[1].stderr
     printed = "".join(process.stdout for process in done)
     assert printed.count("epoch 1/1") == 1, "the second run reuses the fold"
-    assert printed.count("finished before, reused") == 1
+    assert printed.count("already complete, reusing results") == 1
 
 
 def make_trainer_config(**settings) -> TrainerConfig:

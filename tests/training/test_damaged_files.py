@@ -102,7 +102,7 @@ def test_damaged_file_is_made_again(
         assert words in done.stdout, kind
         assert ("epoch 1/" in done.stdout) == trained_again, kind
         assert results(tmp_path / "outputs") == results(finished), kind
-    assert "finished before, reused" in run().stdout
+    assert "already complete, reusing results" in run().stdout
 
 
 @pytest.mark.parametrize("kind", ["lost", "empty", "cut", "text"])
@@ -259,4 +259,4 @@ def test_second_command_waits_for_the_fold_and_reuses_it(finished: Path, tmp_pat
     printed, errors = second.communicate(timeout=300)
     assert f"process {os.getpid()} on " in line
     assert second.returncode == 0, errors
-    assert "finished before, reused" in printed
+    assert "already complete, reusing results" in printed

@@ -163,7 +163,7 @@ def test_read_only_outputs_are_a_line_but_results_are_reused(
     assert "make it writable" in line
     done = seenet_train(*SETTINGS, where)
     assert done.returncode == 0, done.stderr
-    assert "finished before, reused" in done.stdout
+    assert "already complete, reusing results" in done.stdout
 
 
 def test_read_only_cache_serves_what_it_holds(

@@ -61,10 +61,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def batches(job: Experiment) -> tuple[int, int]:
-    assert job.config["data"]["batch_size"] == job.cfg.data.batch_size
-    assert job.config["trainer"]["accumulate_grad_batches"] == job.cfg.trainer.accumulate_grad_batches
-    assert job.plan.accumulate_grad_batches == job.cfg.trainer.accumulate_grad_batches
-    return job.cfg.data.batch_size, job.plan.accumulate_grad_batches
+    assert job.config["data"]["batch_size"] == job.batch_size
+    assert job.config["trainer"]["accumulate_grad_batches"] == job.trainer.accumulate_grad_batches
+    assert job.trainer.accumulate_grad_batches == job.trainer.accumulate_grad_batches
+    return job.batch_size, job.trainer.accumulate_grad_batches
 
 
 AUTO = ("data.batch_size=auto", "backbone.recipe.batch_size=12")
@@ -79,7 +79,7 @@ def test_the_batch_that_fits(small, memory, gpu, most: int, expected: tuple[int,
     assert f"data.batch_size={expected[0]} trainer.accumulate_grad_batches={expected[1]}" in capsys.readouterr().out
     assert cfg == small(*AUTO), "what was given stays"
     given = (f"data.batch_size={expected[0]}", f"trainer.accumulate_grad_batches={expected[1]}")
-    assert job.run == Experiment.of(small("backbone.recipe.batch_size=12", *given)).run, (
+    assert job.run == Experiment.from_config(small("backbone.recipe.batch_size=12", *given)).run, (
         "the same run as with the numbers"
     )
     assert memory["longest"] == np.max(FoldPart(job.manifest, job.store, job.folds[0].train, job.classes).lengths)
@@ -96,7 +96,7 @@ def test_a_trial_leaves_memory_for_what_it_does_not_see(small, memory, gpu, monk
 
     def take_longest(job: Experiment, share: float) -> None:
         assert share < 1
-        if job.cfg.data.batch_size > 3:
+        if job.batch_size > 3:
             raise SeenetError("full") from torch.OutOfMemoryError()
 
     assert batches(resolve_batch_size(small(*AUTO))) == (3, 4)
@@ -131,9 +131,9 @@ def test_batch_size_auto_on_a_cpu(small):
     """The backbone's own batch: the same run as with the number."""
     job = resolve_batch_size(small("data.batch_size=auto"))
     assert batches(job) == (32, 1)
-    assert job.run == Experiment.of(small("data.batch_size=32")).run
+    assert job.run == Experiment.from_config(small("data.batch_size=32")).run
     (folder,) = run_experiment(small("data.batch_size=auto", "trainer.max_epochs=1"))
-    assert folder.parents[1] == Experiment.of(small("data.batch_size=32", "trainer.max_epochs=1")).run.folder
+    assert folder.parents[1] == Experiment.from_config(small("data.batch_size=32", "trainer.max_epochs=1")).run.folder
 
 
 @pytest.mark.parametrize(
@@ -163,20 +163,20 @@ def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, com
 
     def probe(job: Experiment, steps: int | None = None) -> StepCost:
         asked.append(steps)
-        if job.plan.compile and isinstance(compiled, Exception):
+        if job.trainer.compile and isinstance(compiled, Exception):
             raise compiled
-        return StepCost(compiled if job.plan.compile else plain, 0, 0, 17)
+        return StepCost(compiled if job.trainer.compile else plain, 0, 0, 17)
 
     monkeypatch.setattr("seenet.training.probing.probe", probe)
-    job = Experiment.of(small())
-    assert job.plan.compile is False, "auto, on a CPU"
+    job = Experiment.from_config(small())
+    assert job.trainer.compile is False, "auto, on a CPU"
     assert resolve_compile(job) is job
-    job.plan.compile = "auto"
-    assert resolve_compile(job).plan.compile is expected
+    job.trainer.compile = "auto"
+    assert resolve_compile(job).trainer.compile is expected
     assert said in capsys.readouterr().out
     assert asked in ([None], [None, 17]), "both take the same steps"
     tried, measured = len(asked), "pay" in said or "saves" in said
-    assert resolve_compile(job).plan.compile is expected
+    assert resolve_compile(job).trainer.compile is expected
     assert len(asked) == tried if measured else len(asked) > tried, "what was measured is kept"
     monkeypatch.setattr(TrainerConfig, "device_name", lambda plan: "another")
     resolve_compile(job)
@@ -192,7 +192,7 @@ def test_probes_of_equal_steps_see_equal_batches(small, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(EmotionModel, "training_step", watched)
     monkeypatch.setattr("seenet.training.probing.PROBE_SECONDS", 0.0)
-    job = Experiment.of(small())
+    job = Experiment.from_config(small())
     first = probe(job)
     assert first.steps == len(seen) >= 3
     monkeypatch.setattr("seenet.training.probing.PROBE_SECONDS", 1000.0)
@@ -212,9 +212,9 @@ def test_a_compiled_probe_compiles_for_tests_too(small, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         "seenet.models.backbones.transformers_backbone.SpeechBackbone.compile_layers", lambda backbone: None
     )
-    probe(Experiment.of(small()), 3)
+    probe(Experiment.from_config(small()), 3)
     assert seen == []
-    probe(Experiment.of(small("trainer.compile=true")), 3)
+    probe(Experiment.from_config(small("trainer.compile=true")), 3)
     assert seen == [False], "one batch, and not in inference mode, for which everything is compiled once more"
 
 

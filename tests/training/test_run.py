@@ -55,7 +55,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_a_sweep_over_folds_is_one_arm_and_reuses_them(shared):
     run = script("seenet-train", shared[0].parents[1])("-m", *SMALL, "fold=0,1,2", "sweep.report=false")
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("finished before, reused") == 3
+    assert run.stdout.count("already complete, reusing results") == 3
     row = next(line for line in run.stdout.split("comparison of arms")[1].splitlines() if " all " in line)
     assert row.split()[-3:] == ["3", "1", "48"], "three folds, one seed, all clips"
 
@@ -66,15 +66,15 @@ def test_a_fold_without_its_weights_is_trained_again(config, run, tmp_path: Path
     fold, before = clean.parent, (clean / "predictions.csv").read_bytes()
     (fold / "best.ckpt").unlink()
     settings = ("fold=0", "trainer.max_epochs=1", "noise=[clean,snr5]")
-    assert len(Experiment.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train()) == 1
+    assert len(Experiment.from_config(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train()) == 1
     capsys.readouterr()
     _, noisy = run(*settings)
     said = capsys.readouterr().out
     assert "best.ckpt is gone: it is trained again" in said
-    assert "fold 0, clean: tested before, reused" in said
+    assert "fold 0, clean: already complete, reusing result" in said
     assert all(path.is_file() for path in (noisy / "result.json", fold / "best.ckpt", fold / "dev_predictions.csv"))
     assert (clean / "predictions.csv").read_bytes() == before
-    assert Experiment.of(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train() == []
+    assert Experiment.from_config(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train() == []
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -190,7 +190,7 @@ def test_the_identity_knows_what_is_learned(config, tmp_path: Path):
 
 def test_partners_matter_where_an_augmentation_asks_for_them(config):
     def job(*overrides: str) -> Experiment:
-        return Experiment.of(config(*SMALL, *overrides))
+        return Experiment.from_config(config(*SMALL, *overrides))
 
     same = job("aug=none"), job("aug=none", "data.partner=class_first")
     assert same[0].run == same[1].run
@@ -310,7 +310,7 @@ def test_hints_of_libraries_do_not_reach_the_console(tmp_path: Path, monkeypatch
 
 
 def test_warnings_that_are_no_hints_are_shown(config):
-    job = Experiment.of(config(*SMALL))
+    job = Experiment.from_config(config(*SMALL))
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
         FoldRunner(job, job.folds[0])
@@ -415,7 +415,7 @@ def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_
     capsys.readouterr()
     run()
     printed = capsys.readouterr().out
-    assert "fold 0: finished before, reused" in printed
+    assert "fold 0: already complete, reusing results" in printed
     assert "fold 1 (2/3) epoch 1" in printed
 
 

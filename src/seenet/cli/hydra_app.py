@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 GROUPS = (
     *("dataset", "backbone", "pooling", "aug", "aux_task", "noise", "protocol"),
-    *("optim", "trainer", "logger", "experiment"),
+    *("loss", "optim", "schedule", "trainer", "logger", "experiment"),
 )
 
 EXPECTED_ERRORS = (SeenetError, OSError, HydraException, OmegaConfBaseException, UnicodeEncodeError)

@@ -14,6 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.errors import SeenetError, one_line
 
+Node = DictConfig | dict[str, Any]
+"""A node of the configuration, composed or resolved."""
+
 _PASSED_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -78,11 +81,11 @@ def _check_values(target: Any, values: dict[str, Any], where: str, runtime: Coll
         raise SeenetError(f"{where}.{missing[0]} is missing: {where}._target_ needs a value for it")
 
 
-def _resolve_target(node: DictConfig | None, where: str, skip: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """Return the target and the values of a node, without `name` and the keys in `skip`."""
-    if not OmegaConf.is_dict(node) or not isinstance(node.get("_target_"), str):
+def _resolve_target(node: Node | None, where: str, skip: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Return the target of a node and the values of the node, without `name` and the keys in `skip`."""
+    values: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if not isinstance(values, dict) or not isinstance(values.get("_target_"), str):
         raise SeenetError(f"{where}._target_ is missing: expected a class or function to build {where} with")
-    values: Any = OmegaConf.to_container(node, resolve=True)
     values = {k: v for k, v in values.items() if k not in ("name", *skip)}
     hydra_logger = logging.getLogger("hydra.utils")  # logs the same error that it raises
     hydra_logger.disabled = True
@@ -94,7 +97,7 @@ def _resolve_target(node: DictConfig | None, where: str, skip: Sequence[str]) ->
         hydra_logger.disabled = False
 
 
-def check_settings(node: DictConfig, where: str, skip: Sequence[str] = (), runtime: Collection[str] = ()) -> None:
+def check_settings(node: Node, where: str, skip: Sequence[str] = (), runtime: Collection[str] = ()) -> None:
     """Check the settings of a YAML node against its target without instantiating it.
 
     Args:
@@ -111,7 +114,7 @@ def check_settings(node: DictConfig, where: str, skip: Sequence[str] = (), runti
     _check_values(target, settings, where, runtime, bool(values.get("_partial_")))
 
 
-def instantiate_checked(node: DictConfig, where: str, skip: Sequence[str] = (), **runtime: object) -> Any:
+def instantiate_checked(node: Node, where: str, skip: Sequence[str] = (), **runtime: object) -> Any:
     """Instantiate the object that a YAML node describes.
 
     Args:

@@ -1,7 +1,8 @@
-"""Targets of a training part that heads need before training."""
+"""Targets of a training part: what heads and losses must know about them before training."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from seenet.data.dataset import FoldPart
@@ -9,20 +10,20 @@ from seenet.data.dataset import FoldPart
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """The distinct known targets of a training part, which determine auxiliary heads.
-
-    A model on disk stores them, which allows a rebuild without the corpus.
+    """The targets of a training part, as heads and losses need them. A model on disk keeps them instead of the corpus.
 
     Attributes:
+        class_counts: clips of each class. Shape (classes,), int64.
         speakers: numbers of the training speakers, ascending. Shape (speakers,), int64.
         genders: numbers of the genders that occur, ascending (`seenet.data.dataset.GENDERS`). Shape (genders,), int64.
     """
 
+    class_counts: Tensor
     speakers: Tensor
     genders: Tensor
 
     @classmethod
-    def of(cls, part: FoldPart) -> "TargetSpec":
-        """Collect the known targets of a training part; -1 means unknown."""
+    def of(cls, part: FoldPart, num_classes: int) -> "TargetSpec":
+        """Collect the targets of a training part; unknown ones (-1) do not count."""
         speakers, genders = (values[values >= 0].unique() for values in (part.speakers, part.genders))
-        return cls(speakers, genders)
+        return cls(torch.bincount(part.labels, minlength=num_classes), speakers, genders)

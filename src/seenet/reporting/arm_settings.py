@@ -59,10 +59,16 @@ def content_hashes(facts: Mapping[str, Any]) -> dict[str, Any]:
 CHOICE_GROUPS = ("backbone", "pooling", "aug", "aux_task")
 """Configuration groups that name an arm."""
 
+LATER_CHOICES = {"loss": "cross_entropy", "schedule": "none"}
+"""Groups that only later results name, with the choice of earlier ones."""
+
 
 def group_choices(facts: Mapping[str, Any]) -> dict[str, str]:
     """Return the choice of each configuration group and the name of the optimiser."""
-    return {group: facts[group] for group in CHOICE_GROUPS} | {"optim": facts["config"]["optim"].get("name", "")}
+    later = {group: facts.get(group, choice) for group, choice in LATER_CHOICES.items()}
+    return (
+        {group: facts[group] for group in CHOICE_GROUPS} | later | {"optim": facts["config"]["optim"].get("name", "")}
+    )
 
 
 IGNORED_DATASET_SETTINGS = ("root", "schemes", "known", "on_bad_file", "partner", "_target_", "table")

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seenet.core.console import make_console, print_line
+from seenet.reporting.arm_settings import LATER_CHOICES
 from seenet.reporting.published_results import published_row
 from seenet.runs.results import condition_label
 
@@ -75,9 +76,11 @@ def _find_absent_classes(results: Sequence[Result]) -> list[str]:
 
 
 def _format_heading(first: Result, noise: str) -> str:
+    unusual = {group: first[group] for group, usual in LATER_CHOICES.items() if first.get(group, usual) != usual}
     return (
         f"\n{first['dataset']} ({len(first['classes'])} classes), backbone={first['backbone']} aug={first['aug']} "
-        f"aux_task={first['aux_task']} noise={noise} protocol={first['protocol']} seed={first['seed']}"
+        f"aux_task={first['aux_task']} {''.join(f'{group}={name} ' for group, name in unusual.items())}"
+        f"noise={noise} protocol={first['protocol']} seed={first['seed']}"
     )
 
 

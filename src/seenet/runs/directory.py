@@ -11,8 +11,8 @@ from seenet.runs.identity import digest, training_identity
 
 
 def names_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """What a run is called after: the choice of each group; augmentations are joined by `+`."""
-    groups = ("backbone", "pooling", "aux_task", "protocol")
+    """Return the choice of each group, by which a run is named; augmentations are joined by `+`."""
+    groups = ("backbone", "pooling", "aux_task", "loss", "schedule", "protocol")
     return {"aug": "+".join(config["aug"]), **{group: config[group]["name"] for group in groups}}
 
 
@@ -52,7 +52,7 @@ class RunDirectory:
         """Name the training of a fold, and its folder in the run; folds with the same training have the same name.
 
         Folds that share training and development part are known by their test part, not by their number, which moves
-        where another test part is added.
+        when another test part is added.
 
         Args:
             fold: the fold.
@@ -81,6 +81,6 @@ class RunDirectory:
 
 
 def folder_name(text: str) -> str:
-    """Return a text as a folder's name of letters, digits and `_.+-`, with a hash where others were replaced."""
+    """Return a text as a folder's name of letters, digits and `_.+-`, with a hash if others were replaced."""
     kept = re.sub(r"[^\w.+-]", "_", text)[:80]
     return kept if kept == text else f"{kept}-{digest(text)[:6]}"

@@ -12,17 +12,17 @@ RECORDED = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that matter to a result."""
+    """Return the versions of the packages that affect a result."""
     return {name: importlib.metadata.version(name) for name in RECORDED}
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, with `-dirty` where files differ from it; None for an installed wheel."""
+    """Return the commit of the checkout, with `-dirty` if files differ; None for an installed wheel."""
     root = conf_dir().parent
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git here, or no commit yet: there is none to name
+    except (OSError, subprocess.CalledProcessError):  # git is missing, or there is no commit yet
         return None

@@ -39,13 +39,29 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "SpeakerFolds": {"seed": 0},
     "ClipFolds": {"seed": 0},
     "EmotionData": {"batch_size": 64, "max_seconds": 6, "balanced": True, "partner": "uniform", "bucketed": True},
-    "trainer": {"devices": 1, "accumulate_grad_batches": 1, "gradient_clip_val": None},
+    "CrossEntropy": {"class_weights": None, "label_smoothing": 0},
+    "FocalLoss": {"gamma": 2, "class_weights": None},
+    "Warmup": {"warmup": 0.1},
+    "Plateau": {"factor": 0.5, "patience": 2},
+    "optim": {"backbone_lr": None, "layer_decay": 1},
+    "trainer": {
+        "devices": 1,
+        "accumulate_grad_batches": 1,
+        "gradient_clip_val": None,
+        "early_stopping_patience": None,
+    },
 }
 """By class (or section) the value of each setting with which trainings were made that do not name it.
 
 Give a new setting its neutral value here. Never change or remove an entry: finished runs would be trained again, or
 worse, be reused for other settings.
 """
+
+NEUTRAL_SECTIONS: Mapping[str, Mapping[str, Any]] = {
+    "loss": {"class": "CrossEntropy"},
+    "schedule": {"class": "Constant"},
+}
+"""Sections that trainings before them do not name, with the component that learns as those did."""
 
 IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "SpeechBackbone": (
@@ -55,14 +71,17 @@ IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "EmotionData": ("num_workers",),
     "Strict": ("allow_leaks",),
     "Paper": ("allow_leaks",),
-    "torch.optim.AdamW": ("fused",),
+    **{f"torch.optim.{name}": ("fused",) for name in ("AdamW", "Adam", "SGD")},
 }
 """By class the settings that do not change what is learned, or say it in another way."""
 
 EQUIVALENT_OPTIONS = ("attention", "fast_layers", "checkpointing")
 """Settings of a backbone that give the same figures but for rounding."""
 
-TRAINER_SETTINGS = ("max_epochs", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val")
+TRAINER_SETTINGS = (
+    *("max_epochs", "devices", "precision", "accumulate_grad_batches", "gradient_clip_val"),
+    "early_stopping_patience",
+)
 
 _NOT_SETTINGS = ("name", "_target_", "_partial_", "_convert_", "_recursive_")
 
@@ -99,7 +118,9 @@ def describe_training(config: Mapping[str, Any]) -> dict[str, Any]:
         "backbone": describe_component(config["backbone"]),
         "pooling": describe_component(config["pooling"]),
         "aux_task": describe_component(config["aux_task"]),
-        "optim": describe_component(config["optim"]),
+        "optim": {**RECORDED_DEFAULTS["optim"], **describe_component(config["optim"])},
+        "loss": describe_component(config.get("loss", {"_target_": "seenet.CrossEntropy"})),
+        "schedule": describe_component(config.get("schedule", {"_target_": "seenet.Constant"})),
         "trainer": {**RECORDED_DEFAULTS["trainer"], **trainer},
     }
 
@@ -114,11 +135,13 @@ def training_identity(config: Mapping[str, Any], content: Mapping[str, Any]) -> 
     """
     described = describe_training(config)
     trainer = {key: content["trainer"][key] for key in TRAINER_SETTINGS}
-    components = ("scheme", "protocol", "data", "backbone", "pooling", "aux_task", "optim")
+    components = ("scheme", "protocol", "data", "backbone", "pooling", "aux_task", "optim", *NEUTRAL_SECTIONS)
+    sections = {name: _without_defaults(described[name], described[name]["class"]) for name in components}
+    sections["optim"] = _without_defaults(sections["optim"], "optim")
     return {
         "schema": IDENTITY_SCHEMA,
         "seed": described["seed"],
-        **{section: _without_defaults(described[section], described[section]["class"]) for section in components},
+        **{name: section for name, section in sections.items() if section != NEUTRAL_SECTIONS.get(name)},
         "aug": [_without_defaults(step, step["class"]) for step in described["aug"].values()],  # their order matters
         "trainer": _without_defaults(trainer, "trainer"),
         **{key: content[key] for key in ("classes", "corpus", "weights")},

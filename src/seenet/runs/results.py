@@ -1,4 +1,4 @@
-"""A run's identity, its folder, and the result each fold leaves there (docs/results.md).
+"""The files of a result: their schema, reading and writing (docs/results.md).
 
 `<output_dir>/<run>/fold<k>/` holds the trained fold; a folder in it for each test condition holds
 `result.json` and `predictions.csv`. A fold that has its result is never trained again.
@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seenet.core.atomic import atomic_path, atomic_write_text
 from seenet.runs.identity import digest
 
@@ -17,20 +19,20 @@ SCHEMA = 5
 """Version of result.json and predictions.csv; docs/results.md describes it."""
 
 READABLE = (3, 4, SCHEMA)
-"""What reports read: results of schema 3 lack `learned`; those of 4 lack `test_hash` and a corpus' `parser`."""
+"""Schemas that reports read: 3 lacks `learned`; 4 lacks `test_hash` and the `parser` of a corpus."""
 
 REUSABLE = (SCHEMA,)
-"""Results that are reused; keep 5 here: a new schema must not orphan finished runs."""
+"""Schemas of results that are reused. Keep 5 here: a new schema must not orphan finished runs."""
 
 TRAINED = "trained.json"
-"""The file that says that a fold's training is finished."""
+"""The file that marks the training of a fold as finished."""
 
 CURVES = ("fit_loss", "fit_auxiliary", "fit_ua", "fit_wa", "dev_loss", "dev_ua", "dev_wa", "dev_macro_f1")
 """The columns of curves.csv after `epoch`; `seconds` follows."""
 
 
 def noise_label(condition: Mapping[str, Any]) -> list[str]:
-    """What is added, level apart: the source, and what is not as usual; of settings without a short name a hash."""
+    """Return words for a noise without its level: the source, unusual settings, a hash of others."""
     usual = {"source": condition.get("source"), "speakers": "not tested"}
     rest = {k: v for k, v in condition.items() if k not in ("seed", "snr_db") and usual.get(k) != v}
     seed, words = condition.get("seed", 0), [str(condition["source"])] if "source" in condition else []
@@ -40,7 +42,7 @@ def noise_label(condition: Mapping[str, Any]) -> list[str]:
 
 
 def condition_label(result: Mapping[str, Any]) -> str:
-    """What the test condition of a result is called, e.g. `clean` or `snr5-babble`; other settings, another name."""
+    """Return the name of the test condition of a result, e.g. `clean` or `snr5-babble`."""
     name, condition = result["noise"], result["condition"]
     level = condition.get("snr_db")
     as_named = level is None or name == f"snr{level:g}"
@@ -56,7 +58,7 @@ _TRAINED_KEYS = ("best_epoch", "epochs", "seconds", "versions", "device", "preci
 
 
 def read_result(folder: Path, run_id: str, test_hash: str, noise: str) -> dict[str, Any] | None:
-    """Read the result in a test folder; None where it is missing, torn, of another schema, run, test or condition.
+    """Read the result in a test folder; None if it is missing, damaged, or of another schema, run, test or condition.
 
     Args:
         folder: of the test condition.
@@ -74,12 +76,12 @@ def read_result(folder: Path, run_id: str, test_hash: str, noise: str) -> dict[s
 
 
 def read_trained(folder: Path) -> dict[str, Any] | None:
-    """Read the trained.json of a fold's folder; None where it is missing, torn or something else."""
+    """Read the trained.json of a fold's folder; None if it is missing or damaged."""
     return read_object(folder / TRAINED, _TRAINED_KEYS)
 
 
 def read_object(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
-    """Read a JSON object; None where the file is missing, torn or holds something else.
+    """Read a JSON object; None if the file is missing, damaged or holds something else.
 
     Args:
         path: the file.
@@ -93,12 +95,12 @@ def read_object(path: Path, keys: Collection[str]) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON so that it is never seen half written. A NaN would not be JSON and is an error."""
+    """Write JSON atomically. A NaN is not JSON and raises ValueError."""
     atomic_write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write predictions.csv: utterance, speaker, session, label, prediction and one probability column a class."""
+    """Write predictions.csv: utterance, speaker, session, label, prediction and one probability per class."""
     with atomic_path(path) as building, building.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_prediction_columns(classes))
@@ -106,7 +108,7 @@ def write_predictions(path: Path, classes: Sequence[str], rows: Sequence[Sequenc
 
 
 def holds_predictions(path: Path, classes: Sequence[str], utterances: Sequence[str]) -> bool:
-    """Whether a file holds the predictions of some clips, as `write_predictions` wrote them.
+    """Return whether a file holds the predictions of some clips, as `write_predictions` wrote them.
 
     Args:
         path: the file; it may be missing or damaged.
@@ -120,6 +122,25 @@ def holds_predictions(path: Path, classes: Sequence[str], utterances: Sequence[s
         return complete and all(float(share) >= 0 for row in rows for share in row[5 : len(header)])
     except (FileNotFoundError, ValueError, IndexError, csv.Error):
         return False
+
+
+def read_dev_probabilities(path: Path, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Read the probabilities and labels of a file that `write_predictions` wrote; None where there is no such file.
+
+    Args:
+        path: the file.
+        classes: names in their order.
+
+    Returns:
+        Probabilities, shape (clips, classes), and class numbers, shape (clips,).
+    """
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        _, *rows = csv.reader(file)
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers[row[3]] for row in rows])
+    return np.array([row[5:] for row in rows], dtype=float), labels
 
 
 def _prediction_columns(classes: Sequence[str]) -> list[str]:

@@ -15,11 +15,11 @@ from seenet.data.loader import Loader
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 
-TRIAL_MEMORY_FRACTION = 0.92  # of a GPU's memory, which a trial of a batch may take
+TRIAL_MEMORY_FRACTION = 0.92  # the rest of the GPU's memory is a reserve
 
 
 def resolve_batch_size(cfg: DictConfig) -> Experiment:
-    """The job of a configuration, `data.batch_size=auto` settled.
+    """Return the experiment with `data.batch_size=auto` resolved.
 
     It becomes the backbone's own (`backbone.recipe.batch_size`) where that fits the GPU, else the first of its half,
     quarter, ... that does, and `trainer.accumulate_grad_batches` makes up for it; a run that was begun goes on in as
@@ -33,28 +33,30 @@ def resolve_batch_size(cfg: DictConfig) -> Experiment:
             `Job.of` finds.
     """
     if cfg.data.batch_size != "auto":
-        return Experiment.of(cfg)
+        return Experiment.from_config(cfg)
     whole = OmegaConf.select(cfg, "backbone.recipe.batch_size")
     if not isinstance(whole, int):
         raise SeenetError("data.batch_size=auto: this backbone has no backbone.recipe.batch_size; give a number")
     cfg = cfg.copy()
     cfg.data.batch_size = whole
-    job = Experiment.of(cfg)
-    if job.plan.devices > 1:
-        raise SeenetError(f"data.batch_size=auto is for one GPU, and trainer.devices={job.plan.devices}; give a number")
-    if job.plan.accelerator == "cpu":
-        return job
-    ways = [job.in_parts(2**k) for k in range((whole - 1).bit_length() + 1)]  # down to a single clip
+    experiment = Experiment.from_config(cfg)
+    if experiment.trainer.devices > 1:
+        raise SeenetError(
+            f"data.batch_size=auto is for one GPU, and trainer.devices={experiment.trainer.devices}; give a number"
+        )
+    if experiment.trainer.accelerator == "cpu":
+        return experiment
+    ways = [experiment.in_parts(2**k) for k in range((whole - 1).bit_length() + 1)]  # down to a single clip
     chosen = next((way for way in ways if way.has_checkpoints_or_results()), None) or first_that_fits(ways)
     print_line(
-        f"data.batch_size=auto: data.batch_size={chosen.cfg.data.batch_size} "
-        f"trainer.accumulate_grad_batches={chosen.plan.accumulate_grad_batches}"
+        f"data.batch_size=auto: data.batch_size={chosen.batch_size} "
+        f"trainer.accumulate_grad_batches={chosen.trainer.accumulate_grad_batches}"
     )
     return chosen
 
 
 def first_that_fits(ways: Sequence[Experiment]) -> Experiment:
-    """The first of some jobs, in the order of their need of memory, that leaves memory large enough.
+    """Return the first of several experiments, ordered by their need of memory, that fits the GPU.
 
     Raises:
         SeenetError: not even the last fits.
@@ -68,14 +70,14 @@ def first_that_fits(ways: Sequence[Experiment]) -> Experiment:
                 raise
         else:
             return way
-        torch.cuda.empty_cache()  # once the error and its frames are gone, with all that they held
+        torch.cuda.empty_cache()  # after the error and the tensors in its frames are freed
     run_worst_case_steps(ways[-1])
     return ways[-1]
 
 
 @contextmanager
 def _reserve_memory() -> Iterator[None]:
-    """Keep a trial from some of the GPU's memory, which batches of many lengths fill less neatly than one."""
+    """Reserve 8 % of GPU memory during the trial: variable batch lengths fragment memory."""
     if torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(TRIAL_MEMORY_FRACTION)
     try:
@@ -85,18 +87,20 @@ def _reserve_memory() -> Iterator[None]:
             torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def run_worst_case_steps(job: Experiment) -> None:
-    """Take two optimiser steps over the longest clips; the second has the optimiser's state beside it.
+def run_worst_case_steps(experiment: Experiment) -> None:
+    """Take two optimiser steps over the longest clips; the second includes the optimiser's state.
 
     Raises:
         SeenetError: from a torch.OutOfMemoryError where memory is too small.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = FoldRunner(job, job.fold(job.folds_to_train()[0].number), Path(folder))
+        run = FoldRunner(experiment, experiment.fold(experiment.folds_to_train()[0].number), Path(folder))
         part = run.data.parts["train"]
         longest = np.argsort(-part.lengths, kind="stable")[: run.data.batch_size].tolist()
         batch = [(clip, clip if run.data.partner else -1) for clip in longest]
-        steps = 2 * job.plan.accumulate_grad_batches
+        steps = 2 * experiment.trainer.accumulate_grad_batches
         run.data.train_dataloader = lambda: Loader(part, [batch] * steps, torch.device(run.model.device))
         limits = {"max_epochs": 1, "limit_val_batches": 0, "enable_progress_bar": False}
-        run.run_lightning(job.plan.create_trainer(Path(folder), False, [], enable_checkpointing=False, **limits).fit)
+        run.run_lightning(
+            experiment.trainer.create_trainer(Path(folder), False, [], enable_checkpointing=False, **limits).fit
+        )

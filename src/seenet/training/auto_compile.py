@@ -10,40 +10,47 @@ from seenet.training.experiment import Experiment
 from seenet.training.probing import probe
 
 COMPILE_DECISION_FILE = (
-    "compile.json"  # in a run's folder: whether torch.compile pays for it, on which device and with what
+    "compile.json"  # in the folder of a run: whether torch.compile saves time, on which device and with which options
 )
 
 
-MIN_SECONDS_FOR_COMPILE = 300.0  # seconds of training that are left, below which compilation is not even tried
+MIN_SECONDS_FOR_COMPILE = 300.0  # remaining seconds of training below which compilation is not tried
 
 
-def resolve_compile(job: Experiment) -> Experiment:
-    """The job with `trainer.compile=auto` settled: compiled where a few steps are faster so.
+def resolve_compile(experiment: Experiment) -> Experiment:
+    """Return the experiment with `trainer.compile=auto` resolved: compiled if a few steps are faster.
 
     A short training is not compiled, for compiling takes a minute or more. Compilation that fails is said, and the
     training goes on without. What was measured is kept in the run's folder, so that a training that goes on there goes
     on as it began; another device or way to compute the backbone is tried anew.
     """
-    if job.plan.compile != "auto":
-        return job
-    without, compiled = (replace(job, plan=replace(job.plan, compile=value)) for value in (False, True))
-    kept, backbone = job.run.folder / COMPILE_DECISION_FILE, job.config["backbone"]
-    measured_on = {"device": job.plan.device_name(), **{name: backbone.get(name) for name in EQUIVALENT_OPTIONS}}
+    if experiment.trainer.compile != "auto":
+        return experiment
+    without, compiled = (
+        replace(experiment, trainer=replace(experiment.trainer, compile=value)) for value in (False, True)
+    )
+    kept, backbone = experiment.run.folder / COMPILE_DECISION_FILE, experiment.config["backbone"]
+    measured_on = {
+        "device": experiment.trainer.device_name(),
+        **{name: backbone.get(name) for name in EQUIVALENT_OPTIONS},
+    }
     found = read_object(kept, ("compile", "measured_on"))
     if found is not None and found["measured_on"] == measured_on:
         return compiled if found["compile"] else without
-    left = job.folds_to_train()
+    left = experiment.folds_to_train()
     plain = probe(without)
-    seconds = plain.seconds(job, left)
+    seconds = plain.seconds(experiment, left)
     if seconds < MIN_SECONDS_FOR_COMPILE:
         return without
     try:
         fused = probe(compiled, plain.steps)
-    except (RuntimeError, SeenetError) as error:  # no compiler here, or one that cannot, or a backbone without
-        why = one_line(error)[:200]  # a compiler's are pages long
-        print_line(f"trainer.compile=auto: torch.compile fails here ({why}); training goes on without it")
+    except (RuntimeError, SeenetError) as error:  # no compiler, one that fails, or a backbone that cannot be compiled
+        why = one_line(error)[:200]  # compiler errors are pages long
+        print_line(f"trainer.compile=auto: torch.compile fails here ({why}); training continues without it")
         return without
-    saved = seconds - fused.seconds(job, left)  # what compiling took is spent: later folds of this process find it
+    saved = seconds - fused.seconds(
+        experiment, left
+    )  # the compilation itself does not count: later folds of this process reuse it
     verdict = f"saves {saved:.0f} s" if saved > 0 else "does not pay"
     print_line(f"trainer.compile=auto: torch.compile {verdict} of about {seconds:.0f} s")
     write_json(kept, {"compile": saved > 0, "measured_on": measured_on})

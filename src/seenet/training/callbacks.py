@@ -1,4 +1,4 @@
-"""What happens at the end of each epoch, and now and then within: the history, the console's line, checkpoints."""
+"""Callbacks: the history of epochs, and stop signals."""
 
 import time
 from typing import Any
@@ -14,12 +14,12 @@ from seenet.runs.results import CURVES
 
 
 class EpochHistory(Checkpoint):
-    """Collects one row an epoch, says it, and survives a resume.
+    """Collects and prints one row per epoch; checkpoints store the rows.
 
-    It is a `Checkpoint` because Lightning calls those last, when the module has closed its epoch.
+    It is a `Checkpoint` because Lightning calls those last, after the module has logged the epoch.
 
     Args:
-        label: what stands before each line.
+        label: prefix of each line on the console.
     """
 
     def __init__(self, label: str):
@@ -33,7 +33,7 @@ class EpochHistory(Checkpoint):
         return "History"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, at what an epoch has taken that is resumed."""
+        """Start the clock, minus the seconds of a resumed epoch."""
         self._start = time.perf_counter() - self._before
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -41,7 +41,7 @@ class EpochHistory(Checkpoint):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the epoch's row."""
+        """Add the row of the epoch."""
         values = {name: float(trainer.callback_metrics[name.replace("_", "/", 1)]) for name in CURVES}
         row = {"epoch": trainer.current_epoch + 1, **values, "seconds": time.perf_counter() - self._start}
         self.rows.append(row)
@@ -51,16 +51,16 @@ class EpochHistory(Checkpoint):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far, and the seconds of an epoch in its middle."""
+        """Return the rows and the seconds of the running epoch."""
         return {"rows": self.rows, "seconds": time.perf_counter() - self._start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's rows and seconds."""
+        """Restore the rows and the seconds of the running epoch."""
         self.rows, self._before = state_dict["rows"], state_dict["seconds"]
 
 
 class StopSignals(Callback):
-    """Lets stop signals wait for a checkpoint in training, and end a test at once (`seenet.core.signals`).
+    """Defers stop signals to a checkpoint during training (`seenet.core.signals`); a test ends at once.
 
     Lightning sets handlers of its own before these hooks.
     """
@@ -70,7 +70,7 @@ class StopSignals(Callback):
         signals.defer()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the deferral, and the program where a signal came after the last step."""
+        """End the deferral, and the program if a signal arrived after the last step."""
         signum = signals.get_pending()
         signals.stop_deferring()
         if signum:
@@ -81,16 +81,16 @@ class StopSignals(Callback):
         signals.stop_deferring()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the handlers again."""
+        """Restore the signal handlers."""
         signals.install_handlers()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Set the handlers again."""
+        """Restore the signal handlers."""
         signals.install_handlers()
 
 
 def _stop_signal(trainer: Trainer) -> int:
-    """Return the stop signal that any process of a run received; 0 where none did. All processes ask together."""
+    """Return the stop signal that any process of a run received, or 0. All processes call it together."""
     if trainer.world_size == 1:
         return signals.get_pending()
     received = torch.tensor(signals.get_pending(), device=trainer.strategy.root_device)
@@ -98,7 +98,7 @@ def _stop_signal(trainer: Trainer) -> int:
 
 
 def _stop(trainer: Trainer, signum: int) -> None:
-    """End a run whose checkpoint is written."""
+    """End a run after its checkpoint is written."""
     if not trainer.is_global_zero:
         exit_process(128 + signum)
     raise signals.StopSignalExit(signum)

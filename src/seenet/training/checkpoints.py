@@ -18,7 +18,7 @@ from seenet.training.callbacks import _stop, _stop_signal
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the checkpoint and renames: a kill at any moment leaves the old one or the new one.
+    """Writes to a temporary file and renames, so an interrupted save keeps the previous checkpoint.
 
     Lightning's own goes by way of the system's temporary folder, from which a move may be a copy.
     """
@@ -32,7 +32,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with atomic_path(Path(path)) as building, building.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch names a position in the file, and Python the full disk
+            except RuntimeError as error:  # torch reports a file position; Python reports the full disk
                 raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
 
 
@@ -45,7 +45,7 @@ TRAINING_STATE = (*WEIGHTS, "loops", "callbacks", "optimizer_states", "running")
 
 
 def find_checkpoint_damage(path: Path, model: torch.nn.Module, parts: Collection[str]) -> str:
-    """Say why a checkpoint cannot be loaded into a model; empty where it can.
+    """Return why a checkpoint cannot be loaded into a model, or an empty text.
 
     Args:
         path: the checkpoint, read to its end.
@@ -71,10 +71,10 @@ def find_checkpoint_damage(path: Path, model: torch.nn.Module, parts: Collection
 
 
 class RelocatableCheckpoint(ModelCheckpoint):
-    """Remembers its best epoch's score also where the folder was moved; Lightning's own then forgets it."""
+    """Keeps the score of the best epoch when the folder was moved, which Lightning's own loses."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's memory, whose paths are put below the present folder."""
+        """Restore the state, with its paths moved to the present folder."""
         here = Path(self.dirpath)
 
         def moved(path: str) -> str:
@@ -88,25 +88,25 @@ class RelocatableCheckpoint(ModelCheckpoint):
 
 
 def has_finished_epoch(path: Path) -> bool:
-    """Whether a sound `last.ckpt` was written after the end of an epoch, which may be the selected one."""
+    """Return whether an intact `last.ckpt` was written after the end of an epoch, which may be the best."""
     return bool(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["callbacks"]["History"]["rows"])
 
 
 class MidEpochCheckpoint(RelocatableCheckpoint):
-    """Is written in mid-epoch when its time has come or a stop signal came, after whole optimiser steps only.
+    """Saves within an epoch at a time interval or after a stop signal, only at optimiser-step boundaries.
 
     After a stop signal, training ends. Gradients that still add up are in no checkpoint. After the last step Lightning
     would take the epoch for done, validation and all; the end of the epoch has its own checkpoint.
     """
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock anew, for the epoch before has left a checkpoint."""
+        """Restart the clock: the previous epoch has written a checkpoint."""
         self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write where it is time and nothing would be lost."""
+        """Save if the interval has passed and the optimiser has just stepped."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 and not trainer.is_last_batch:
             if signum := _stop_signal(trainer):
                 trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
@@ -114,17 +114,17 @@ class MidEpochCheckpoint(RelocatableCheckpoint):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End training after the epoch's own checkpoint where a stop signal waits."""
+        """End training after the checkpoint of the epoch if a stop signal is pending."""
         if signum := _stop_signal(trainer):
             _stop(trainer, signum)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: it has one file to overwrite, and its time may be set anew at a resume."""
+        """Ignore the saved state: there is one file to overwrite, and a resume may set another interval."""
         return {}
 
 
 def checkpoint_callbacks(folder: Path, minutes: float) -> list[ModelCheckpoint]:
-    """What writes the two checkpoints, at the end of an epoch.
+    """Return the callbacks that write best.ckpt and last.ckpt.
 
     `best.ckpt` holds the weights of the epoch with the highest development UA (the first of equals), and
     `last.ckpt` all that an interrupted fold needs to go on; the best comes first, for the last remembers it.

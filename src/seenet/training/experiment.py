@@ -1,5 +1,6 @@
-"""One job: a composed configuration checked against what is on this machine, and the run that it stands for."""
+"""The experiment: a composed configuration, resolved and checked against this machine, and the run it identifies."""
 
+import copy
 import hashlib
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -29,31 +30,37 @@ if TYPE_CHECKING:
     from seenet.data.conditions.base import TestCondition
 
 
-NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "protocol", "trainer")
+NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "loss", "schedule", "protocol", "trainer")
 """Groups whose choice has a name that results record."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is trained and tested, and where it goes.
+    """Everything that a run needs, made once from the composed configuration.
 
     Attributes:
-        cfg: the composed configuration (conf/train.yaml).
-        config: the same, resolved.
+        config: the resolved configuration (conf/train.yaml); component groups are nodes with `_target_`.
+        seed: of the run.
+        output_dir: holds the folders of all runs.
+        batch_size: clips per batch and process.
+        is_cross_corpus: whether the test corpora are others than the training corpus (`test_dataset`).
         manifest: the utterances.
         store: their samples.
         classes: the emotions in their order.
         protocol: tells what selects the epoch.
-        folds: all of the scheme, without files that cannot be used; each is made when it is asked for.
-        chosen: the numbers of those to run.
+        folds: all of the scheme, without unusable files; each is made on access.
+        chosen: the numbers of the folds to run.
         weights: of the backbone.
-        plan: how to train.
+        trainer: how to train.
         augmentation: of the training clips.
-        conditions: how to test, by name.
+        conditions: the test conditions, by name.
     """
 
-    cfg: DictConfig
     config: dict[str, Any]
+    seed: int
+    output_dir: Path
+    batch_size: int
+    is_cross_corpus: bool
     manifest: Manifest
     store: WaveformStore
     classes: tuple[str, ...]
@@ -61,13 +68,13 @@ class Experiment:
     folds: Folds
     chosen: list[int]
     weights: Weights
-    plan: TrainerConfig
+    trainer: TrainerConfig
     augmentation: "Augmentation"
     conditions: "dict[str, TestCondition]"
 
     @classmethod
-    def of(cls, cfg: DictConfig) -> "Experiment":
-        """Check a configuration against the machine; audio that is not yet decoded is.
+    def from_config(cls, cfg: DictConfig) -> "Experiment":
+        """Resolve a composed configuration and check it against the machine. Audio is decoded where it is not yet.
 
         Raises:
             SeenetError: anything the user can put right.
@@ -75,15 +82,16 @@ class Experiment:
         _require_plain_settings(cfg)
         weights = _weights(cfg)
         manifest, classes, indices = load_corpus(cfg)
-        # These bring torch, for which mistakes found above need not wait.
+        # These import torch; the checks above do not wait for it.
         from seenet.data.augmentation.chain import build_augmentation
         from seenet.data.conditions.base import build_conditions
         from seenet.training.components import check_components
 
-        plan: TrainerConfig = instantiate_checked(cfg.trainer, "trainer")
+        trainer: TrainerConfig = instantiate_checked(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
         protocol: Protocol = instantiate_checked(cfg.protocol, "protocol")
-        check_components(cfg, plan, augmentation)
+        config = _resolve(cfg, augmentation)
+        check_components(config, classes, trainer, augmentation)
         folds = make_folds(manifest, indices, build_scheme(cfg), protocol)
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
         store = open_store(manifest, cfg.data.max_seconds)
@@ -96,8 +104,11 @@ class Experiment:
             for condition in conditions.values():
                 condition.for_fold(outline)
         return cls(
-            cfg=cfg,
-            config=_resolved(cfg, augmentation),
+            config=config,
+            seed=cfg.seed,
+            output_dir=Path(cfg.output_dir),
+            batch_size=cfg.data.batch_size,
+            is_cross_corpus=cfg.test_dataset is not None,
             manifest=manifest,
             store=store,
             classes=classes,
@@ -105,15 +116,15 @@ class Experiment:
             folds=folds,
             chosen=chosen,
             weights=weights,
-            plan=plan,
+            trainer=trainer,
             augmentation=augmentation,
             conditions=conditions,
         )
 
     @property
     def training_corpus(self) -> Manifest:
-        """The corpus that is trained on; with `test_dataset` it is the first of several."""
-        return self.manifest if self.cfg.test_dataset is None else self.manifest.parts[0]
+        """The training corpus; a cross-corpus experiment has test corpora after it."""
+        return self.manifest.parts[0] if self.is_cross_corpus else self.manifest
 
     @cached_property
     def run(self) -> RunDirectory:
@@ -123,10 +134,10 @@ class Experiment:
             "corpus": self.content_hash(corpus, 0),
             "classes": self.classes,
             "weights": self.weights.fingerprint,
-            "trainer": self.plan.learned(),
+            "trainer": self.trainer.learned(),
         }
-        name = corpus.name if self.cfg.test_dataset is None else f"{corpus.name}_cross_corpus"
-        return RunDirectory.of(Path(self.cfg.output_dir), name, self.config, content, self.protocol.selection)
+        name = f"{corpus.name}_cross_corpus" if self.is_cross_corpus else corpus.name
+        return RunDirectory.of(self.output_dir, name, self.config, content, self.protocol.selection)
 
     def content_hash(self, corpus: Manifest, first_row: int) -> str:
         """Return a hash of a corpus' labels, speakers and samples.
@@ -162,19 +173,19 @@ class Experiment:
         return self.run.folder / self.training_name(number)
 
     def in_parts(self, parts: int) -> "Experiment":
-        """The job with every batch in so many parts, whose gradients add up to one step of the optimiser."""
-        clips, batches = -(-self.cfg.data.batch_size // parts), self.plan.accumulate_grad_batches * parts
-        cfg, plan = self.cfg.copy(), replace(self.plan, accumulate_grad_batches=batches)
-        cfg.data.batch_size, cfg.trainer.accumulate_grad_batches = clips, batches
-        return replace(self, cfg=cfg, config=_resolved(cfg, self.augmentation), plan=plan)
+        """Return the experiment with every batch in equal parts, whose gradients accumulate to one optimiser step."""
+        clips, batches = -(-self.batch_size // parts), self.trainer.accumulate_grad_batches * parts
+        config, trainer = copy.deepcopy(self.config), replace(self.trainer, accumulate_grad_batches=batches)
+        config["data"]["batch_size"], config["trainer"]["accumulate_grad_batches"] = clips, batches
+        return replace(self, config=config, batch_size=clips, trainer=trainer)
 
     def has_checkpoints_or_results(self) -> bool:
-        """Whether some fold of the run has left what there is to go on from, or its result."""
+        """Return whether some fold of the run has a checkpoint to resume from, or a result."""
         folder = self.run.folder
         return any(folder.glob("fold*/*.ckpt")) or any(folder.glob("fold*/*/result.json"))
 
     def fold(self, number: int) -> Fold:
-        """One fold, complete.
+        """Return one fold with its development part.
 
         Raises:
             SeenetError: a part that lacks clips, or speakers to hold out.
@@ -184,48 +195,48 @@ class Experiment:
         return fold
 
     def tests(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[PlannedFold, str, Path]]:
-        """Every chosen fold, or some of them, under every condition, and the folder of its result."""
+        """Yield each chosen (or given) fold, the name of each test condition and the folder of the result."""
         for number in self.chosen if numbers is None else numbers:
             fold = self.folds.planned[number]
             for name, condition in self.conditions.items():
                 yield fold, name, self.run.test_folder(fold, self.training_name(number), name, condition.settings)
 
     def count_missing_results(self) -> int:
-        """How many results are missing."""
+        """Return the number of missing results."""
         return len(self.missing())
 
     def results(self, number: int) -> dict[str, dict[str, Any] | None]:
-        """Read the results of a fold, by condition; None where there is none that can be reused."""
+        """Read the results of a fold by condition; None if there is no result to reuse."""
         run_id = self.run.run_id(self.training_name(number))
         return {
             name: read_result(folder, run_id, self.test_hash(fold), name) for fold, name, folder in self.tests([number])
         }
 
     def missing(self) -> list[PlannedFold]:
-        """List the fold of each missing result: once for each condition."""
+        """Return the fold of each missing result, once per condition."""
         results = ((self.folds.planned[number], self.results(number)) for number in self.chosen)
         return [fold for fold, of_fold in results for result in of_fold.values() if result is None]
 
     def is_trained(self, fold: Fold | PlannedFold) -> bool:
-        """Whether a fold's training is finished and its weights are there to be tested."""
+        """Return whether the training of a fold is finished and its checkpoint exists."""
         folder = self.fold_folder(fold.number)
         return read_trained(folder) is not None and zipfile.is_zipfile(folder / "best.ckpt")
 
     def folds_to_train(self) -> list[PlannedFold]:
-        """A fold for each training that is still to be done."""
+        """Return one fold for each training that is not finished."""
         waiting = {fold.training: fold for fold in self.missing()}
         return [f for f in waiting.values() if not self.is_trained(f)]
 
 
-def _resolved(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
+def _resolve(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     if not augmentation.needs_partner:
-        config["data"]["partner"] = None  # of no effect, so equal runs are equal however they set it
+        config["data"]["partner"] = None  # it has no effect, and equal runs must be equal
     return config
 
 
 def find_missing_prerequisites(cfg: DictConfig) -> list[str]:
-    """What keeps a job from starting: weights, corpora and hardware that are not there; empty where nothing does."""
+    """Return what prevents an experiment from starting: missing weights, corpora and hardware."""
     found = []
     for look in (
         _require_plain_settings,
@@ -241,7 +252,7 @@ def find_missing_prerequisites(cfg: DictConfig) -> list[str]:
 
 
 def _require_plain_settings(cfg: DictConfig) -> None:
-    """Check the settings that no component has as its own."""
+    """Check the settings that belong to no component."""
     for group in NAMED_GROUPS:
         if not isinstance(cfg[group].name, str) or not cfg[group].name:
             raise SeenetError(f"{group}.name={cfg[group].name}: expected text, the name of the choice in results")

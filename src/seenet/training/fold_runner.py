@@ -1,7 +1,5 @@
-"""One fold: train it, or go on training it, then test it."""
+"""One fold: train it or resume its training, then test it."""
 
-import csv
-import io
 import logging
 import signal
 import time
@@ -11,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
-import soundfile
 import torch
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from seenet.audio.reading import RATE
-from seenet.core.atomic import atomic_path, explain_write_errors
-from seenet.core.console import print_line, warn_on_failure
+from seenet.core.atomic import explain_write_errors
+from seenet.core.console import print_line
 from seenet.core.errors import SeenetError, one_line
 from seenet.core.instantiate import instantiate_checked
 from seenet.core.processes import (
@@ -35,19 +30,12 @@ from seenet.corpora.folds import Fold
 from seenet.data.conditions.base import TestCondition
 from seenet.data.dataset import FoldPart
 from seenet.data.targets import TargetSpec
-from seenet.models.auxiliary.base import AuxiliaryTask
+from seenet.models.classifier import EmotionClassifier
+from seenet.models.factory import ModelSpec, build_classifier
 from seenet.models.lightning_module import EmotionModel
-from seenet.reporting.run_plots import describe_selection_part, plot_confusion, plot_learning_curves
-from seenet.runs.directory import names_of
-from seenet.runs.results import (
-    CURVES,
-    TRAINED,
-    condition_label,
-    holds_predictions,
-    read_trained,
-    write_json,
-    write_predictions,
-)
+from seenet.runs.bundle import MODEL_JSON, fit_dev_temperature, write_bundle
+from seenet.runs.results import TRAINED, read_trained, write_json
+from seenet.training.artifacts import FoldArtifacts
 from seenet.training.callbacks import EpochHistory
 from seenet.training.checkpoints import (
     TRAINING_STATE,
@@ -56,16 +44,16 @@ from seenet.training.checkpoints import (
     find_checkpoint_damage,
     has_finished_epoch,
 )
-from seenet.training.components import NOT_OF_THE_NETWORK, build_data
+from seenet.training.components import build_data, build_loss
 from seenet.training.experiment import Experiment
 from seenet.training.optimizers import build_optimizer
 
-for _logger in ("lightning.pytorch", "lightning.fabric"):  # whose notices are no notice to the person who runs a fold
+for _logger in ("lightning.pytorch", "lightning.fabric"):  # their notices do not help users
     logging.getLogger(_logger).setLevel(logging.WARNING)
-logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # which looks for CUDA wherever it compiles
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it searches for CUDA wherever it compiles
 
-# Said by libraries at every fold, and of no use to the person who runs one.
-_NOISE = (
+# Libraries print these at every fold; they do not help users.
+_LIBRARY_WARNINGS = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*predict returned None.*",
     ".*mismatched key_padding_mask and attn_mask.*",
@@ -74,68 +62,54 @@ _NOISE = (
     ".*TensorFloat32 tensor cores.*",
 )
 
-MISTAKES = 8
-"""How many of the most confident mistakes of a fold leave their sound."""
 
-
-def build_auxiliary(job: Experiment, train: FoldPart, dim: int) -> AuxiliaryTask:
-    """The auxiliary task for a training part and pooled vectors of some width.
-
-    Raises:
-        SeenetError: a wrong setting, or a corpus that does not say what the task needs.
-    """
-    return instantiate_checked(
-        job.cfg.aux_task, "aux_task", dim=dim, num_classes=len(job.classes), target_spec=TargetSpec.of(train)
-    )
-
-
-def _count_tensors(model: EmotionModel) -> dict[str, int]:
-    """How many parameters of a model come from the checkpoint, and how many are initialised at random."""
-    loaded = getattr(model.backbone, "loaded_tensors", 0)  # which a user's own backbone may lack
-    return {"loaded_tensors": loaded, "new_tensors": sum(1 for _ in model.parameters()) - loaded}
+def _count_tensors(classifier: EmotionClassifier) -> dict[str, int]:
+    """Count the parameters that come from the checkpoint, and those that are initialised at random."""
+    loaded = getattr(classifier.backbone, "loaded_tensors", 0)  # a user's own backbone may lack it
+    return {"loaded_tensors": loaded, "new_tensors": sum(1 for _ in classifier.parameters()) - loaded}
 
 
 class FoldRunner:
-    """A fold of a run, from a configuration to the files it leaves.
+    """Trains and tests one fold.
 
     Args:
-        job: what is trained and tested.
+        experiment: the experiment.
         fold: the fold.
-        folder: where to; None is the fold's place in the job's run.
+        folder: of the training; None takes the fold's folder in the run.
     """
 
-    def __init__(self, job: Experiment, fold: Fold, folder: Path | None = None):
-        self.job, self.fold, cfg = job, fold, job.cfg
-        self.folder = folder or job.fold_folder(fold.number)
-        for message in _NOISE:
+    def __init__(self, experiment: Experiment, fold: Fold, folder: Path | None = None):
+        self.experiment, self.fold, config = experiment, fold, experiment.config
+        self.folder = folder or experiment.fold_folder(fold.number)
+        self.artifacts = FoldArtifacts(experiment, fold, self.folder)
+        for message in _LIBRARY_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         warnings.filterwarnings("ignore", category=PossibleUserWarning)  # Lightning's hints, e.g. about srun
-        # Folds that share their clips to train on start alike: their numbers move where a test part is added.
-        lightning.seed_everything(
-            derive_seed(cfg.seed, INITIALISATION, 0 if fold.shared else fold.number) % 2**32, verbose=False
-        )
+        # Folds that share their training clips start from the same weights: their numbers depend on the test parts.
+        stream = 0 if fold.shared else fold.number
+        lightning.seed_everything(derive_seed(experiment.seed, INITIALISATION, stream) % 2**32, verbose=False)
         train, dev, test = (
-            FoldPart(job.manifest, job.store, part, job.classes) for part in (fold.train, fold.dev, fold.test)
+            FoldPart(experiment.manifest, experiment.store, part, experiment.classes)
+            for part in (fold.train, fold.dev, fold.test)
         )
-        family, weights = cfg.backbone.family, job.weights
-        backbone = instantiate_checked(
-            cfg.backbone, "backbone", skip=NOT_OF_THE_NETWORK, family=family, weights=weights
-        )
-        if job.plan.compile is True:
-            if not hasattr(backbone, "compile_layers"):
+        targets = TargetSpec.of(train, len(experiment.classes))
+        self.spec = ModelSpec.of(config, experiment.classes, targets)
+        classifier = build_classifier(self.spec, experiment.weights)
+        if experiment.trainer.compile is True:
+            if not hasattr(classifier.backbone, "compile_layers"):
                 raise SeenetError("trainer.compile=true: this backbone cannot be compiled; take trainer.compile=false")
-            backbone.compile_layers()
+            classifier.backbone.compile_layers()
         self.model = EmotionModel(
-            backbone=backbone,
-            pooling=instantiate_checked(cfg.pooling, "pooling", dim=backbone.dim),
-            auxiliary=build_auxiliary(job, train, backbone.dim),
-            optimizer=build_optimizer(cfg.optim, job.plan),
-            classes=job.classes,
-            seed=cfg.seed,
+            classifier=classifier,
+            loss=build_loss(config, targets),
+            optimizer=build_optimizer(config["optim"], experiment.trainer),
+            classes=experiment.classes,
+            seed=experiment.seed,
+            schedule=instantiate_checked(config["schedule"], "schedule"),
         )
-        self.weights = {**job.weights.describe(), **_count_tensors(self.model)}
-        self.logger = instantiate_checked(cfg.logger, "logger", save_dir=str(self.folder))
-        self.data = build_data(cfg, job.augmentation, train=train, dev=dev, test=test)
+        self.weights = {**experiment.weights.describe(), **_count_tensors(classifier)}
+        self.logger = instantiate_checked(config["logger"], "logger", save_dir=str(self.folder))
+        self.data = build_data(config, experiment.augmentation, train=train, dev=dev, test=test)
 
     def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the last epoch, from `last.ckpt` where an interrupted training left one.
@@ -154,8 +128,14 @@ class FoldRunner:
         """
         last = decide_on_rank_zero(lambda: self._find_checkpoint(label))
         history = EpochHistory(label)
-        callbacks: list[Callback] = [history, *checkpoint_callbacks(self.folder, self.job.plan.checkpoint_minutes)]
-        trainer = self.job.plan.create_trainer(self.folder, self.logger, callbacks)
+        callbacks: list[Callback] = [
+            history,
+            *checkpoint_callbacks(self.folder, self.experiment.trainer.checkpoint_minutes),
+        ]
+        patience = self.experiment.trainer.early_stopping_patience
+        if patience is not None:
+            callbacks.append(EarlyStopping("dev/ua", mode="max", patience=patience))
+        trainer = self.experiment.trainer.create_trainer(self.folder, self.logger, callbacks)
         self.run_lightning(trainer.fit, ckpt_path=last and str(last))
         return decide_on_rank_zero(lambda: self._write_trained(history, label, made_with))
 
@@ -212,18 +192,11 @@ class FoldRunner:
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),
         }
-        with atomic_path(self.folder / "curves.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["epoch", *CURVES, "seconds"])
-            writer.writeheader()
-            writer.writerows(history.rows)
+        self.artifacts.write_curves(history.rows)
         write_json(self.folder / TRAINED, trained)
         with explain_write_errors(self.folder):
             (self.folder / "last.ckpt").unlink(missing_ok=True)
-        picture = self.folder / "curves.png"
-        with warn_on_failure(f"{label}: {picture.name}"):
-            plot_learning_curves(
-                {label: history.rows}, describe_selection_part(self.job.protocol.selection), self._title(), picture
-            )
+        self.artifacts.draw_curves(label, history.rows)
         return trained
 
     def test(self, folder: Path, condition: TestCondition, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,79 +215,42 @@ class FoldRunner:
         start = time.perf_counter()
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
-        dev = self.folder / "dev_predictions.csv"
-        if self.job.protocol.selection == "dev" and not decide_on_rank_zero(lambda: self._holds_dev_predictions(dev)):
-            trainer = self.job.plan.create_trainer(self.folder, False, [])
+        if self.experiment.protocol.selection == "dev" and not decide_on_rank_zero(self.artifacts.has_dev_predictions):
+            trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
             self.run_lightning(trainer.predict, return_predictions=False)
-            decide_on_rank_zero(lambda: self._write_predictions(dev))
+            path, predictions = self.artifacts.dev_predictions, self.model.predictions
+            decide_on_rank_zero(lambda: self.artifacts.write_predictions(path, predictions))
+        decide_on_rank_zero(lambda: self._write_bundle(facts))
         noise = condition.for_fold(self.fold)
         self.data.condition = noise
-        trainer = self.job.plan.create_trainer(self.folder, False, [])
+        trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
         self.run_lightning(trainer.test, verbose=False)
-        values, classes = self.model.test_figures, self.job.classes
+        remark = "; ".join(filter(None, (facts["remark"], noise.remark)))
+        seconds = facts["seconds"] + time.perf_counter() - start
+        result = {**facts, "remark": remark, "metrics": self._metrics(), "seconds": seconds}
+        return decide_on_rank_zero(lambda: self.artifacts.write_result(folder, result, self.model.predictions))
+
+    def _metrics(self) -> dict[str, Any]:
+        """Return the metrics of the last test, as result.json records them."""
+        values, classes = self.model.test_figures, self.experiment.classes
         recall = {c: None if r != r else r for c, r in zip(classes, values["recall"].tolist(), strict=True)}
         metrics = {name: values[name].item() for name in ("ua", "wa", "macro_f1")}
-        metrics |= {"recall": recall, "confusion": values["confusion"].tolist()}
-        remark = "; ".join(filter(None, (facts["remark"], noise.remark)))
-        result = {
-            **facts,
-            "remark": remark,
-            "metrics": metrics,
-            "seconds": facts["seconds"] + time.perf_counter() - start,
-        }
-        return decide_on_rank_zero(lambda: self._write_result(folder, result))
+        return metrics | {"recall": recall, "confusion": values["confusion"].tolist()}
 
-    def _write_result(self, folder: Path, result: dict[str, Any]) -> dict[str, Any]:
-        self._write_predictions(folder / "predictions.csv")
-        with atomic_path(folder / "embeddings.npy") as path, path.open("wb") as file:
-            np.save(file, np.stack([prediction.embedding for prediction in self.model.predictions]))
-        metrics, about = result["metrics"], condition_label(result)
-        if not result["condition"]:
-            with warn_on_failure(f"fold {self.fold.number}: mistakes"):
-                self._write_mistakes(folder / "mistakes")
-        with warn_on_failure(f"fold {self.fold.number}: confusion.png"):
-            title = f"{self._title()}, {about}\nUA {100 * metrics['ua']:.1f} %, WA {100 * metrics['wa']:.1f} %"
-            plot_confusion(metrics["confusion"], self.job.classes, title, folder / "confusion.png")
-        write_json(folder / "result.json", result)
-        return result
-
-    def _holds_dev_predictions(self, path: Path) -> bool:
-        utterances = self.job.manifest.column("utterance")[self.fold.dev]
-        return holds_predictions(path, self.job.classes, utterances.tolist())
-
-    def _predicted_rows(self) -> list[list[Any]]:
-        """Return the rows of predictions.csv for what the model last predicted."""
-        manifest, classes = self.job.manifest, self.job.classes
-        told = [manifest.column(c) for c in ("utterance", "speaker", "session", "emotion")]
-        rows = []
-        for prediction in self.model.predictions:
-            k, p = prediction.index, prediction.probabilities
-            rows.append([*(column[k] for column in told), classes[p.index(max(p))], *p])
-        return rows
-
-    def _write_predictions(self, path: Path) -> None:
-        write_predictions(path, self.job.classes, self._predicted_rows())
-
-    def _write_mistakes(self, folder: Path) -> None:
-        """Write the sound of the most confident mistakes as MP3, named after their row in predictions.csv."""
-        rows = self._predicted_rows()
-        wrong = [number for number, (_, _, _, label, predicted, *_) in enumerate(rows) if label != predicted]
-        wrong.sort(key=lambda number: -max(rows[number][5:]))
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.iterdir():  # by a kill
-            left.unlink()
-        for number in wrong[:MISTAKES]:
-            clip = self.job.store.waveform(self.model.predictions[number].index)
-            sound = io.BytesIO()  # libsndfile does not name a full disk
-            soundfile.write(sound, np.clip(clip, -1, 1), RATE, format="MP3")
-            with atomic_path(folder / f"{number}.mp3") as path:
-                path.write_bytes(sound.getvalue())
-
-    def _title(self) -> str:
-        manifest, names = self.job.manifest, names_of(self.job.config)
-        corpus = f"{manifest.name}{' (SYNTHETIC)' if manifest.synthetic else ''}"
-        chosen = ", ".join(names[group] for group in ("backbone", "aug", "aux_task", "protocol"))
-        return f"{corpus}, test fold {f'{self.fold.number} {self.fold.name}'.strip()}: {chosen}"
+    def _write_bundle(self, facts: Mapping[str, Any]) -> None:
+        """Write the self-contained model of the best epoch, unless it is there."""
+        if (self.folder / MODEL_JSON).is_file():
+            return
+        copied = ("dataset", "synthetic", "protocol", "selection", "run_id", "trained_fold", "seed", "n_train")
+        training = {name: facts[name] for name in (*copied, "best_epoch", "weights", "corpora")}
+        write_bundle(
+            self.folder,
+            self.model.classifier,
+            self.spec,
+            max_seconds=self.experiment.config["data"]["max_seconds"],
+            temperature=fit_dev_temperature(self.artifacts.dev_predictions, self.experiment.classes),
+            training=training,
+        )
 
     def run_lightning(self, step: Any, **options: Any) -> None:
         """Let a Lightning trainer take a step (fit, test, predict); what the user can put right is one line.
@@ -331,7 +267,7 @@ class FoldRunner:
                 raise KeyboardInterrupt from error
             raise
         except torch.OutOfMemoryError as error:
-            size, steps = self.job.cfg.data.batch_size, self.job.plan.accumulate_grad_batches
+            size, steps = self.experiment.batch_size, self.experiment.trainer.accumulate_grad_batches
             way = (
                 "shorten data.max_seconds or take a smaller backbone"
                 if size == 1

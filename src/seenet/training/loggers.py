@@ -4,7 +4,7 @@ from typing import Any
 
 
 def no_logger(save_dir: str) -> Any:
-    """A Lightning logger that logs nothing (curves.csv is written without one).
+    """Return a Lightning logger that logs nothing (curves.csv needs none).
 
     Args:
         save_dir: what every logger gets.

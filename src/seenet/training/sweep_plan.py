@@ -1,4 +1,4 @@
-"""The plan of a sweep: whether everything is there, what is done, what it needs, and how long it may take."""
+"""The plan of a sweep: missing prerequisites, finished work, required disk space and estimated time."""
 
 import math
 import shutil
@@ -14,17 +14,18 @@ from rich.table import Table
 from seenet.core.console import make_console, print_line
 from seenet.core.errors import SeenetError
 from seenet.data.dataset import FoldPart
+from seenet.data.targets import TargetSpec
+from seenet.models.factory import ModelSpec, build_auxiliary
 from seenet.runs.identity import digest
 from seenet.training.auto_batch_size import resolve_batch_size
 from seenet.training.experiment import Experiment, find_missing_prerequisites
-from seenet.training.fold_runner import build_auxiliary
 from seenet.training.probing import StepCost, probe
 
-ANY_DIM = 768  # of pooled vectors, where a task is only tried: the backbone that knows is heavy
+ANY_DIM = 768  # width of pooled vectors where a task is built for a check only
 
 
 def print_sweep_plan(cfgs: Mapping[str, DictConfig]) -> None:
-    """Check every job of a sweep and say what will be done, what it needs and about how long it takes.
+    """Check every job of a sweep; print the work, its disk space and its estimated time.
 
     Args:
         cfgs: the composed configuration of each job, by its name.
@@ -47,21 +48,24 @@ def print_sweep_plan(cfgs: Mapping[str, DictConfig]) -> None:
     if missing:
         for message, names in missing.items():
             print_line(f"missing ({len(names)} of {len(cfgs)} jobs): {message}")
-        raise SeenetError("not everything is there, see above; nothing was started")
+        raise SeenetError("prerequisites are missing (see above); no job was started")
     costs = _probe_all(jobs.values())
     print_line("\nplan")
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("job", "folds", "trained", "tests", "tested", "about"):
         table.add_column(column, justify="left" if column == "job" else "right")
     total, needed = 0.0, 0
-    planned: set[Path] = set()  # jobs that differ in their test condition only share a training
-    for name, job in jobs.items():
-        trainings, tests = {job.folds.planned[n].training for n in job.chosen}, len(list(job.tests()))
-        left, untested = job.folds_to_train(), job.count_missing_results()
-        new = [fold for fold in left if job.fold_folder(fold.number) not in planned]
-        planned |= {job.fold_folder(fold.number) for fold in new}
-        cost = costs.get(_model(job))
-        seconds = cost.seconds(job, new) if cost else 0.0
+    planned: set[Path] = set()  # jobs that differ only in their test condition share a training
+    for name, experiment in jobs.items():
+        trainings, tests = (
+            {experiment.folds.planned[n].training for n in experiment.chosen},
+            len(list(experiment.tests())),
+        )
+        left, untested = experiment.folds_to_train(), experiment.count_missing_results()
+        new = [fold for fold in left if experiment.fold_folder(fold.number) not in planned]
+        planned |= {experiment.fold_folder(fold.number) for fold in new}
+        cost = costs.get(_model(experiment))
+        seconds = cost.seconds(experiment, new) if cost else 0.0
         total += seconds
         needed += len(new) * cost.checkpoint if cost else 0
         counts = (len(trainings), len(trainings) - len(left), tests, tests - untested)
@@ -70,28 +74,29 @@ def print_sweep_plan(cfgs: Mapping[str, DictConfig]) -> None:
     make_console().print(table)
     _require_disk(jobs.values(), needed + max((cost.state for cost in costs.values()), default=0))
     if costs:
-        devices = sorted({job.plan.device_name() for job in jobs.values()})
+        devices = sorted({experiment.trainer.device_name() for experiment in jobs.values()})
         print_line(f"about {format_duration(total)} on {', '.join(devices)}, by a short probe of each model")
 
 
-def _require_auxiliary(job: Experiment) -> None:
-    """Only some jobs are probed, and each may learn something else that the corpus does not say."""
-    for fold in job.folds_to_train():
-        part = FoldPart(job.manifest, job.store, job.folds.outline(fold.number).train, job.classes)
-        build_auxiliary(job, part, ANY_DIM)
+def _require_auxiliary(experiment: Experiment) -> None:
+    """Build the auxiliary task of every fold: each may need targets that the corpus lacks."""
+    for fold in experiment.folds_to_train():
+        rows, classes = experiment.folds.outline(fold.number).train, experiment.classes
+        targets = TargetSpec.of(FoldPart(experiment.manifest, experiment.store, rows, classes), len(classes))
+        build_auxiliary(ModelSpec.of(experiment.config, classes, targets), ANY_DIM)
 
 
-def _model(job: Experiment) -> str:
-    """A key for jobs whose steps cost nearly the same."""
+def _model(experiment: Experiment) -> str:
+    """Return a key that is equal for jobs with nearly the same cost per step."""
     names: Any = ("backbone", "data", "trainer")
-    return digest({name: job.config[name] for name in names})
+    return digest({name: experiment.config[name] for name in names})
 
 
 def _probe_all(jobs: Sequence[Experiment] | Any) -> dict[str, StepCost]:
     costs: dict[str, StepCost] = {}
-    for job in jobs:
-        if job.count_missing_results() and _model(job) not in costs:
-            costs[_model(job)] = probe(job)
+    for experiment in jobs:
+        if experiment.count_missing_results() and _model(experiment) not in costs:
+            costs[_model(experiment)] = probe(experiment)
     return costs
 
 
@@ -111,7 +116,7 @@ def _gigabytes(count: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as people say it: `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    """Return a duration as text, e.g. `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     minutes = math.ceil(seconds / 60)
     if seconds < 90:
         return f"{math.ceil(seconds)} s"

@@ -13,7 +13,7 @@ from seenet.runs.identity import TRAINER_SETTINGS
 
 @dataclass
 class TrainerConfig:
-    """What to train on, with `auto` resolved to what this machine has.
+    """Settings of the trainer, with `auto` resolved for this machine.
 
     Args:
         max_epochs: how many epochs.
@@ -26,6 +26,8 @@ class TrainerConfig:
         compile: let torch.compile fuse the backbone's layers. `auto` stays so on one GPU, for `with_compilation` to
             settle, and is False elsewhere.
         checkpoint_minutes: after how long `last.ckpt` is written within an epoch, too.
+        early_stopping_patience: training stops after so many epochs without a higher UA of the selecting part; None
+            trains all epochs.
 
     Raises:
         SeenetError: a GPU is asked for and there is none, or a number that makes no sense.
@@ -40,9 +42,10 @@ class TrainerConfig:
     gradient_clip_val: float | None = None
     compile: bool | Literal["auto"] = "auto"
     checkpoint_minutes: float = 10.0
+    early_stopping_patience: int | None = None
 
     def __post_init__(self):
-        import torch  # here and below, so that a mistake found earlier need not wait for it
+        import torch  # a late import: earlier checks do not wait for torch
 
         gpus = torch.cuda.device_count()
         if self.accelerator == "gpu" and gpus == 0:
@@ -64,27 +67,35 @@ class TrainerConfig:
             raise SeenetError("trainer.precision=16-mixed needs a GPU; on the CPU take 32-true or bf16-mixed")
         if self.strategy == "auto" and self.devices > 1:
             self.strategy = "ddp"
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """Raise a SeenetError for a number out of range."""
         for name in ("max_epochs", "accumulate_grad_batches"):
             if getattr(self, name) < 1:
                 raise SeenetError(f"trainer.{name}={getattr(self, name)}: at least 1 is needed")
         if self.gradient_clip_val is not None and not 0 < self.gradient_clip_val < float("inf"):
             raise SeenetError(f"trainer.gradient_clip_val={self.gradient_clip_val}: expected a number above 0, or null")
+        if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
+            raise SeenetError(
+                f"trainer.early_stopping_patience={self.early_stopping_patience}: expected 1 epoch or more, or null"
+            )
         if not 0 < self.checkpoint_minutes < float("inf"):
             raise SeenetError(f"trainer.checkpoint_minutes={self.checkpoint_minutes}: expected a number above 0")
 
     def learned(self) -> dict[str, Any]:
-        """The share of the plan that changes what is learned."""
+        """Return the settings that change what is learned."""
         return {name: getattr(self, name) for name in TRAINER_SETTINGS}
 
     def device_name(self) -> str:
-        """The device, in words."""
+        """Return the name of the device, e.g. `2 x NVIDIA H100`."""
         import torch
 
         name = torch.cuda.get_device_name() if self.accelerator == "gpu" else "cpu"
         return name if self.devices == 1 else f"{self.devices} x {name}"
 
     def create_trainer(self, folder: Path, logger: Any, callbacks: Sequence[Any], **options: Any) -> Any:
-        """A Lightning Trainer that writes below `folder`; options go before its own."""
+        """Return a Lightning Trainer that writes to `folder`; `options` override the usual ones."""
         import lightning
         from lightning.fabric.plugins.environments import LightningEnvironment
         from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -92,14 +103,14 @@ class TrainerConfig:
         from seenet.training.callbacks import StopSignals
         from seenet.training.checkpoints import AtomicCheckpointIO
 
-        if self.devices == 1:  # a task of srun that is a run of its own, too
+        if self.devices == 1:  # also a task of srun that is a separate run
             rank_zero_only.rank = 0
         usual = {
             "default_root_dir": folder,
             "accelerator": self.accelerator,
             "devices": self.devices,
             "precision": self.precision,
-            # layerdrop leaves parameters out of some steps, masks of channels alone their vector: an error to plain ddp
+            # plain ddp fails where a step skips parameters: layerdrop, or the mask vector of channel masks
             "strategy": "ddp_find_unused_parameters_true" if self.strategy == "ddp" else self.strategy,
             "max_epochs": self.max_epochs,
             "accumulate_grad_batches": self.accumulate_grad_batches,
@@ -110,9 +121,9 @@ class TrainerConfig:
                 AtomicCheckpointIO(),
                 LightningEnvironment(),
             ],  # ranks are in its variables (seenet.core.processes)
-            "use_distributed_sampler": False,  # our batch samplers know the processes
+            "use_distributed_sampler": False,  # our batch samplers divide the clips among processes
             "num_sanity_val_steps": 0,
-            "inference_mode": self.compile is not True,  # for which every layer would be compiled once more
+            "inference_mode": self.compile is not True,  # inference mode would compile every layer again
             "enable_model_summary": False,
             "enable_progress_bar": sys.stderr.isatty(),
             "log_every_n_steps": 1,

@@ -205,7 +205,7 @@ def test_result_records_the_remark_of_babble(config, tmp_path: Path):
     assert result["condition"]["source"] == "babble"
     assert condition_label(result) == "snr5-babble"
     with pytest.raises(SeenetError, match=r"fold 0: noise.source=babble needs clips of known speakers"):
-        Experiment.of(
+        Experiment.from_config(
             config(*overrides, *noise, "dataset.columns.speaker=null", "dataset.folds=clips5", "protocol=paper")
         )
 

@@ -22,6 +22,12 @@ FRAME_MULTIPLES = {"cuda": 8}
 """Multiple of frames to which batches are padded, by device. On CUDA, the fused attention of torch would otherwise copy
 the bias in each layer."""
 
+CHECKPOINT_DROPOUTS = (
+    *("final_dropout", "hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"),
+    *("mask_time_prob", "mask_feature_prob"),
+)
+"""Settings that a checkpoint's configuration decides where they are null."""
+
 RECOMPILE_LIMIT = 1024
 """Maximum number of compiled variants of one layer per process, for training and test of every arm of a sweep."""
 
@@ -118,6 +124,14 @@ class SpeechBackbone(nn.Module):
             with warnings.catch_warnings():  # transformers 5.0 lacks the name that the warning recommends
                 warnings.simplefilter("ignore", FutureWarning)
                 self.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def portable_settings(self) -> dict[str, Any]:
+        """Return settings that rebuild this architecture without its checkpoint."""
+        config, known = self.model.config, type(self.model.config)()
+        kept = {name: value for name, value in config.to_dict().items() if hasattr(known, name)}
+        for name in ("_name_or_path", "architectures", "transformers_version"):
+            kept.pop(name, None)
+        return {"architecture": kept, **dict.fromkeys(CHECKPOINT_DROPOUTS)}
 
     def compile_layers(self) -> None:
         """Compile the feature encoder and each transformer layer once for all lengths."""

@@ -1,0 +1,116 @@
+"""The only place that assembles a classifier: for training, for prediction and for export."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from seenet.core.instantiate import check_settings, instantiate_checked
+from seenet.data.targets import TargetSpec
+from seenet.models.auxiliary.base import AuxiliaryTask
+from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.classifier import EmotionClassifier
+
+NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")
+"""Keys of a backbone's YAML that are not its class' own; `family` and `weights` are passed at run time."""
+
+ANY_DIM = 8
+"""Width of pooled vectors where a component is built for its checks alone."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The description from which a classifier is built. Components are nodes as in YAML, with `_target_`.
+
+    Attributes:
+        classes: the emotions in their order.
+        backbone: the group `backbone` of the configuration.
+        pooling: the group `pooling`.
+        aux_task: the group `aux_task`.
+        target_spec: targets of the training part, from which an auxiliary task knows the size of its head.
+    """
+
+    classes: tuple[str, ...]
+    backbone: Mapping[str, Any]
+    pooling: Mapping[str, Any]
+    aux_task: Mapping[str, Any]
+    target_spec: TargetSpec
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], classes: Sequence[str], target_spec: TargetSpec) -> "ModelSpec":
+        """Take the components of a resolved configuration (conf/train.yaml)."""
+        return cls(tuple(classes), config["backbone"], config["pooling"], config["aux_task"], target_spec)
+
+    def portable(self, classifier: EmotionClassifier) -> "ModelSpec":
+        """Return the description that rebuilds a classifier without the checkpoint of its backbone.
+
+        A backbone may have a method `portable_settings`, which returns the settings that replace the checkpoint.
+        """
+        settings = getattr(classifier.backbone, "portable_settings", dict)()
+        without = {name: None for name in ("checkpoint", "revision", "path") if name in self.backbone}
+        kept = {name: value for name, value in self.backbone.items() if name != "recipe"}
+        return replace(self, backbone={**kept, **without, **settings})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the description as a JSON value."""
+        targets = {name: values.tolist() for name, values in vars(self.target_spec).items()}
+        components = {name: dict(getattr(self, name)) for name in ("backbone", "pooling", "aux_task")}
+        return {"classes": list(self.classes), **components, "targets": targets}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "ModelSpec":
+        """Return the description that `to_json` gave.
+
+        Raises:
+            KeyError, TypeError: a part is missing or of another kind.
+        """
+        targets = {name: torch.tensor(numbers, dtype=torch.int64) for name, numbers in value["targets"].items()}
+        components = (value[name] for name in ("backbone", "pooling", "aux_task"))
+        return cls(tuple(value["classes"]), *components, TargetSpec(**targets))
+
+
+def build_classifier(spec: ModelSpec, weights: Weights) -> EmotionClassifier:
+    """Build a classifier.
+
+    Args:
+        spec: its description.
+        weights: of the backbone, from `resolve_weights`; `Weights(None)` makes random ones.
+
+    Raises:
+        SeenetError: a wrong setting, weights that do not fit, or a corpus without the targets of the auxiliary task.
+    """
+    family = spec.backbone.get("family")
+    backbone = instantiate_checked(
+        dict(spec.backbone), "backbone", skip=NOT_OF_THE_NETWORK, family=family, weights=weights
+    )
+    return EmotionClassifier(
+        backbone=backbone,
+        pooling=instantiate_checked(dict(spec.pooling), "pooling", dim=backbone.dim),
+        auxiliary=build_auxiliary(spec, backbone.dim),
+        num_classes=len(spec.classes),
+    )
+
+
+def build_auxiliary(spec: ModelSpec, dim: int) -> AuxiliaryTask:
+    """Build the auxiliary task for pooled vectors of a width.
+
+    Raises:
+        SeenetError: a wrong setting, or a corpus without the targets of the task.
+    """
+    sizes = {"dim": dim, "num_classes": len(spec.classes), "target_spec": spec.target_spec}
+    return instantiate_checked(dict(spec.aux_task), "aux_task", **sizes)
+
+
+def check_model_settings(config: Mapping[str, Any]) -> None:
+    """Check the settings of a model's components without weights and corpus.
+
+    Args:
+        config: the resolved configuration.
+
+    Raises:
+        SeenetError: a wrong setting.
+    """
+    check_settings(config["backbone"], "backbone", NOT_OF_THE_NETWORK, runtime=("family", "weights"))
+    instantiate_checked(config["pooling"], "pooling", dim=ANY_DIM)
+    check_settings(config["aux_task"], "aux_task", runtime=("dim", "num_classes", "target_spec"))
