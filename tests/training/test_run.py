@@ -146,7 +146,7 @@ def test_the_same_command_reuses_and_a_changed_setting_does_not(run, capsys, tmp
     table = capsys.readouterr().out.split("reused")[-1].split("backbone=")[1]
     again = run("fold=0", "output_dir=" + str(tmp_path), "data.num_workers=0", "logger=csv")
     printed = capsys.readouterr().out
-    assert "reused" in printed
+    assert "already complete" in printed
     assert "epoch 1/" not in printed
     assert printed.split("backbone=")[1] == table, "the same table"
     assert (again[0] / "result.json").read_text() == before

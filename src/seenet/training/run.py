@@ -79,7 +79,7 @@ def _train(cfg: DictConfig) -> list[Path]:
         for name, result in _test_fold(experiment, number, label).items():
             results[name].append(result)
     if is_global_rank_zero():
-        from seenet.reporting.run_plots import plot_run_confusion
+        from seenet.reporting.run_plots import plot_run_confusion, plot_run_curves
 
         with warn_on_failure("curves.png of the run"):
             trainings = sorted({experiment.training_name(number) for number in experiment.chosen})
