@@ -22,8 +22,9 @@ def build_data(config: Mapping[str, Any], augmentation: Augmentation, **parts: A
         augmentation: of the training clips.
         parts: train, dev and test, a `FoldPart` each.
     """
+    skip = ("max_seconds",) if augmentation.needs_partner else ("max_seconds", "partner")
     return instantiate_checked(
-        config["data"], "data", skip=("max_seconds",), augmentation=augmentation, seed=config["seed"], **parts
+        config["data"], "data", skip=skip, augmentation=augmentation, seed=config["seed"], **parts
     )
 
 
