@@ -23,6 +23,7 @@ from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.backbones.pretrained_weights import resolve_weights
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
+from seenet.training.optimizers import build_optimizer
 from seenet.training.trainer import TrainerConfig
 from support.console import SMALL
 from support.paper_experiments import METHOD, arms
@@ -84,10 +85,10 @@ def test_auxiliary_tasks_and_poolings_build(config):
 
 @pytest.mark.parametrize("choice", of("optim"))
 def test_optimisers_build(config, choice: str):
-    cfg = config(f"optim={choice}", "backbone=wavlm")
-    optimizer = instantiate_checked(cfg.optim, "optim")([torch.nn.Parameter(torch.zeros(1))])
+    node = OmegaConf.to_container(config(f"optim={choice}", "backbone=wavlm").optim, resolve=True)
+    optimizer = build_optimizer(node, TrainerConfig(1, accelerator="cpu"))(torch.nn.Linear(1, 1))
     assert optimizer.defaults["lr"] == pytest.approx(1e-4)
-    assert optimizer.defaults["weight_decay"] == pytest.approx(1e-5)
+    assert optimizer.defaults["weight_decay"] == pytest.approx(1e-5 if choice == "adamw" else 0)
 
 
 @pytest.mark.parametrize("choice", ["none", "csv"])

@@ -33,7 +33,7 @@ ALLOWED_PHRASES = ("whole number", "whole numbers", "nobodi told")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 
-LONG_FILES = {"src/seenet/training/fold_runner.py"}
+LONG_FILES: set[str] = set()
 """Files above the limit. Remove an entry once the file is shorter; add none."""
 
 LONG_FUNCTIONS: set[str] = set()

@@ -12,7 +12,7 @@ import matplotlib.figure
 import pytest
 import torch
 
-import seenet.training.fold_runner
+import seenet.training.artifacts
 from seenet.core.locks import Lock, hold_lock
 from seenet.reporting.html_report import write_report
 from seenet.training.auto_compile import COMPILE_DECISION_FILE
@@ -165,7 +165,7 @@ def test_failing_pictures_and_sounds_are_warnings(seenet_train, finished: Path, 
 
     monkeypatch.setattr(matplotlib.figure.Figure, "subplots", fail)
     monkeypatch.setattr(matplotlib.figure.Figure, "add_subplot", fail)
-    monkeypatch.setattr(seenet.training.fold_runner.soundfile, "write", fail)
+    monkeypatch.setattr(seenet.training.artifacts.soundfile, "write", fail)
     done = seenet_train(*SETTINGS)
     assert (done.returncode, done.stderr) == (0, "")
     for what in ("curves.png", "confusion.png", "mistakes"):
@@ -182,7 +182,7 @@ def test_training_is_finished_before_a_picture_is_drawn(config, tmp_path: Path, 
 
     cfg = config(*SMALL, "fold=0", f"output_dir={tmp_path}")
     with monkeypatch.context() as patch:
-        patch.setattr(seenet.training.fold_runner, "plot_learning_curves", crash)
+        patch.setattr(seenet.training.artifacts, "plot_learning_curves", crash)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(cfg)
     (fold,) = tmp_path.glob("*/fold0")

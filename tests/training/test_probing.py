@@ -167,7 +167,7 @@ def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, com
             raise compiled
         return StepCost(compiled if job.trainer.compile else plain, 0, 0, 17)
 
-    monkeypatch.setattr("seenet.training.probing.probe", probe)
+    monkeypatch.setattr("seenet.training.auto_compile.probe", probe)
     job = Experiment.from_config(small())
     assert job.trainer.compile is False, "auto, on a CPU"
     assert resolve_compile(job) is job

@@ -70,7 +70,7 @@ def test_a_fold_without_its_weights_is_trained_again(config, run, tmp_path: Path
     capsys.readouterr()
     _, noisy = run(*settings)
     said = capsys.readouterr().out
-    assert "best.ckpt is gone: it is trained again" in said
+    assert "best.ckpt is missing: it is trained again" in said
     assert "fold 0, clean: already complete, reusing result" in said
     assert all(path.is_file() for path in (noisy / "result.json", fold / "best.ckpt", fold / "dev_predictions.csv"))
     assert (clean / "predictions.csv").read_bytes() == before

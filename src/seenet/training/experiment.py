@@ -256,6 +256,8 @@ def _require_plain_settings(cfg: DictConfig) -> None:
     for group in NAMED_GROUPS:
         if not isinstance(cfg[group].name, str) or not cfg[group].name:
             raise SeenetError(f"{group}.name={cfg[group].name}: expected text, the name of the choice in results")
+    for group in ("data", "optim", "logger"):
+        cfg[group]  # a group that the command line deleted raises here, with its name
     if isinstance(cfg.seed, bool) or not isinstance(cfg.seed, int) or cfg.seed < 0:
         raise SeenetError(f"seed={cfg.seed}: expected a whole number, 0 or more")
     size = cfg.data.batch_size

@@ -1,29 +1,20 @@
 """One fold: train it or resume its training, then test it."""
 
-import logging
-import signal
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line
-from seenet.core.errors import SeenetError, one_line
+from seenet.core.errors import SeenetError
 from seenet.core.instantiate import instantiate_checked
 from seenet.core.processes import (
     decide_on_rank_zero,
-    exit_process,
-    has_lost_process,
-    is_global_rank_zero,
-    register_child_processes,
 )
 from seenet.core.seeds import INITIALISATION, derive_seed
 from seenet.corpora.folds import Fold
@@ -46,21 +37,8 @@ from seenet.training.checkpoints import (
 )
 from seenet.training.components import build_data, build_loss
 from seenet.training.experiment import Experiment
+from seenet.training.lightning_calls import call_trainer, silence_libraries
 from seenet.training.optimizers import build_optimizer
-
-for _logger in ("lightning.pytorch", "lightning.fabric"):  # their notices do not help users
-    logging.getLogger(_logger).setLevel(logging.WARNING)
-logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it searches for CUDA wherever it compiles
-
-# Libraries print these at every fold; they do not help users.
-_LIBRARY_WARNINGS = (
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*predict returned None.*",
-    ".*mismatched key_padding_mask and attn_mask.*",
-    ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
-    ".*flex_attention called without torch.compile.*",
-    ".*TensorFloat32 tensor cores.*",
-)
 
 
 def _count_tensors(classifier: EmotionClassifier) -> dict[str, int]:
@@ -82,9 +60,7 @@ class FoldRunner:
         self.experiment, self.fold, config = experiment, fold, experiment.config
         self.folder = folder or experiment.fold_folder(fold.number)
         self.artifacts = FoldArtifacts(experiment, fold, self.folder)
-        for message in _LIBRARY_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        warnings.filterwarnings("ignore", category=PossibleUserWarning)  # Lightning's hints, e.g. about srun
+        silence_libraries()
         # Folds that share their training clips start from the same weights: their numbers depend on the test parts.
         stream = 0 if fold.shared else fold.number
         lightning.seed_everything(derive_seed(experiment.seed, INITIALISATION, stream) % 2**32, verbose=False)
@@ -114,10 +90,10 @@ class FoldRunner:
     def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the last epoch, from `last.ckpt` where an interrupted training left one.
 
-        Leaves best.ckpt, curves.csv, curves.png and, last of all, trained.json.
+        It writes best.ckpt, curves.csv, curves.png and, last, trained.json.
 
         Args:
-            label: what stands before each line on the console.
+            label: prefix of each line on the console.
             made_with: versions, commit, device and precision, which later tests of this fold repeat.
 
         Returns:
@@ -140,10 +116,10 @@ class FoldRunner:
         return decide_on_rank_zero(lambda: self._write_trained(history, label, made_with))
 
     def read_trained(self, label: str) -> dict[str, Any] | None:
-        """Read trained.json; None, after a line that says why, where the fold must be trained (again).
+        """Read trained.json; None, after a line with the reason, if the fold must be trained (again).
 
         Args:
-            label: what stands before the line on the console.
+            label: prefix of the line on the console.
         """
         if not (self.folder / TRAINED).is_file():
             return None
@@ -151,7 +127,7 @@ class FoldRunner:
         if trained is None:
             problem = f"{TRAINED} is damaged"
         elif not best.is_file():
-            problem = "best.ckpt is gone"
+            problem = "best.ckpt is missing"
         elif damage := find_checkpoint_damage(best, self.model, WEIGHTS):
             problem = f"best.ckpt is damaged ({damage})"
         else:
@@ -166,13 +142,13 @@ class FoldRunner:
         """Return the checkpoint that training resumes from; None where it starts anew."""
         with explain_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            for torn in self.folder.glob("*.ckpt.tmp-*"):  # by a kill in the middle of writing
+            for torn in self.folder.glob("*.ckpt.tmp-*"):  # of a process that was killed while writing
                 torn.unlink()
         last, best = self.folder / "last.ckpt", self.folder / "best.ckpt"
         if not last.is_file():
             return None
         name, damage = "last.ckpt", find_checkpoint_damage(last, self.model, TRAINING_STATE)
-        if not damage and has_finished_epoch(last):  # whose weights, if selected, are in best.ckpt alone
+        if not damage and has_finished_epoch(last):  # the best weights are in best.ckpt alone
             name, damage = "best.ckpt", find_checkpoint_damage(best, self.model, WEIGHTS)
         if damage:
             print_line(f"! {label}: {name} is damaged ({damage}); training starts again")
@@ -188,7 +164,7 @@ class FoldRunner:
         trained = {
             **made_with,
             "weights": self.weights,
-            "best_epoch": best["epoch"] + 1,  # people count epochs from 1
+            "best_epoch": best["epoch"] + 1,  # reported from 1
             "epochs": len(history.rows),
             "seconds": sum(row["seconds"] for row in history.rows),
         }
@@ -200,9 +176,9 @@ class FoldRunner:
         return trained
 
     def test(self, folder: Path, condition: TestCondition, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Test the best epoch and leave predictions.csv, embeddings.npy, confusion.png and, last of all, result.json.
+        """Test the best epoch and write predictions.csv, embeddings.npy, confusion.png and, last, result.json.
 
-        In clean conditions it leaves the sound of the worst mistakes too. The first test predicts the development part.
+        In clean conditions it also writes the audio of misclassified clips. The first test predicts the development part.
 
         Args:
             folder: of the test condition.
@@ -252,34 +228,6 @@ class FoldRunner:
             training=training,
         )
 
-    def run_lightning(self, step: Any, **options: Any) -> None:
-        """Let a Lightning trainer take a step (fit, test, predict); what the user can put right is one line.
-
-        Raises:
-            SeenetError: the GPU's memory is too small, or another process of the run ended.
-        """
-        try:
-            step(self.model, datamodule=self.data, **options)
-        except SIGTERMException as error:  # Lightning's own exit code is 0, which a scheduler takes for success
-            raise SystemExit(128 + signal.SIGTERM) from error
-        except SystemExit as error:
-            if isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from error
-            raise
-        except torch.OutOfMemoryError as error:
-            size, steps = self.experiment.batch_size, self.experiment.trainer.accumulate_grad_batches
-            way = (
-                "shorten data.max_seconds or take a smaller backbone"
-                if size == 1
-                else f"take data.batch_size={size // 2} trainer.accumulate_grad_batches={2 * steps} (an auxiliary "
-                "task then sees half as many clips at once)"
-            )
-            raise SeenetError(f"the GPU's memory is too small for data.batch_size={size}: {way}") from error
-        except RuntimeError as error:
-            if not has_lost_process(error):
-                raise
-            if not is_global_rank_zero():  # the one that ended says why
-                exit_process(1)
-            raise SeenetError(f"another process of this run ended: {one_line(error)[:200]}") from error
-        finally:
-            register_child_processes(step.__self__.strategy.launcher)
+    def run_lightning(self, entry_point: Any, **options: Any) -> None:
+        """Call an entry point of a Lightning trainer with the model and the data of the fold; see `call_trainer`."""
+        call_trainer(entry_point, self.experiment, self.model, self.data, **options)
