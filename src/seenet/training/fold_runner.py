@@ -178,7 +178,8 @@ class FoldRunner:
     def test(self, folder: Path, condition: TestCondition, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Test the best epoch and write predictions.csv, embeddings.npy, confusion.png and, last, result.json.
 
-        In clean conditions it also writes the audio of misclassified clips. The first test predicts the development part.
+        In clean conditions it also writes the audio of misclassified clips. The first test also predicts the
+        development part.
 
         Args:
             folder: of the test condition.
