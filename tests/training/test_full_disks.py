@@ -91,7 +91,7 @@ def grow(
 
 
 def test_full_disk_for_outputs_is_a_line_and_resumes(seenet_train, disk: SmallDisk, complete: Path):
-    """3 MB hold the best checkpoint and not the last one of the first epoch beside it."""
+    """3 MB hold the best checkpoint and not the last checkpoint of the first epoch as well."""
     errors, done = grow(disk, [3 * MiB, 60 * MiB], lambda: seenet_train(*SETTINGS, f"output_dir={disk.folder}"))
     assert len(errors) == 1
     assert done.stderr == ""

@@ -149,7 +149,7 @@ def test_batch_size_auto_where_it_cannot_be(small, setting: str, message: str):
 
 
 @pytest.mark.parametrize(
-    ("plain", "compiled", "expected", "said"),
+    ("plain", "compiled", "expected", "message"),
     [
         (10.0, 6.0, True, "torch.compile saves"),
         (10.0, 9.9, True, "torch.compile saves"),
@@ -158,7 +158,9 @@ def test_batch_size_auto_where_it_cannot_be(small, setting: str, message: str):
         (10.0, RuntimeError("no compiler\nbut pages"), False, "torch.compile fails here (no compiler but pages)"),
     ],
 )
-def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, compiled, expected: bool, said: str):
+def test_compile_auto_keeps_what_saves_time(
+    small, monkeypatch, capsys, plain: float, compiled, expected: bool, message: str
+):
     asked: list[int | None] = []
 
     def probe(job: Experiment, steps: int | None = None) -> StepCost:
@@ -173,9 +175,9 @@ def test_compilation_where_it_pays(small, monkeypatch, capsys, plain: float, com
     assert resolve_compile(job) is job
     job.trainer.compile = "auto"
     assert resolve_compile(job).trainer.compile is expected
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out
     assert asked in ([None], [None, 17]), "both take the same steps"
-    tried, measured = len(asked), "pay" in said or "saves" in said
+    tried, measured = len(asked), "pay" in message or "saves" in message
     assert resolve_compile(job).trainer.compile is expected
     assert len(asked) == tried if measured else len(asked) > tried, "what was measured is kept"
     monkeypatch.setattr(TrainerConfig, "device_name", lambda plan: "another")

@@ -17,9 +17,9 @@ EVERY_STEP = "trainer.checkpoint_minutes=1e-9"
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a fold that was not interrupted."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("uninterrupted")
     done = script("seenet-train", folder)(*SETTINGS)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("outputs/*/fold0"))
@@ -36,11 +36,11 @@ def weights(folder: Path) -> list[Any]:
     return [best["epoch"], *best["state_dict"].values()]
 
 
-def assert_equal(folder: Path, whole: Path) -> None:
+def assert_equal(folder: Path, uninterrupted: Path) -> None:
     """To the byte, but for the seconds."""
-    assert (folder / "clean/predictions.csv").read_bytes() == (whole / "clean/predictions.csv").read_bytes()
-    assert curves(folder) == curves(whole)
-    pairs = zip(weights(folder), weights(whole), strict=True)
+    assert (folder / "clean/predictions.csv").read_bytes() == (uninterrupted / "clean/predictions.csv").read_bytes()
+    assert curves(folder) == curves(uninterrupted)
+    pairs = zip(weights(folder), weights(uninterrupted), strict=True)
     assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in pairs)
 
 
@@ -53,7 +53,7 @@ def steps(checkpoint: Path) -> int:
 
 @pytest.mark.parametrize("options", [(), (EVERY_STEP,)], ids=["at the end of an epoch", "in mid-epoch"])
 def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(
-    whole, seenet_train, run_with_signal, tmp_path: Path, options
+    uninterrupted, seenet_train, run_with_signal, tmp_path: Path, options
 ):
     """SIGKILL in mid-epoch; the resumed fold equals an uninterrupted one to the byte."""
     killed = run_with_signal("SIGKILL", "EmotionModel.training_step", 17, *SETTINGS, *options, "output_dir=killed")
@@ -72,7 +72,7 @@ def test_a_killed_fold_resumes_and_ends_as_if_nothing_had_happened(
     assert "resuming from" in resumed.stdout
     assert "epoch 1/" not in resumed.stdout
     assert "epoch 3/" in resumed.stdout
-    assert_equal(folder, whole)
+    assert_equal(folder, uninterrupted)
 
 
 class Stopped(BaseException):
@@ -80,7 +80,7 @@ class Stopped(BaseException):
 
 
 def stop_at(patch: pytest.MonkeyPatch, number: int) -> None:
-    """Stop when a checkpoint to go on from has been written this many times."""
+    """Stop after a checkpoint to resume from was written this many times."""
     save, written = AtomicCheckpointIO.save_checkpoint, []
 
     def stopping(self, checkpoint, path, storage_options=None):
@@ -97,12 +97,12 @@ def stop_at(patch: pytest.MonkeyPatch, number: int) -> None:
     [
         ((), (1, 5), (1, 6)),  # interrupted in its first step, and again five steps later
         pytest.param(("data.num_workers=2",), (3,), (3,), marks=pytest.mark.slow),  # its processes have read further
-        (("trainer.accumulate_grad_batches=3",), (2, 1), (6, 9)),  # after whole optimiser steps
+        (("trainer.accumulate_grad_batches=3",), (2, 1), (6, 9)),  # after complete optimiser steps
     ],
     ids=["twice", "processes", "accumulation"],
 )
 def test_an_epoch_goes_on_behind_the_last_step(
-    config, whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, stops, expected
+    config, uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, stops, expected
 ):
     def run(folder: Path) -> Path:
         return run_experiment(config(*SETTINGS, EVERY_STEP, *options, f"output_dir={folder}"))[0].parent
@@ -114,11 +114,11 @@ def test_an_epoch_goes_on_behind_the_last_step(
                 run(tmp_path)
         assert steps(next(tmp_path.glob("*/fold0/last.ckpt"))) == batches
     resumed = run(tmp_path)
-    assert_equal(resumed, run(tmp_path / "whole") if "accumulate" in "".join(options) else whole)
+    assert_equal(resumed, run(tmp_path / "uninterrupted") if "accumulate" in "".join(options) else uninterrupted)
 
 
 def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A kill in the middle of writing leaves the checkpoint that was there."""
+    """A process that is killed while writing keeps the previous checkpoint."""
     io = AtomicCheckpointIO()
     io.save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
 

@@ -69,9 +69,9 @@ def test_a_fold_without_its_weights_is_trained_again(config, run, tmp_path: Path
     assert len(Experiment.from_config(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train()) == 1
     capsys.readouterr()
     _, noisy = run(*settings)
-    said = capsys.readouterr().out
-    assert "best.ckpt is missing: it is trained again" in said
-    assert "fold 0, clean: already complete, reusing result" in said
+    printed = capsys.readouterr().out
+    assert "best.ckpt is missing: it is trained again" in printed
+    assert "fold 0, clean: already complete, reusing result" in printed
     assert all(path.is_file() for path in (noisy / "result.json", fold / "best.ckpt", fold / "dev_predictions.csv"))
     assert (clean / "predictions.csv").read_bytes() == before
     assert Experiment.from_config(config(*SMALL, f"output_dir={tmp_path}", *settings)).folds_to_train() == []
@@ -212,12 +212,12 @@ def test_a_fold_leaves_what_a_report_needs(shared):
     assert (embeddings.dtype, embeddings.shape) == (np.float16, (len(rows), 64))
     assert len(np.unique(embeddings, axis=0)) > 1
     wrong = {k: float(r[f"p_{r['prediction']}"]) for k, r in enumerate(rows) if r["label"] != r["prediction"]}
-    heard = sorted(int(path.stem) for path in (folder / "clean/mistakes").iterdir())
-    assert heard == sorted(sorted(wrong, key=lambda k: -wrong[k])[:8])
+    written = sorted(int(path.stem) for path in (folder / "clean/mistakes").iterdir())
+    assert written == sorted(sorted(wrong, key=lambda k: -wrong[k])[:8])
     manifest = read(speakers=6, clips=2)
-    row = manifest.column("utterance").tolist().index(rows[heard[0]]["utterance"])
+    row = manifest.column("utterance").tolist().index(rows[written[0]]["utterance"])
     clip = soundfile.read(manifest.audio_path(row))[0]
-    sound, rate = soundfile.read(folder / f"clean/mistakes/{heard[0]}.mp3")
+    sound, rate = soundfile.read(folder / f"clean/mistakes/{written[0]}.mp3")
     assert rate == 16000
     assert len(sound) == pytest.approx(len(clip), rel=0.1)
     size = min(len(sound), len(clip))
@@ -362,7 +362,7 @@ def test_paper_protocol_says_so_everywhere(run, capsys):
 def test_mistakes(run, tmp_path: Path, overrides: list[str], words: str):
     with pytest.raises(SeenetError, match=re.escape(words)):
         run(*overrides)
-    assert not list(tmp_path.glob("synthetic-*")), "a run that cannot start leaves no folder"
+    assert not list(tmp_path.glob("synthetic-*")), "a run that cannot start creates no folder"
 
 
 def test_a_loss_that_is_not_finite_stops_the_fold(run, tmp_path: Path):
@@ -451,7 +451,7 @@ def test_what_learns_gets_a_gradient(config, tmp_path: Path):
     assert not any("feature_extractor" in name for name in moved)
     for part in ("head.weight", "pooling.weight", "auxiliary.embed.weight", "auxiliary.score_weight"):
         assert part in moved
-    assert list(folders[0].parent.rglob("metrics.csv")), "logger=csv leaves its log in the fold's folder"
+    assert list(folders[0].parent.rglob("metrics.csv")), "logger=csv writes its log to the folder of the fold"
 
 
 def test_bad_files_stop_or_are_left_out_and_counted(run, capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

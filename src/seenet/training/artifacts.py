@@ -1,4 +1,4 @@
-"""Files that a fold writes beside its checkpoints: predictions, embeddings, misclassified clips, curves, pictures."""
+"""Files of a fold besides its checkpoints: predictions, embeddings, misclassified clips, curves, pictures."""
 
 import csv
 import io

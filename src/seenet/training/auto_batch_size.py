@@ -21,9 +21,9 @@ TRIAL_MEMORY_FRACTION = 0.92  # the rest of the GPU's memory is a reserve
 def resolve_batch_size(cfg: DictConfig) -> Experiment:
     """Return the experiment with `data.batch_size=auto` resolved.
 
-    It becomes the backbone's own (`backbone.recipe.batch_size`) where that fits the GPU, else the first of its half,
-    quarter, ... that does, and `trainer.accumulate_grad_batches` makes up for it; a run that was begun goes on in as
-    many parts as it has. On a CPU, whose memory gives no warning, it is the backbone's own.
+    The batch size becomes `backbone.recipe.batch_size` if that fits the GPU, else the first of its half, quarter, ...
+    that fits; `trainer.accumulate_grad_batches` rises accordingly. A run that has checkpoints keeps its batch size. On
+    a CPU, where memory cannot be probed, the batch size is `backbone.recipe.batch_size`.
 
     Args:
         cfg: the composed configuration (conf/train.yaml).
@@ -34,11 +34,11 @@ def resolve_batch_size(cfg: DictConfig) -> Experiment:
     """
     if cfg.data.batch_size != "auto":
         return Experiment.from_config(cfg)
-    whole = OmegaConf.select(cfg, "backbone.recipe.batch_size")
-    if not isinstance(whole, int):
+    full_size = OmegaConf.select(cfg, "backbone.recipe.batch_size")
+    if not isinstance(full_size, int):
         raise SeenetError("data.batch_size=auto: this backbone has no backbone.recipe.batch_size; give a number")
     cfg = cfg.copy()
-    cfg.data.batch_size = whole
+    cfg.data.batch_size = full_size
     experiment = Experiment.from_config(cfg)
     if experiment.trainer.devices > 1:
         raise SeenetError(
@@ -46,7 +46,7 @@ def resolve_batch_size(cfg: DictConfig) -> Experiment:
         )
     if experiment.trainer.accelerator == "cpu":
         return experiment
-    ways = [experiment.in_parts(2**k) for k in range((whole - 1).bit_length() + 1)]  # down to a single clip
+    ways = [experiment.in_parts(2**k) for k in range((full_size - 1).bit_length() + 1)]  # down to a single clip
     chosen = next((way for way in ways if way.has_checkpoints_or_results()), None) or first_that_fits(ways)
     print_line(
         f"data.batch_size=auto: data.batch_size={chosen.batch_size} "

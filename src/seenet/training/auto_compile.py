@@ -20,9 +20,9 @@ MIN_SECONDS_FOR_COMPILE = 300.0  # remaining seconds of training below which com
 def resolve_compile(experiment: Experiment) -> Experiment:
     """Return the experiment with `trainer.compile=auto` resolved: compiled if a few steps are faster.
 
-    A short training is not compiled, for compiling takes a minute or more. Compilation that fails is said, and the
-    training goes on without. What was measured is kept in the run's folder, so that a training that goes on there goes
-    on as it began; another device or way to compute the backbone is tried anew.
+    A short training is not compiled: compilation takes a minute or more. A failed compilation is printed, and the
+    training continues without it. The decision is stored in the folder of the run, so a resumed training follows it;
+    another device or other options of the backbone are measured again.
     """
     if experiment.trainer.compile != "auto":
         return experiment

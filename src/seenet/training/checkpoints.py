@@ -126,12 +126,12 @@ class MidEpochCheckpoint(RelocatableCheckpoint):
 def checkpoint_callbacks(folder: Path, minutes: float) -> list[ModelCheckpoint]:
     """Return the callbacks that write best.ckpt and last.ckpt.
 
-    `best.ckpt` holds the weights of the epoch with the highest development UA (the first of equals), and
-    `last.ckpt` all that an interrupted fold needs to go on; the best comes first, for the last remembers it.
+    `best.ckpt` holds the weights of the best epoch, `last.ckpt` the complete state of an unfinished training. The best
+    comes first, because the last stores its score.
 
     Args:
-        folder: where they lie.
-        minutes: after which `last.ckpt` is also written in the middle of an epoch.
+        folder: of the training.
+        minutes: interval at which `last.ckpt` is also written within an epoch.
     """
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [

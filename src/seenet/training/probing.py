@@ -62,7 +62,7 @@ class StepCost:
     def seconds(self, experiment: Experiment, folds: Sequence[PlannedFold]) -> float:
         """Estimate the seconds that the training of some folds and the missing tests take.
 
-        A prediction is reckoned as a third of a step, whose way back is twice the way there.
+        A prediction counts as a third of a step: a backward pass costs about two forward passes.
         """
         outlines = (experiment.folds.outline(fold.number) for fold in folds)
         trained = sum(experiment.trainer.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in outlines)

@@ -31,7 +31,7 @@ def print_sweep_plan(cfgs: Mapping[str, DictConfig]) -> None:
         cfgs: the composed configuration of each job, by its name.
 
     Raises:
-        SeenetError: something is missing; all of it has been said, a line each.
+        SeenetError: prerequisites are missing; each is printed on one line.
     """
     jobs: dict[str, Experiment] = {}
     missing: dict[str, list[str]] = {}
