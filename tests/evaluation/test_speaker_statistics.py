@@ -99,7 +99,7 @@ def test_interval_over_sessions_covers_the_truth_and_one_over_speakers_does_not(
 
 @pytest.mark.parametrize("sessions", [6, 12])
 def test_compare_holds_its_error_rate_over_sessions_but_not_over_speakers(sessions: int):
-    """Speakers of a session agree by chance: separate swaps inflate the evidence."""
+    """Results of speakers who share a session correlate: swapping them separately gives p-values that are too small."""
     rng = np.random.default_rng(sessions)
     shape = (EXPERIMENTS, sessions, 2)
     easy, clips = draw_speakers(rng, shape), draw_clip_counts(rng, shape)

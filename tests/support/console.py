@@ -32,7 +32,7 @@ def _fresh() -> Iterator[None]:
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
     with mock.patch.dict(os.environ), warnings.catch_warnings():
-        warnings.resetwarnings()  # pytest's own filters; a warning is text on standard error, as it is to a user
+        warnings.resetwarnings()  # remove pytest's filters: warnings go to standard error, as for a user
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", category)
         warnings.showwarning = lambda *about: print(warnings.formatwarning(*about[:4]), file=sys.stderr)
@@ -66,7 +66,7 @@ def script(name: str, folder: Path) -> Script:
 
 
 def process(name: str, folder: Path) -> Script:
-    """The installed console script, with environment variables of its own; seconds for the imports alone."""
+    """Return a function that runs the installed console script in a separate process with extra variables."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name(name)), *arguments]

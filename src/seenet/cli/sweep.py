@@ -5,7 +5,8 @@ import os
 import sys
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the plan if requested, lock the folder and remove the records of an earlier sweep."""
-        try:
+        with _exit_on_error(config):
             if not config.sweep.dry:
                 self._lock = _acquire_sweep_lock(Path(config.hydra.sweep.dir))
             if config.sweep.check or config.sweep.dry:
@@ -120,27 +121,30 @@ class SweepCallback(Callback):
                 sys.exit(0)
             os.environ[SWEEP_VARIABLE] = uuid.uuid4().hex
             _remove_job_records(Path(config.hydra.sweep.dir))
-        except EXPECTED_ERRORS as error:  # Hydra would warn and continue
-            if WANTS_TRACEBACK:
-                traceback.print_exc()
-            print_error(error, config.hydra.job.config_name)
-            sys.exit(1)
-        except Exception:
-            traceback.print_exc()
-            sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Compare the results of the jobs and write the report."""
         try:
-            has_failed = _summarise_jobs(config)
-        except Exception:  # Hydra would warn and exit with code 0
-            traceback.print_exc()
-            sys.exit(1)
+            with _exit_on_error(config):
+                if _summarise_jobs(config):
+                    sys.exit(1)
         finally:
             if self._lock:
                 self._lock.release()
-        if has_failed:
-            sys.exit(1)
+
+
+@contextmanager
+def _exit_on_error(config: DictConfig) -> Iterator[None]:
+    """Print an error and exit with code 1: Hydra would turn an exception of a callback into a warning and continue."""
+    try:
+        yield
+    except Exception as error:
+        is_expected = isinstance(error, EXPECTED_ERRORS)
+        if WANTS_TRACEBACK or not is_expected:
+            traceback.print_exc()
+        if is_expected:
+            print_error(error, config.hydra.job.config_name)
+        sys.exit(1)
 
 
 def _summarise_jobs(config: DictConfig) -> bool:

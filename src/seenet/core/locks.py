@@ -45,7 +45,7 @@ class Lock:
             if self._attempts == 2:  # by then the holder file is written
                 print_line(f"{self._subject}: {self._describe_holder()}; waiting")
             return False
-        except (NotImplementedError, OSError) as error:
+        except (NotImplementedError, OSError) as error:  # filelock raises either where flock is missing
             if isinstance(error, OSError) and error.errno not in _LOCKS_UNSUPPORTED_ERRNOS:
                 raise
             print_line(f"! {self._subject}: the file system has no locks; run no other command on it at the same time")

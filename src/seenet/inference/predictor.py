@@ -43,7 +43,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_batch(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Return the class probabilities of waveforms. They do not depend on what a waveform is batched with.
+        """Return the class probabilities of waveforms; the composition of the batch does not affect them.
 
         Args:
             waveforms: mono at 16 kHz, full scale at 1. Shape (samples,) each.

@@ -109,7 +109,7 @@ class EmotionModel(lightning.LightningModule):
             value.copy_(checkpoint["running"][name][self.global_rank].reshape(value.shape))
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser of what is trained, with its learning-rate scheduler where one is asked for."""
+        """Return the optimiser of the trainable parameters, with a learning-rate scheduler if configured."""
         optimizer = self.optimizer(self.classifier)
         scheduler = self.schedule(optimizer, lambda: int(self.trainer.estimated_stepping_batches))
         return optimizer if scheduler is None else {"optimizer": optimizer, "lr_scheduler": scheduler}

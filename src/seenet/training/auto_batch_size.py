@@ -29,8 +29,8 @@ def resolve_batch_size(cfg: DictConfig) -> Experiment:
         cfg: the composed configuration (conf/train.yaml).
 
     Raises:
-        SeenetError: the backbone has no batch size of its own, several GPUs, or not even one clip fits; and whatever
-            `Job.of` finds.
+        SeenetError: no `backbone.recipe.batch_size`, several GPUs, a GPU too small for one clip, or an error of
+            `Experiment.from_config`.
     """
     if cfg.data.batch_size != "auto":
         return Experiment.from_config(cfg)

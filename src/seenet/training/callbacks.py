@@ -62,7 +62,7 @@ class EpochHistory(Checkpoint):
 class StopSignals(Callback):
     """Defers stop signals to a checkpoint during training (`seenet.core.signals`); a test ends at once.
 
-    Lightning sets handlers of its own before these hooks.
+    Lightning installs its own signal handlers before it calls these hooks.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

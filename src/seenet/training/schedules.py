@@ -70,7 +70,7 @@ class Plateau:
 
 
 class Constant:
-    """Keep the learning rate, as in the paper."""
+    """Constant learning rate, as in the paper."""
 
     def __call__(self, optimizer: torch.optim.Optimizer, count_steps: Callable[[], int]) -> dict[str, Any] | None:
         """Return None: no scheduler."""
