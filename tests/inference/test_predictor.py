@@ -1,6 +1,7 @@
 """Models on disk: parity with the predictions of the run, and independence of corpus, network and checkpoint."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -147,6 +148,25 @@ def test_unusable_folders_and_waveforms_are_named(config, tmp_path: Path):
     (folder / MODEL_JSON).write_text(json.dumps(value)[:50])
     with pytest.raises(SeenetError, match=r"model.json' is damaged"):
         seenet.load(folder)
+
+
+def test_full_disk_is_named_and_the_same_command_writes_the_model(
+    config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if TENSORS in self.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self))
+        return write(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(SeenetError, match=r"model.safetensors' cannot be written \(No space left on device\)"):
+            train(config, tmp_path)
+    _, folder = train(config, tmp_path)
+    assert seenet.load(folder).classes == ("happy", "neutral", "sad", "angry")
+    assert not list(folder.glob("*.tmp-*"))
 
 
 def test_short_clip_is_predicted_alike_alone_and_padded(config, tmp_path: Path):

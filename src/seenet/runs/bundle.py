@@ -82,11 +82,11 @@ def write_bundle(
     Raises:
         SeenetError: the files cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
     with atomic_path(folder / TENSORS) as path:
-        save_file(tensors, path)
+        path.write_bytes(save(tensors))  # an OSError of Python names a full disk; safetensors raises its own type
     value = {
         "schema": SCHEMA,
         "seenet": importlib.metadata.version("seenet"),
