@@ -23,7 +23,7 @@ from seenet.training.run import run_experiment
 RUNTIME = {"self", "dim", "num_classes", "target_spec", "train", "dev", "test", "augmentation", "seed", "weights"}
 """Arguments that a component gets when it is built."""
 
-REQUIRED = {"family", "field", "count", "speakers"}
+REQUIRED = {"family", "field", "count", "speakers", "epochs"}
 """Settings without a default: every configuration names them."""
 
 RECORDED = Path(__file__).parents[1] / "recorded"

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from seenet.cli.hydra_app import run_app
 from seenet.cli.sweep import run_job
+from seenet.core.imports import pause_garbage_collection
 
 
 def _train(cfg: DictConfig) -> list[str]:
@@ -14,7 +15,8 @@ def _train(cfg: DictConfig) -> list[str]:
 
         print_sweep_plan({"this run": cfg})
         return []
-    from seenet.training.run import run_experiment  # slow to import; --help does not need it
+    with pause_garbage_collection():  # slow to import; --help does not need it
+        from seenet.training.run import run_experiment
 
     return [str(folder) for folder in run_experiment(cfg)]
 

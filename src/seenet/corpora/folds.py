@@ -112,7 +112,7 @@ class Folds(Sequence[Fold]):
 
 def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: "Protocol") -> Folds:
     """Make the folds of the utterances in `indices`."""
-    return Folds(manifest, scheme.splits(manifest, indices), protocol)
+    return Folds(manifest, protocol.divide(scheme, manifest, indices), protocol)
 
 
 def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:

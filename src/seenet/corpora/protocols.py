@@ -1,18 +1,29 @@
 """Protocols: the part of a fold that selects the epoch.
 
 `Strict` selects on held-out speakers of the training part. `Paper` selects on the test part, as the original code does.
+`Final` trains on every clip, for a given number of epochs.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.split_schemes import Indices, Split, group_linked, mark_present, require_codes, stratify_groups
+from seenet.corpora.split_schemes import (
+    NO_CLIPS,
+    Indices,
+    Scheme,
+    Split,
+    group_linked,
+    mark_present,
+    require_codes,
+    stratify_groups,
+)
 
 LEAKS = ("speaker", "session", "file", "waveform")
 """Kinds of leak that the audit searches in two parts of a fold."""
@@ -26,7 +37,7 @@ class Protocol(ABC):
     """
 
     selection: str
-    """Part that selects the best epoch: `dev` or `test`."""
+    """Part that selects the best epoch: `dev`, `test`, or `none` where a fold has neither part."""
     remark: str
     """Remark for every result of this protocol; may be empty."""
 
@@ -35,6 +46,10 @@ class Protocol(ABC):
         if unknown:
             raise SeenetError(f"protocol.allow_leaks: unknown leak '{unknown[0]}'; expected {', '.join(LEAKS)}")
         self.allow_leaks = tuple(allow_leaks)
+
+    def divide(self, scheme: Scheme, manifest: Manifest, indices: Indices) -> list[Split]:
+        """Return the division of each fold: those of the scheme."""
+        return scheme.splits(manifest, indices)
 
     @abstractmethod
     def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
@@ -120,4 +135,48 @@ class Paper(Protocol):
 
     def find_training_fold(self, number: int, split: Split) -> int:
         """Return the fold itself: the test part selects the epoch, therefore no folds share a model."""
+        return number
+
+
+class Final(Protocol):
+    """Protocol of the model for use: one training on every clip, without development and test part.
+
+    Args:
+        epochs: number of epochs; `cv` takes the median of the best epochs of the cross-validation's folds.
+        dev_share: of the cross-validation; see `Strict`.
+        split_seed: of the cross-validation; see `Strict`.
+        allow_leaks: of the cross-validation; see `Protocol`.
+
+    Attributes:
+        cross_validation: the protocol of the cross-validation.
+
+    Raises:
+        SeenetError: `epochs` is out of range.
+    """
+
+    selection = "none"
+    remark = ""
+
+    def __init__(
+        self,
+        epochs: int | Literal["cv"],
+        dev_share: float = 0.2,
+        split_seed: int = 0,
+        allow_leaks: Sequence[str] = (),
+    ):
+        super().__init__(allow_leaks)
+        if epochs != "cv" and epochs < 1:
+            raise SeenetError(f"protocol.epochs={epochs}: expected cv, or 1 or more")
+        self.epochs, self.cross_validation = epochs, Strict(dev_share, split_seed, allow_leaks)
+
+    def divide(self, scheme: Scheme, manifest: Manifest, indices: Indices) -> list[Split]:
+        """Return one division, with every clip in the training part."""
+        return [Split(test=NO_CLIPS, pool=indices, dev=NO_CLIPS)]
+
+    def make_fold(self, number: int, manifest: Manifest, split: Split) -> Fold:
+        """Train on every clip."""
+        return Fold(number, split.pool, NO_CLIPS, NO_CLIPS)
+
+    def find_training_fold(self, number: int, split: Split) -> int:
+        """Return the only fold."""
         return number

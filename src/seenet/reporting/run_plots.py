@@ -24,7 +24,8 @@ MAX_PLOTTED_SPEAKERS = 40
 
 def describe_selection_part(selection: str) -> str:
     """Name the part that selects the epoch, for a legend."""
-    return "test fold (selects the epoch)" if selection == "test" else "development part"
+    names = {"dev": "development part", "test": "test fold (selects the epoch)", "none": "no part selects the epoch"}
+    return names[selection]
 
 
 def _write_png(figure: Figure, path: Path) -> None:

@@ -23,7 +23,7 @@ class RunDirectory:
     Attributes:
         folder: of the run.
         base: the identity, without the fold.
-        selection: the part that selects the epoch: `dev` or `test`.
+        selection: the part that selects the epoch: `dev`, `test` or `none`.
     """
 
     folder: Path

@@ -71,6 +71,7 @@ IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "EmotionData": ("num_workers",),
     "Strict": ("allow_leaks",),
     "Paper": ("allow_leaks",),
+    "Final": ("allow_leaks", "dev_share", "split_seed"),  # they choose the number of epochs, which counts
     **{f"torch.optim.{name}": ("fused",) for name in ("AdamW", "Adam", "SGD")},
 }
 """By class the settings that do not change what is learned, or say it in another way."""
@@ -106,13 +107,14 @@ def describe_training(config: Mapping[str, Any]) -> dict[str, Any]:
         config: the resolved configuration (conf/train.yaml) of a run, or of a result of any version.
     """
     dataset = config["dataset"]
-    is_cross_corpus = config.get("test_dataset") is not None
-    scheme = {} if is_cross_corpus else dataset["schemes"].get(dataset.get("folds"), {})
+    protocol = describe_component(config["protocol"])
+    all_train = config.get("test_dataset") is not None or protocol["class"] == "Final"
+    scheme = {} if all_train else dataset["schemes"].get(dataset.get("folds"), {})
     trainer = {key: value for key, value in config["trainer"].items() if key in TRAINER_SETTINGS}
     return {
         "seed": config["seed"],
-        "scheme": {"class": "all clips train"} if is_cross_corpus else describe_component(scheme),
-        "protocol": describe_component(config["protocol"]),
+        "scheme": {"class": "all clips train"} if all_train else describe_component(scheme),
+        "protocol": protocol,
         "data": describe_component(config["data"]),
         "aug": {name: describe_component(step) for name, step in config["aug"].items()},
         "backbone": describe_component(config["backbone"]),

@@ -1,5 +1,6 @@
 """Callbacks: the history of epochs, and stop signals."""
 
+import math
 import time
 from typing import Any
 
@@ -42,12 +43,16 @@ class EpochHistory(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the row of the epoch."""
-        values = {name: float(trainer.callback_metrics[name.replace("_", "/", 1)]) for name in CURVES}
+        selects = trainer.enable_validation
+        logged = [name for name in CURVES if selects or not name.startswith("dev_")]
+        values = {name: float(trainer.callback_metrics[name.replace("_", "/", 1)]) for name in logged}
+        values = dict.fromkeys(CURVES, math.nan) | values
         row = {"epoch": trainer.current_epoch + 1, **values, "seconds": time.perf_counter() - self._start}
         self.rows.append(row)
         print_line(
             f"{self.label} epoch {row['epoch']}/{trainer.max_epochs}: loss {row['fit_loss']:.3f}, "
-            f"dev UA {100 * row['dev_ua']:.1f} %  ({row['seconds']:.1f} s)"
+            f"{'dev' if selects else 'training'} UA {100 * row['dev_ua' if selects else 'fit_ua']:.1f} %  "
+            f"({row['seconds']:.1f} s)"
         )
 
     def state_dict(self) -> dict[str, Any]:

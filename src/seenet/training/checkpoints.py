@@ -123,7 +123,7 @@ class MidEpochCheckpoint(RelocatableCheckpoint):
         return {}
 
 
-def checkpoint_callbacks(folder: Path, minutes: float) -> list[ModelCheckpoint]:
+def checkpoint_callbacks(folder: Path, minutes: float, selects: bool) -> list[ModelCheckpoint]:
     """Return the callbacks that write best.ckpt and last.ckpt.
 
     `best.ckpt` holds the weights of the best epoch, `last.ckpt` the complete state of an unfinished training. The best
@@ -132,10 +132,12 @@ def checkpoint_callbacks(folder: Path, minutes: float) -> list[ModelCheckpoint]:
     Args:
         folder: of the training.
         minutes: interval at which `last.ckpt` is also written within an epoch.
+        selects: whether a part selects the best epoch; otherwise it is the last.
     """
+    monitor = "dev/ua" if selects else "epoch"
     common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [
-        RelocatableCheckpoint(filename="best", monitor="dev/ua", mode="max", save_weights_only=True, **common),
+        RelocatableCheckpoint(filename="best", save_weights_only=True, monitor=monitor, mode="max", **common),
         RelocatableCheckpoint(filename="last", **common),
         MidEpochCheckpoint(filename="last", train_time_interval=timedelta(minutes=minutes), **common),
     ]

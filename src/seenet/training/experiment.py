@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from seenet.core.errors import SeenetError
+from seenet.core.imports import pause_garbage_collection
 from seenet.core.instantiate import instantiate_checked
 from seenet.corpora.bad_files import apply_bad_file_policy
 from seenet.corpora.folds import Fold, Folds, PlannedFold, choose_folds, make_folds
 from seenet.corpora.loading import build_scheme, load_corpus
 from seenet.corpora.manifest import Manifest
-from seenet.corpora.protocols import Protocol
+from seenet.corpora.protocols import Final, Protocol
 from seenet.corpora.waveform_store import WaveformStore, open_store
 from seenet.models.backbones.pretrained_weights import Weights, resolve_weights
 from seenet.runs.directory import RunDirectory
 from seenet.runs.identity import digest
 from seenet.runs.results import read_result, read_trained
+from seenet.training.cross_validation import CrossValidation, resolve_epochs
 from seenet.training.trainer import TrainerConfig
 
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ class Experiment:
         weights: of the backbone.
         trainer: how to train.
         augmentation: of the training clips.
-        conditions: the test conditions, by name.
+        conditions: the test conditions, by name; none under `Final`.
+        epochs: number of epochs to train.
+        cross_validation: chose the number of epochs under `Final`.
     """
 
     config: dict[str, Any]
@@ -71,6 +75,8 @@ class Experiment:
     trainer: TrainerConfig
     augmentation: "Augmentation"
     conditions: "dict[str, TestCondition]"
+    epochs: int
+    cross_validation: CrossValidation | None = None
 
     @classmethod
     def from_config(cls, cfg: DictConfig) -> "Experiment":
@@ -81,18 +87,23 @@ class Experiment:
         """
         _require_plain_settings(cfg)
         weights = _weights(cfg)
+        protocol: Protocol = instantiate_checked(cfg.protocol, "protocol")
+        is_final = isinstance(protocol, Final)
+        if is_final and cfg.test_dataset is not None:
+            raise SeenetError("protocol=final trains on every clip and tests none; remove test_dataset")
         manifest, classes, indices = load_corpus(cfg)
-        # These import torch; the checks above do not wait for it.
-        from seenet.data.augmentation.chain import build_augmentation
-        from seenet.data.conditions.base import build_conditions
-        from seenet.training.components import check_components
+        with pause_garbage_collection():  # torch and Lightning; the checks above do not wait for them
+            from seenet.data.augmentation.chain import build_augmentation
+            from seenet.data.conditions.base import build_conditions
+            from seenet.training.components import check_components
 
         trainer: TrainerConfig = instantiate_checked(cfg.trainer, "trainer")
         augmentation = build_augmentation(OmegaConf.select(cfg, "aug"))
-        protocol: Protocol = instantiate_checked(cfg.protocol, "protocol")
         config = _resolve(cfg, augmentation)
-        check_components(config, classes, trainer, augmentation)
-        folds = make_folds(manifest, indices, build_scheme(cfg), protocol)
+        with pause_garbage_collection():  # transformers
+            check_components(config, classes, trainer, augmentation)
+        scheme = build_scheme(cfg)
+        folds = make_folds(manifest, indices, scheme, protocol)
         chosen = choose_folds(OmegaConf.to_object(cfg.fold) if OmegaConf.is_list(cfg.fold) else cfg.fold, len(folds))
         store = open_store(manifest, cfg.data.max_seconds)
         apply_bad_file_policy(manifest, store, cfg.dataset.on_bad_file)
@@ -100,10 +111,10 @@ class Experiment:
         conditions = build_conditions(cfg.noise, manifest, store)
         for number in chosen:
             outline = folds.outline(number)
-            _require_clips(manifest, outline, classes, ("test",))
+            _require_clips(manifest, outline, classes, () if is_final else ("test",))
             for condition in conditions.values():
                 condition.for_fold(outline)
-        return cls(
+        experiment = cls(
             config=config,
             seed=cfg.seed,
             output_dir=Path(cfg.output_dir),
@@ -119,6 +130,12 @@ class Experiment:
             trainer=trainer,
             augmentation=augmentation,
             conditions=conditions,
+            epochs=trainer.max_epochs,
+        )
+        if not is_final:
+            return experiment
+        return resolve_epochs(
+            experiment, make_folds(manifest, indices, scheme, protocol.cross_validation).without(store.bad)
         )
 
     @property
@@ -191,7 +208,7 @@ class Experiment:
             SeenetError: a part that lacks clips, or speakers to hold out.
         """
         fold = self.folds[number]
-        _require_clips(self.manifest, fold, self.classes, ("dev", "test"))
+        _require_clips(self.manifest, fold, self.classes, ("dev", "test") if self.conditions else ())
         return fold
 
     def tests(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[PlannedFold, str, Path]]:
@@ -200,10 +217,6 @@ class Experiment:
             fold = self.folds.planned[number]
             for name, condition in self.conditions.items():
                 yield fold, name, self.run.test_folder(fold, self.training_name(number), name, condition.settings)
-
-    def count_missing_results(self) -> int:
-        """Return the number of missing results."""
-        return len(self.missing())
 
     def results(self, number: int) -> dict[str, dict[str, Any] | None]:
         """Read the results of a fold by condition; None if there is no result to reuse."""
@@ -224,7 +237,7 @@ class Experiment:
 
     def folds_to_train(self) -> list[PlannedFold]:
         """Return one fold for each training that is not finished."""
-        waiting = {fold.training: fold for fold in self.missing()}
+        waiting = {fold.training: fold for fold in (self.missing() if self.conditions else self.folds.planned)}
         return [f for f in waiting.values() if not self.is_trained(f)]
 
 

@@ -1,7 +1,7 @@
 """One fold: train it or resume its training, then test it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class FoldRunner:
             optimizer=build_optimizer(config["optim"], experiment.trainer),
             classes=experiment.classes,
             seed=experiment.seed,
-            schedule=instantiate_checked(config["schedule"], "schedule"),
+            schedule=self._schedule,
         )
         self.weights = {**experiment.weights.describe(), **_count_tensors(classifier)}
         self.logger = instantiate_checked(config["logger"], "logger", save_dir=str(self.folder))
@@ -103,15 +103,16 @@ class FoldRunner:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
         last = decide_on_rank_zero(lambda: self._find_checkpoint(label))
-        history = EpochHistory(label)
+        history, selects = EpochHistory(label), self.experiment.protocol.selection != "none"
         callbacks: list[Callback] = [
             history,
-            *checkpoint_callbacks(self.folder, self.experiment.trainer.checkpoint_minutes),
+            *checkpoint_callbacks(self.folder, self.experiment.trainer.checkpoint_minutes, selects),
         ]
         patience = self.experiment.trainer.early_stopping_patience
-        if patience is not None:
+        if patience is not None and selects:
             callbacks.append(EarlyStopping("dev/ua", mode="max", patience=patience))
-        trainer = self.experiment.trainer.create_trainer(self.folder, self.logger, callbacks)
+        limits = {"max_epochs": self.experiment.epochs, "limit_val_batches": 1.0 if selects else 0}
+        trainer = self.experiment.trainer.create_trainer(self.folder, self.logger, callbacks, **limits)
         self.run_lightning(trainer.fit, ckpt_path=last and str(last))
         return decide_on_rank_zero(lambda: self._write_trained(history, label, made_with))
 
@@ -190,8 +191,7 @@ class FoldRunner:
             What result.json holds.
         """
         start = time.perf_counter()
-        best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
-        self.model.load_state_dict(best["state_dict"])
+        self._load_best()
         if self.experiment.protocol.selection == "dev" and not decide_on_rank_zero(self.artifacts.has_dev_predictions):
             trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
             self.run_lightning(trainer.predict, return_predictions=False)
@@ -207,6 +207,33 @@ class FoldRunner:
         result = {**facts, "remark": remark, "metrics": self._metrics(), "seconds": seconds}
         return decide_on_rank_zero(lambda: self.artifacts.write_result(folder, result, self.model.predictions))
 
+    def save_model(self, facts: Mapping[str, Any]) -> None:
+        """Write the self-contained model of a training without a test.
+
+        Args:
+            facts: the fields of result.json that are known before a test.
+        """
+        self._load_best()
+        decide_on_rank_zero(lambda: self._write_bundle(facts))
+
+    def _load_best(self) -> None:
+        """Load the weights of the best epoch."""
+        best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
+        self.model.load_state_dict(best["state_dict"])
+
+    def _schedule(self, optimizer: torch.optim.Optimizer, count_steps: Callable[[], int]) -> dict[str, Any] | None:
+        """Return the scheduler settings for `trainer.max_epochs`, also where training ends earlier."""
+        schedule, full = instantiate_checked(self.experiment.config["schedule"], "schedule"), self.experiment.trainer
+        settings: dict[str, Any] | None = schedule(
+            optimizer, lambda: count_steps() * full.max_epochs // self.experiment.epochs
+        )
+        if settings and "monitor" in settings and self.experiment.protocol.selection == "none":
+            raise SeenetError(
+                f"schedule={self.experiment.config['schedule']['name']} follows the development part, which "
+                "protocol=final lacks; run the cross-validation with another schedule"
+            )
+        return settings
+
     def _metrics(self) -> dict[str, Any]:
         """Return the metrics of the last test, as result.json records them."""
         values, classes = self.model.test_figures, self.experiment.classes
@@ -220,12 +247,15 @@ class FoldRunner:
             return
         copied = ("dataset", "synthetic", "protocol", "selection", "run_id", "trained_fold", "seed", "n_train")
         training = {name: facts[name] for name in (*copied, "best_epoch", "weights", "corpora")}
+        temperature = fit_dev_temperature(self.artifacts.dev_predictions, self.experiment.classes)
+        if (chosen_by := self.experiment.cross_validation) is not None:
+            training["cross_validation"], temperature = chosen_by.to_json(), chosen_by.temperature
         write_bundle(
             self.folder,
             self.model.classifier,
             self.spec,
             max_seconds=self.experiment.config["data"]["max_seconds"],
-            temperature=fit_dev_temperature(self.artifacts.dev_predictions, self.experiment.classes),
+            temperature=temperature,
             training=training,
         )
 

@@ -65,7 +65,7 @@ class StepCost:
         A prediction counts as a third of a step: a backward pass costs about two forward passes.
         """
         outlines = (experiment.folds.outline(fold.number) for fold in folds)
-        trained = sum(experiment.trainer.max_epochs * (len(fold.train) + len(fold.dev) / 3) for fold in outlines)
+        trained = sum(experiment.epochs * (len(fold.train) + len(fold.dev) / 3) for fold in outlines)
         tested = sum(len(fold.test) for fold in experiment.missing())
         return self.train * (trained + tested / 3)
 
@@ -91,7 +91,7 @@ def probe(experiment: Experiment, steps: int | None = None) -> StepCost:
             run.data.batch_size = min(run.data.batch_size, CPU_CLIPS)
         watch = _Stopwatch(steps)
         # A comparison with compilation also compiles the shapes of a batch of the development part.
-        batches = int(steps is not None and experiment.trainer.compile is True)
+        batches = int(steps is not None and experiment.trainer.compile is True and bool(experiment.conditions))
         limits = {"max_steps": PROBE_STEPS, "max_epochs": PROBE_STEPS, "limit_val_batches": batches}
         trainer = experiment.trainer.create_trainer(Path(folder), False, [watch], enable_checkpointing=False, **limits)
         run.run_lightning(trainer.fit)

@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line, warn_on_failure
+from seenet.core.imports import pause_garbage_collection
 from seenet.core.locks import POLL_SECONDS, Lock
 from seenet.core.processes import (
     adopt_srun_ranks,
@@ -25,11 +26,15 @@ from seenet.corpora.leak_audit import audit_leaks
 from seenet.corpora.loading import print_notes
 from seenet.corpora.manifest import Manifest
 from seenet.reporting.console_tables import print_conditions, print_run
+from seenet.runs.bundle import MODEL_JSON
 from seenet.runs.directory import names_of
 from seenet.runs.environment import git_commit, versions
 from seenet.runs.identity import IDENTITY_SCHEMA
 from seenet.runs.results import SCHEMA
 from seenet.training.experiment import Experiment
+
+if TYPE_CHECKING:
+    from seenet.training.fold_runner import FoldRunner
 
 FOLDS_SHOWN = 20
 """Number of test folds that the console lists."""
@@ -73,6 +78,9 @@ def _train(cfg: DictConfig) -> list[Path]:
     run = experiment.run
     print_line(f"run {run.folder}")
     connect_processes(experiment.trainer.accelerator == "gpu")
+    if not experiment.conditions:
+        _train_final(experiment)
+        return []
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in experiment.conditions}
     for position, number in enumerate(experiment.chosen, start=1):
         label = f"fold {number} ({position}/{len(experiment.chosen)})"
@@ -95,6 +103,19 @@ def _train(cfg: DictConfig) -> list[Path]:
     return [folder for _, _, folder in experiment.tests()]
 
 
+def _train_final(experiment: Experiment) -> None:
+    """Train the model of `Final` and write its bundle, unless both are there."""
+    folder, label = experiment.fold_folder(0), "final model"
+    with _fold_lock(folder, label):
+        trained = experiment.folds.planned[0]
+        if decide_on_rank_zero(lambda: experiment.is_trained(trained) and (folder / MODEL_JSON).is_file()):
+            print_line(f"{label}: already complete")
+        else:
+            fold_run, facts = _train_fold(experiment, experiment.fold(0), label)
+            fold_run.save_model(facts)
+    print_line(f"model: {folder}\nin Python: seenet.load('{folder}').predict_file('clip.wav')")
+
+
 def _audit(experiment: Experiment, fold: Fold) -> dict[str, object]:
     return audit_leaks(experiment.manifest, experiment.store.digests, fold, experiment.protocol)
 
@@ -115,25 +136,9 @@ def _run_fold(
     experiment: Experiment, number: int, label: str, results: dict[str, dict[str, Any] | None]
 ) -> dict[str, dict[str, Any]]:
     """Train a fold unless it is trained, and test it under the conditions without a result."""
-    from seenet.training.fold_runner import FoldRunner  # imports Lightning and transformers
-
-    if experiment.store.bad:
-        path, manifest, bad = experiment.run.folder / BAD_FILES, experiment.manifest, experiment.store.bad
-        decide_on_rank_zero(lambda: write_bad_files(path, manifest, bad))
-    fold = experiment.fold(number)
-    audited = _audit(experiment, fold)
-    fold_run = FoldRunner(experiment, fold)
-    made_with = {
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "device": experiment.trainer.device_name(),
-        "precision": experiment.trainer.precision,
-        "compiled": experiment.trainer.compile is True,
-    }
-    trained = decide_on_rank_zero(lambda: fold_run.read_trained(label)) or fold_run.train(label, made_with)
-    facts = {**_result_metadata(experiment, fold), "audit": audited, **trained}
+    fold_run, facts = _train_fold(experiment, experiment.fold(number), label)
     tested = {}
-    for _, name, folder in experiment.tests([number]):
+    for fold, name, folder in experiment.tests([number]):
         result = results[name]
         if result is None:
             if (folder / "result.json").exists():
@@ -149,6 +154,27 @@ def _run_fold(
             print_line(f"fold {fold.number}, {name}: already complete, reusing result")
         tested[name] = result
     return tested
+
+
+def _train_fold(experiment: Experiment, fold: Fold, label: str) -> tuple["FoldRunner", dict[str, Any]]:
+    """Train a fold unless it is trained; return its runner, and the fields of result.json known before a test."""
+    with pause_garbage_collection():
+        from seenet.training.fold_runner import FoldRunner  # imports Lightning and transformers
+
+    if experiment.store.bad:
+        path, manifest, bad = experiment.run.folder / BAD_FILES, experiment.manifest, experiment.store.bad
+        decide_on_rank_zero(lambda: write_bad_files(path, manifest, bad))
+    audited = _audit(experiment, fold)
+    fold_run = FoldRunner(experiment, fold)
+    made_with = {
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "device": experiment.trainer.device_name(),
+        "precision": experiment.trainer.precision,
+        "compiled": experiment.trainer.compile is True,
+    }
+    trained = decide_on_rank_zero(lambda: fold_run.read_trained(label)) or fold_run.train(label, made_with)
+    return fold_run, {**_result_metadata(experiment, fold), "audit": audited, **trained}
 
 
 def _result_metadata(experiment: Experiment, fold: Fold) -> dict[str, Any]:
@@ -213,6 +239,11 @@ def _announce_corpora(experiment: Experiment) -> None:
 
 def _announce_folds(experiment: Experiment, verdicts: set[str]) -> None:
     planned = experiment.folds.planned
+    if not experiment.conditions:
+        print_line(
+            f"trains on all {len(experiment.folds[0].train)} clips, and tests none; audit: {', '.join(verdicts)}"
+        )
+        return
     tests = ", ".join(f"{fold.name} {len(fold.test)}".strip() for fold in planned[:FOLDS_SHOWN])
     more = f" and {len(planned) - FOLDS_SHOWN} more folds" if len(planned) > FOLDS_SHOWN else ""
     print_line(f"test folds: {tests} clips{more}; audit: {', '.join(sorted(verdicts))}")

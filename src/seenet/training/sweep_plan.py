@@ -61,7 +61,7 @@ def print_sweep_plan(cfgs: Mapping[str, DictConfig]) -> None:
             {experiment.folds.planned[n].training for n in experiment.chosen},
             len(list(experiment.tests())),
         )
-        left, untested = experiment.folds_to_train(), experiment.count_missing_results()
+        left, untested = experiment.folds_to_train(), len(experiment.missing())
         new = [fold for fold in left if experiment.fold_folder(fold.number) not in planned]
         planned |= {experiment.fold_folder(fold.number) for fold in new}
         cost = costs.get(_model(experiment))
@@ -69,7 +69,7 @@ def print_sweep_plan(cfgs: Mapping[str, DictConfig]) -> None:
         total += seconds
         needed += len(new) * cost.checkpoint if cost else 0
         counts = (len(trainings), len(trainings) - len(left), tests, tests - untested)
-        about = format_duration(seconds) if untested else "done"
+        about = format_duration(seconds) if left or untested else "done"
         table.add_row(escape(name), *map(str, counts), about)
     make_console().print(table)
     _require_disk(jobs.values(), needed + max((cost.state for cost in costs.values()), default=0))
@@ -95,7 +95,7 @@ def _model(experiment: Experiment) -> str:
 def _probe_all(jobs: Sequence[Experiment] | Any) -> dict[str, StepCost]:
     costs: dict[str, StepCost] = {}
     for experiment in jobs:
-        if experiment.count_missing_results() and _model(experiment) not in costs:
+        if (experiment.missing() or experiment.folds_to_train()) and _model(experiment) not in costs:
             costs[_model(experiment)] = probe(experiment)
     return costs
 
