@@ -43,20 +43,18 @@ class CrossValidation:
         return asdict(self)
 
 
-def resolve_epochs(experiment: "Experiment", folds: "Folds") -> "Experiment":
+def resolve_epochs(experiment: "Experiment", protocol: Final, folds: "Folds") -> "Experiment":
     """Return an experiment under `Final` with its number of epochs and without test conditions.
 
     Args:
         experiment: the experiment; its settings apart from the protocol are those of the cross-validation.
+        protocol: of the experiment.
         folds: of the cross-validation.
 
     Raises:
         SeenetError: a fold of the cross-validation is not trained, or the number is more than `trainer.max_epochs`.
     """
-    protocol, node, found = experiment.protocol, experiment.config["protocol"], None
-    if not isinstance(protocol, Final):
-        raise TypeError(f"{type(protocol).__name__} has no number of epochs")
-    epochs = protocol.epochs
+    node, found, epochs = experiment.config["protocol"], None, protocol.epochs
     if epochs == "cv":
         strict = type(protocol.cross_validation)
         settings = {key: value for key, value in node.items() if key != "epochs"}

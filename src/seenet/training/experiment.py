@@ -88,8 +88,7 @@ class Experiment:
         _require_plain_settings(cfg)
         weights = _weights(cfg)
         protocol: Protocol = instantiate_checked(cfg.protocol, "protocol")
-        is_final = isinstance(protocol, Final)
-        if is_final and cfg.test_dataset is not None:
+        if isinstance(protocol, Final) and cfg.test_dataset is not None:
             raise SeenetError("protocol=final trains on every clip and tests none; remove test_dataset")
         manifest, classes, indices = load_corpus(cfg)
         with pause_garbage_collection():  # torch and Lightning; the checks above do not wait for them
@@ -111,7 +110,7 @@ class Experiment:
         conditions = build_conditions(cfg.noise, manifest, store)
         for number in chosen:
             outline = folds.outline(number)
-            _require_clips(manifest, outline, classes, () if is_final else ("test",))
+            _require_clips(manifest, outline, classes, () if isinstance(protocol, Final) else ("test",))
             for condition in conditions.values():
                 condition.for_fold(outline)
         experiment = cls(
@@ -132,11 +131,10 @@ class Experiment:
             conditions=conditions,
             epochs=trainer.max_epochs,
         )
-        if not is_final:
+        if not isinstance(protocol, Final):
             return experiment
-        return resolve_epochs(
-            experiment, make_folds(manifest, indices, scheme, protocol.cross_validation).without(store.bad)
-        )
+        validated = make_folds(manifest, indices, scheme, protocol.cross_validation)
+        return resolve_epochs(experiment, protocol, validated.without(store.bad))
 
     @property
     def training_corpus(self) -> Manifest:
