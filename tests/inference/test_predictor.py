@@ -24,6 +24,8 @@ from seenet.training.run import run_experiment
 
 TINY = ("dataset.speakers=6", "dataset.clips=1", "trainer.max_epochs=1", "data.batch_size=8", "fold=0")
 
+RECORDED_MODEL = Path(__file__).parents[1] / "recorded_model"
+
 
 def train(config, tmp_path: Path, *overrides: str) -> tuple[Experiment, Path]:
     """Train and test fold 0; return the experiment and the folder of the fold."""
@@ -55,6 +57,19 @@ def test_loaded_model_predicts_as_the_run_did(config, tmp_path: Path, overrides:
     assert predictor.classes == experiment.classes
     predicted = predictor.predict_batch([experiment.store.waveform(row) for row in rows])
     np.testing.assert_allclose(predicted, read_probabilities(folder / "clean" / "predictions.csv"), atol=1e-6)
+
+
+def test_recorded_model_loads_and_predicts_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Made once, with model.json of schema 1; a commit that cannot load it breaks every model that users have."""
+    from support.recorded_runs import write_corpora
+
+    monkeypatch.chdir(tmp_path)
+    write_corpora(tmp_path)
+    with (RECORDED_MODEL / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        utterances = [row["utterance"] for row in csv.DictReader(file)]
+    predictor = seenet.load(RECORDED_MODEL)
+    predicted = [list(predictor.predict_file(f"{utterance}.wav").values()) for utterance in utterances]
+    np.testing.assert_allclose(predicted, read_probabilities(RECORDED_MODEL / "predictions.csv"), atol=1e-4)
 
 
 def test_bundle_records_its_origin_and_temperature(config, tmp_path: Path):
