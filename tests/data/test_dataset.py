@@ -1,6 +1,7 @@
 """Sampling of clips and partners, masks, and batches of a part."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.stats import chisquare
 
@@ -76,7 +77,10 @@ def test_fold_part_returns_complete_batches():
         store.waveform(int(indices[3])),
         "the partner is the clip that the item names",
     )
-    assert part.__getitems__([(0, -1)]).partner is None
+    alone = part.__getitems__([(0, -1)])
+    assert alone.partner is None
+    with pytest.raises(ValueError, match="needs_partner"):
+        alone.require_partners()
 
 
 def test_batch_to_moves_every_tensor():

@@ -3,10 +3,22 @@
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 BUFFER_BYTES = 1 << 18
 SEARCH_BLOCK_BYTES = 1 << 20
+
+
+class ReadableFile(Protocol):
+    """A binary file that is open for reading at any position."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Move the position; see `io.IOBase.seek`."""
+        ...
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Read at most `size` bytes, or by default all that follow."""
+        ...
 
 
 class FileWindow(io.RawIOBase):
@@ -68,7 +80,7 @@ class BufferedBytes:
         end: the offset at which the readable part ends, in bytes.
     """
 
-    def __init__(self, file: BinaryIO, end: int):
+    def __init__(self, file: ReadableFile, end: int):
         self.file, self.end = file, end
         self._buffer_start, self._buffer = 0, b""
 
@@ -83,7 +95,7 @@ class BufferedBytes:
         return self._buffer[offset - self._buffer_start : offset - self._buffer_start + count]
 
 
-def find_bytes(file: BinaryIO, pattern: bytes, offset: int, size: int) -> int | None:
+def find_bytes(file: ReadableFile, pattern: bytes, offset: int, size: int) -> int | None:
     """Return the offset of the first occurrence of a byte string, or None.
 
     Args:

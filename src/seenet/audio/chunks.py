@@ -7,8 +7,8 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
+from seenet.audio.byte_access import ReadableFile
 from seenet.audio.defects import TOLERATED_BYTES
 
 
@@ -64,7 +64,7 @@ def is_chunk_name(name: bytes) -> bool:
     return bool(re.fullmatch(rb"[A-Za-z0-9 _\-\x7f\xa9.]{4}", name)) and name not in file_starts
 
 
-def read_chunk_header(file: BinaryIO, layout: ChunkLayout, offset: int) -> tuple[bytes, int, int] | None:
+def read_chunk_header(file: ReadableFile, layout: ChunkLayout, offset: int) -> tuple[bytes, int, int] | None:
     """Return name, content offset and content size of a chunk, or None at the end of the file."""
     file.seek(offset)
     width = layout.header_bytes
@@ -75,7 +75,7 @@ def read_chunk_header(file: BinaryIO, layout: ChunkLayout, offset: int) -> tuple
     return name, offset + width, size - width * layout.counts_header
 
 
-def count_bytes_outside_chunks(file: BinaryIO, layout: ChunkLayout, offset: int, size: int) -> int:
+def count_bytes_outside_chunks(file: ReadableFile, layout: ChunkLayout, offset: int, size: int) -> int:
     """Return how many bytes at the end of a file belong to no chunk.
 
     Args:
@@ -92,7 +92,7 @@ def count_bytes_outside_chunks(file: BinaryIO, layout: ChunkLayout, offset: int,
     return 0
 
 
-def iterate_chunk_ends(file: BinaryIO, size: int, layout: ChunkLayout) -> Iterator[int]:
+def iterate_chunk_ends(file: ReadableFile, size: int, layout: ChunkLayout) -> Iterator[int]:
     """Yield the end offsets of AVI or ASF chunks, up to the first without a known size."""
     offset = layout.first
     while offset < size and (chunk := read_chunk_header(file, layout, offset)):

@@ -5,8 +5,8 @@ Nothing is decoded. Sources: Matroska (RFC 9559), ISO base media (ISO/IEC 14496-
 
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
 
+from seenet.audio.byte_access import ReadableFile
 from seenet.audio.chunks import (
     ASF_LAYOUT,
     AVI_LAYOUT,
@@ -26,7 +26,7 @@ _FLV_TAG_TYPES = (8, 9, 18)
 _MATROSKA_SEGMENT = 0x18538067
 
 
-def count_missing_bytes(file: BinaryIO, size: int) -> int:
+def count_missing_bytes(file: ReadableFile, size: int) -> int:
     """Return the number of bytes that the structure of a compressed file requires after its end.
 
     Args:
@@ -55,7 +55,7 @@ def count_missing_bytes(file: BinaryIO, size: int) -> int:
     return max(0, max(ends, default=0) - size)
 
 
-def is_streamed(file: BinaryIO) -> bool:
+def is_streamed(file: ReadableFile) -> bool:
     """Return whether an AVI or ASF file is a live stream, with placeholder sizes in the header.
 
     Args:
@@ -70,12 +70,12 @@ def is_streamed(file: BinaryIO) -> bool:
     return properties >= 0 and bool(flags & _ASF_BROADCAST_FLAG)
 
 
-def has_index(file: BinaryIO, size: int) -> bool:
+def has_index(file: ReadableFile, size: int) -> bool:
     """Return whether an MP4 or MOV file contains the index (moov) that decoding requires."""
     return any(name == b"moov" for name, _ in _iterate_boxes(file, size))
 
 
-def find_appended_file(file: BinaryIO, size: int) -> int | None:
+def find_appended_file(file: ReadableFile, size: int) -> int | None:
     """Find a second file that was appended to an MP4 or FLV file.
 
     Args:
@@ -100,7 +100,7 @@ def find_appended_file(file: BinaryIO, size: int) -> int | None:
     return None
 
 
-def _iterate_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+def _iterate_boxes(file: ReadableFile, size: int) -> Iterator[tuple[bytes, int]]:
     """Yield the name and the end offset of each top-level box of an MP4 or MOV file."""
     offset = 0
     while offset + 8 <= size:
@@ -115,7 +115,7 @@ def _iterate_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
         yield name, offset
 
 
-def _iterate_flv_tag_ends(file: BinaryIO, size: int, head: bytes) -> Iterator[int]:
+def _iterate_flv_tag_ends(file: ReadableFile, size: int, head: bytes) -> Iterator[int]:
     """Yield the end offset of each tag of an FLV file."""
     offset = int.from_bytes(head[5:9], "big") + 4
     while offset < size:
@@ -145,7 +145,7 @@ def _parse_variable_int(data: bytes, keep_marker: bool) -> tuple[int, int] | Non
     return (-1 if value == largest else value), width
 
 
-def _iterate_matroska_ends(file: BinaryIO, size: int) -> Iterator[int]:
+def _iterate_matroska_ends(file: ReadableFile, size: int) -> Iterator[int]:
     """Yield the end offsets of Matroska elements, including those of open-ended clusters."""
     offset = 0
     while offset < size:

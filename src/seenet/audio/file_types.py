@@ -1,7 +1,6 @@
 """Detection of file types by content, never by name."""
 
-from typing import BinaryIO
-
+from seenet.audio.byte_access import ReadableFile
 from seenet.audio.containers import ASF_MAGIC, EBML_MAGIC, ISO_BOXES
 
 HEAD_BYTES = 512
@@ -53,7 +52,7 @@ def name_container(head: bytes) -> str:
     return next((name for magic, name in _CONTAINER_NAMES.items() if head.startswith(magic)), "")
 
 
-def describe_unreadable_content(file: BinaryIO) -> str:
+def describe_unreadable_content(file: ReadableFile) -> str:
     """Return a description of a file that no audio reader accepts.
 
     Args:

@@ -96,7 +96,8 @@ class SoundFileReader:
             else:
                 while first > 0:
                     first -= len(file.read(min(first, _SKIP_FRAMES), dtype="float32")) or first
-            return file.read(count, dtype="float32", always_2d=True)
+            excerpt: NDArray[np.float32] = file.read(count, dtype="float32", always_2d=True)
+            return excerpt
 
 
 def make_length_remarks(samples: SampleRegion, tolerated_bytes: float) -> Iterator[Remark]:

@@ -102,7 +102,8 @@ class MpegReader:
                 header = parse_frame_header(head)
                 assert header is not None
                 try:
-                    decoded = decoder.decode(av.Packet(head + file.read(header.length - 4)))
+                    packet = av.Packet(head + file.read(header.length - 4))
+                    decoded = decoder.decode(packet)  # type: ignore[attr-defined]  # PyAV's types know encoders only
                 except av.FFmpegError:
                     decoded = []
                 if number < begin:

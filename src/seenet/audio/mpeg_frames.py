@@ -7,9 +7,8 @@ import struct
 from array import array
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import BinaryIO
 
-from seenet.audio.byte_access import BufferedBytes
+from seenet.audio.byte_access import BufferedBytes, ReadableFile
 
 SAMPLE_RATES_HZ = (44100, 48000, 32000)
 BITRATES_KBPS = {  # by whether the version is 1, and by layer
@@ -120,7 +119,7 @@ def measure_tag(data: bytes) -> int:
     return 128 if data.startswith(b"TAG") else 0
 
 
-def find_first_frame(file: BinaryIO, start: int, end: int) -> int | None:
+def find_first_frame(file: ReadableFile, start: int, end: int) -> int | None:
     """Find the first frame of MPEG audio, after tags and a limited number of other bytes.
 
     Args:
@@ -169,7 +168,7 @@ def _has_consecutive_frames(data: BufferedBytes, offset: int) -> bool:
     return True
 
 
-def read_segments(file: BinaryIO, start: int, end: int) -> tuple[list[Segment], int]:
+def read_segments(file: ReadableFile, start: int, end: int) -> tuple[list[Segment], int]:
     """Find every frame of a file.
 
     Args:

@@ -6,9 +6,8 @@ Sources: Ogg (RFC 3533), Opus in Ogg (RFC 7845).
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from seenet.audio.byte_access import find_bytes
+from seenet.audio.byte_access import ReadableFile, find_bytes
 
 _PAGE_HEADER_BYTES = 27
 _MAX_SEGMENTS = 255
@@ -52,6 +51,11 @@ class _Page:
     Args:
         data: all bytes of the page.
     """
+
+    granule: int
+    serial: int
+    number: int
+    _stated_checksum: int
 
     def __init__(self, data: bytes):
         flags, self.granule, self.serial, self.number, self._stated_checksum = struct.unpack("<BqIII", data[5:26])
@@ -101,7 +105,7 @@ class _StreamCollector:
             stream.is_finished |= page.is_last
 
 
-def read_ogg_streams(file: BinaryIO, size: int) -> tuple[list[OggStream], int]:
+def read_ogg_streams(file: ReadableFile, size: int) -> tuple[list[OggStream], int]:
     """Read all pages of an Ogg file.
 
     Args:

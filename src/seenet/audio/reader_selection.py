@@ -6,11 +6,10 @@ libraries (`video`) read the rest.
 
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import soundfile
 
-from seenet.audio.byte_access import FileWindow, find_bytes
+from seenet.audio.byte_access import FileWindow, ReadableFile, find_bytes
 from seenet.audio.containers import count_missing_bytes, find_appended_file, has_index
 from seenet.audio.defects import TOLERATED_BYTES, UnreadableAudioError
 from seenet.audio.file_types import (
@@ -58,7 +57,7 @@ def open_reader(path: str, size: int, modified: int) -> AudioReader:
             raise UnreadableAudioError(f"{content} ({cause})" if content.endswith("damaged") else content) from error
 
 
-def _skip_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
+def _skip_tags(file: ReadableFile, size: int) -> tuple[int, bytes]:
     """Return the offset after ID3 tags at the beginning, and the first bytes from there."""
     file.seek(0)
     head, start = file.read(HEAD_BYTES), 0
@@ -69,7 +68,7 @@ def _skip_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
     return start, head
 
 
-def _select_reader(path: Path, whole_file: BinaryIO, whole_size: int) -> AudioReader:
+def _select_reader(path: Path, whole_file: ReadableFile, whole_size: int) -> AudioReader:
     start, head = _skip_tags(whole_file, whole_size)
     file, size = (FileWindow(path, start), whole_size - start) if start else (whole_file, whole_size)
     if head.startswith(b"OggS"):
@@ -88,7 +87,7 @@ def _select_reader(path: Path, whole_file: BinaryIO, whole_size: int) -> AudioRe
     return _open_unknown(path, head)
 
 
-def _open_uncompressed(path: Path, file: BinaryIO, start: int, size: int, samples: SampleRegion) -> AudioReader:
+def _open_uncompressed(path: Path, file: ReadableFile, start: int, size: int, samples: SampleRegion) -> AudioReader:
     """Return the reader of a file with a WAV header or a similar header."""
     first, last = start + samples.start, start + samples.start + samples.size
     is_mpeg = samples.chunks.get(b"fmt ", b"")[:2] in _MPEG_FORMAT_TAGS
@@ -97,8 +96,9 @@ def _open_uncompressed(path: Path, file: BinaryIO, start: int, size: int, sample
             raise UnreadableAudioError(f"truncated: {samples.missing} bytes of samples are missing")
         return MpegReader(path, first, last)
     header = make_wav_header(samples) if samples.needs_new_header or samples.trailing or start else None
+    window = None if header is None else (first, samples.size, header)
     try:
-        return SoundFileReader(path, header and (first, samples.size, header), samples)
+        return SoundFileReader(path, window, samples)
     except soundfile.SoundFileError:
         track = _open_track(path, file, start, size, "an audio file, damaged")
         track.remarks += make_length_remarks(samples, TOLERATED_BYTES)
@@ -120,7 +120,7 @@ def _open_unknown(path: Path, head: bytes) -> AudioReader:
             raise error from refusal
 
 
-def _open_track(path: Path, file: BinaryIO, start: int, size: int, kind: str) -> TrackReader:
+def _open_track(path: Path, file: ReadableFile, start: int, size: int, kind: str) -> TrackReader:
     """Return the reader of a container for FFmpeg, unless bytes are missing at its end.
 
     Args:
@@ -148,7 +148,7 @@ def _open_track(path: Path, file: BinaryIO, start: int, size: int, kind: str) ->
     return track
 
 
-def _open_flac(path: Path, file: BinaryIO, start: int, size: int) -> AudioReader:
+def _open_flac(path: Path, file: ReadableFile, start: int, size: int) -> AudioReader:
     """Return the reader of concatenated FLAC files; FFmpeg reads those of unknown length."""
     parts: list[AudioReader] = []
     begin: int | None = 0
@@ -163,7 +163,7 @@ def _open_flac(path: Path, file: BinaryIO, start: int, size: int) -> AudioReader
     return parts[0] if len(parts) == 1 else ConcatenatedReader(parts)
 
 
-def _open_ogg(path: Path, file: BinaryIO, start: int, size: int) -> AudioReader:
+def _open_ogg(path: Path, file: ReadableFile, start: int, size: int) -> AudioReader:
     """Return the reader of the audio streams of an Ogg file."""
     streams, lacking = read_ogg_streams(file, size)
     audio_streams = [stream for stream in streams if stream.codec]

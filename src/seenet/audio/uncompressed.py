@@ -7,8 +7,8 @@ Sources: the published layouts of these formats.
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
+from seenet.audio.byte_access import ReadableFile
 from seenet.audio.chunks import (
     LAYOUTS,
     ChunkLayout,
@@ -51,7 +51,7 @@ class SampleRegion:
     chunks: dict[bytes, bytes] = field(default_factory=dict)
 
 
-def find_samples(file: BinaryIO, size: int) -> SampleRegion | None:
+def find_samples(file: ReadableFile, size: int) -> SampleRegion | None:
     """Find the samples of a WAV, RF64, Wave64, AIFF, CAF, AU or NIST SPHERE file.
 
     Args:
@@ -75,7 +75,7 @@ def find_samples(file: BinaryIO, size: int) -> SampleRegion | None:
     return _find_sample_chunk(file, size, layout, head[:4] == b"FORM")
 
 
-def _find_sample_chunk(file: BinaryIO, size: int, layout: ChunkLayout, is_iff: bool) -> SampleRegion | None:
+def _find_sample_chunk(file: ReadableFile, size: int, layout: ChunkLayout, is_iff: bool) -> SampleRegion | None:
     chunks: dict[bytes, bytes] = {}
     offset = layout.first
     while offset < size and (chunk := read_chunk_header(file, layout, offset)):
@@ -117,7 +117,7 @@ def _find_sphere_samples(head: bytes, size: int) -> SampleRegion | None:
 
 
 def _compare_with_stated_size(
-    file: BinaryIO, size: int, layout: ChunkLayout, region: SampleRegion, stated: int
+    file: ReadableFile, size: int, layout: ChunkLayout, region: SampleRegion, stated: int
 ) -> SampleRegion:
     """Complete the region of a chunked file from the size that its sample chunk states."""
     present, start = region.size, region.start
@@ -142,7 +142,7 @@ def _compare_with_stated_size(
 
 
 def _compare_with_trailing_bytes(
-    file: BinaryIO, size: int, layout: ChunkLayout, region: SampleRegion, stated: int
+    file: ReadableFile, size: int, layout: ChunkLayout, region: SampleRegion, stated: int
 ) -> None:
     """Decide whether the bytes after the stated samples are samples too."""
     present, start = region.size, region.start

@@ -48,7 +48,7 @@ PREROLL_SECONDS = 1.0
 """Duration that is decoded before the target of a seek."""
 
 
-def _scale_samples(frame: Any) -> NDArray[np.float32]:
+def _scale_samples(frame: av.AudioFrame) -> NDArray[np.float32]:
     """Return the samples of a frame, scaled to a full scale of 1. Shape (samples, channels)."""
     wave = frame.to_ndarray()
     wave = wave.T if frame.format.is_planar else wave.reshape(-1, frame.layout.nb_channels)
@@ -237,8 +237,6 @@ class TrackReader:
                     f"the sampling rate changes from {self.rate} to {rate} Hz: convert it to WAV"
                 )
             if position is None:
-                if is_seeking and time is None:
-                    raise UnreadableAudioError("damaged: packets without a time")
                 position = self._locate_frame(time, len(wave)) if is_seeking else 0
             elif self._format in TIMESTAMPED_CONTAINERS and time is not None:
                 gap = time - previous_end
@@ -260,8 +258,10 @@ class TrackReader:
         limit = count if self.max_frames is None else max(0, min(count, self.max_frames - first))
         return np.concatenate(pieces)[:limit]
 
-    def _locate_frame(self, time: float, length: int) -> int:
+    def _locate_frame(self, time: float | None, length: int) -> int:
         """Return the first sample of a frame in the track; its end is rounded to the grid of frames."""
+        if time is None:
+            raise UnreadableAudioError("damaged: packets without a time")
         end = (time - self._start_seconds) * self.rate + length
         frames_after_first = round((end - self._first_frame_size) / self._frame_size)
         return self._first_frame_size + frames_after_first * self._frame_size - length

@@ -171,7 +171,7 @@ def _summarise_jobs(config: DictConfig) -> bool:
 
 def _read_job_records(folder: Path) -> list[dict[str, Any]]:
     """Read the records that jobs of this sweep wrote below a folder, in the order of the jobs."""
-    from seenet.reporting.result_loader import read_object
+    from seenet.runs.results import read_object
 
     keys = ("sweep", "number", "overrides", "results", "error")
     records = [read_object(path, keys) for path in folder.rglob(JOB_RECORD)]

@@ -139,14 +139,15 @@ def decide_on_rank_zero(decide: Callable[[], T]) -> T:
         return decide()
     if get_rank() == 0:
         try:
-            message = [(decide(), False)]
+            result = decide()
         except BaseException:
             distributed.broadcast_object_list([(None, True)], src=0)
             raise
-        distributed.broadcast_object_list(message, src=0)
-        return message[0][0]
+        distributed.broadcast_object_list([(result, False)], src=0)
+        return result
     message: list[Any] = [None]
     distributed.broadcast_object_list(message, src=0)
+    value: T
     value, has_failed = message[0]
     if has_failed:
         exit_process(1)

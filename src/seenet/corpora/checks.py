@@ -78,12 +78,12 @@ def _check_files(manifest: Manifest, store: WaveformStore) -> Iterator[Finding]:
     for path, kind, line in remarks:  # several clips of one file share its remarks
         yield Finding(kind, "error" if kind in ERROR_REMARKS else "warning", path, line)
     usable = index["length"] > 0
-    for row in np.flatnonzero(usable & index["silent"]):
+    for row in np.flatnonzero(usable & index["silent"]).tolist():
         yield Finding("silent", "warning", paths[row], "every kept sample is zero")
-    for row in np.flatnonzero(usable & (index["clipped"] >= MIN_CLIPPED_SHARE)):
+    for row in np.flatnonzero(usable & (index["clipped"] >= MIN_CLIPPED_SHARE)).tolist():
         percent = 100 * index["clipped"][row]
         yield Finding("clipped", "warning", paths[row], f"{percent:.1f} % of samples at full scale")
-    for row in np.flatnonzero(usable & (index["length"] < MIN_CLIP_SAMPLES)):
+    for row in np.flatnonzero(usable & (index["length"] < MIN_CLIP_SAMPLES)).tolist():
         detail = f"{index['length'][row]} samples at 16 kHz; padded to {MIN_CLIP_SAMPLES}"
         yield Finding("short", "warning", paths[row], detail)
 

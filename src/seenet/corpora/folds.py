@@ -5,8 +5,8 @@ A split scheme divides the utterances into training and test parts. A protocol (
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -46,8 +46,9 @@ class Fold:
         """Return the same division without some utterances."""
         if not len(indices):
             return self
-        parts = (np.setdiff1d(part, list(indices), assume_unique=True) for part in (self.train, self.dev, self.test))
-        return Fold(self.number, *parts, self.name, self.training, self.shared)
+        parts = (self.train, self.dev, self.test)
+        train, dev, test = (np.setdiff1d(part, list(indices), assume_unique=True) for part in parts)
+        return replace(self, train=train, dev=dev, test=test)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,13 @@ class Folds(Sequence[Fold]):
     def __len__(self) -> int:
         return len(self._splits)
 
-    def __getitem__(self, number: Any) -> Any:  # a fold for an integer, a list of folds for a slice
+    @overload
+    def __getitem__(self, number: int) -> Fold: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Fold]: ...
+
+    def __getitem__(self, number: int | slice) -> Fold | list[Fold]:
         if isinstance(number, slice):
             return [self[k] for k in range(*number.indices(len(self)))]
         number = range(len(self))[number]
@@ -115,11 +122,11 @@ def make_folds(manifest: Manifest, indices: Indices, scheme: Scheme, protocol: "
     return Folds(manifest, protocol.divide(scheme, manifest, indices), protocol)
 
 
-def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
+def choose_folds(wanted: object, count: int) -> list[int]:
     """Return the sorted numbers of the folds to run.
 
     Args:
-        wanted: `all`, a number, or a list of numbers.
+        wanted: `all`, a number, or a list of numbers; any other value of a configuration is an error.
         count: number of folds.
 
     Raises:
@@ -127,10 +134,11 @@ def choose_folds(wanted: str | int | Sequence[int], count: int) -> list[int]:
     """
     if wanted == "all":
         return list(range(count))
-    chosen = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
-    if not chosen:
-        raise SeenetError(f"fold=[]: expected all, or numbers from 0 to {count - 1}")
-    for fold in chosen:
+    chosen: set[int] = set()
+    for fold in wanted if isinstance(wanted, list | tuple) else [wanted]:
         if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < count:
             raise SeenetError(f"fold={fold}: expected all, or numbers from 0 to {count - 1}")
-    return sorted(set(chosen))
+        chosen.add(fold)
+    if not chosen:
+        raise SeenetError(f"fold=[]: expected all, or numbers from 0 to {count - 1}")
+    return sorted(chosen)

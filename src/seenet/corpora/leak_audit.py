@@ -1,10 +1,10 @@
 """Leak audit: search for speakers, sessions, files and waveforms in two parts of a fold."""
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
@@ -13,7 +13,7 @@ from seenet.corpora.protocols import LEAKS, Protocol
 from seenet.corpora.split_schemes import Indices, mark_present
 
 
-def audit_leaks(manifest: Manifest, digests: Sequence[object], fold: Fold, protocol: Protocol) -> dict[str, object]:
+def audit_leaks(manifest: Manifest, digests: ArrayLike, fold: Fold, protocol: Protocol) -> dict[str, object]:
     """Verify that no speaker, session, file or identical waveform is in two parts of a fold.
 
     Args:
@@ -62,7 +62,7 @@ def audit_leaks(manifest: Manifest, digests: Sequence[object], fold: Fold, proto
     return verdict
 
 
-def _number_values(manifest: Manifest, kind: str, digests: Sequence[object]) -> Indices:
+def _number_values(manifest: Manifest, kind: str, digests: ArrayLike) -> Indices:
     """Return a code for each value of a kind of leak, -1 for unknown. Shape (clips,)."""
     if kind == "waveform":
         return np.where(np.asarray(digests) == 0, -1, pd.factorize(np.asarray(digests))[0])  # silence is no leak

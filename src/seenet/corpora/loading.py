@@ -46,7 +46,8 @@ def _read_labels(cfg: DictConfig) -> dict[Any, Any]:
     if not isinstance(labels, dict):
         raise SeenetError(f"dataset.labels={labels}: expected meanings by label, e.g. {{W: angry, noise: null}}")
     wanted = OmegaConf.to_container(cfg.classes) if OmegaConf.is_list(cfg.classes) else []
-    return {**{str(c): str(c) for c in wanted if c not in EMOTIONS}, **labels}
+    own = [str(c) for c in wanted if c not in EMOTIONS] if isinstance(wanted, list) else []
+    return {**{name: name for name in own}, **labels}
 
 
 def load_corpus(cfg: DictConfig) -> tuple[Manifest, tuple[str, ...], NDArray[np.int64]]:
@@ -168,4 +169,5 @@ def build_scheme(cfg: DictConfig) -> Scheme:
     schemes = cfg.dataset.schemes
     if not OmegaConf.is_dict(schemes) or cfg.dataset.folds not in schemes:
         raise SeenetError(f"dataset.folds={cfg.dataset.folds}: expected one of {', '.join(schemes or [])}")
-    return instantiate_checked(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")
+    scheme: Scheme = instantiate_checked(schemes[cfg.dataset.folds], f"dataset.schemes.{cfg.dataset.folds}")
+    return scheme

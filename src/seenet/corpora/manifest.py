@@ -157,7 +157,8 @@ class Manifest:
 
     def column(self, name: str) -> NDArray[Any]:
         """Return one field of all utterances. Shape (clips,), str objects (float64 for `NUMBERS`)."""
-        return self.table[name].to_numpy()
+        values: NDArray[Any] = self.table[name].to_numpy()
+        return values
 
     def codes(self, name: str) -> NDArray[np.int64]:
         """Return a field as integer codes, -1 for unknown. Shape (clips,).
@@ -191,7 +192,8 @@ class Manifest:
         """Code of each clip's audio file, equal for all links to a file. Shape (clips,)."""
         codes, paths = pd.factorize(self._paths)
         identities = [_identify_file(os.path.join(self.root, path)) for path in paths]  # noqa: PTH118
-        return pd.factorize(np.array(identities, dtype=object))[0][codes]
+        files: NDArray[np.int64] = pd.factorize(np.array(identities, dtype=object))[0][codes]
+        return files
 
     @cached_property
     def _paths(self) -> NDArray[Any]:
@@ -199,7 +201,8 @@ class Manifest:
 
     def audio_path(self, index: int) -> Path:
         """Return the audio file of one utterance."""
-        return self.root / self._paths[index]
+        path: str = self._paths[index]
+        return self.root / path
 
     def counts(self) -> dict[str, int]:
         """Return the number of utterances of each label, in the order of the vocabulary."""

@@ -94,7 +94,8 @@ def group_linked(speakers: Indices, sessions: Indices) -> Indices:
     is_known = sessions >= 0
     edges = (speakers[is_known], nodes + sessions[is_known])
     links = coo_array((is_known[is_known], edges), shape=(2 * nodes, 2 * nodes))
-    return connected_components(links, directed=False)[1][speakers].astype(np.int64)
+    components: Indices = connected_components(links, directed=False)[1][speakers].astype(np.int64)
+    return components
 
 
 def mark_present(codes: Indices) -> NDArray[np.bool_]:
@@ -174,13 +175,13 @@ class LeaveOneOut(Groups):
     """
 
     def __init__(self, field: Literal["speaker", "session", "language", "split"]):
-        self.field = field
+        self.field: str = field
 
     def groups(self, manifest: Manifest, indices: Indices) -> list[Indices]:
         """Return one group per value, in natural order of names: 2 before 10."""
         codes = require_codes(manifest, indices, self.field, f"leaving one {self.field} out")
         first = np.unique(codes, return_index=True)[1]
-        values = manifest.column(self.field)[indices[first]]
+        values = manifest.column(self.field)[indices[first]].tolist()
         order = sorted(range(len(values)), key=lambda k: _natural_key(values[k]))
         if len(values) < 2:
             raise SeenetError(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from seenet.audio.defects import Remark
 from seenet.audio.reading import RATE
 from seenet.core.atomic import atomic_write_text, explain_write_errors
 from seenet.core.console import print_line, track_progress
@@ -157,7 +158,7 @@ def _parse_journal_line(line: bytes) -> list[Any] | None:
     except ValueError:
         return None
     # The journal has no offset, a field of the index; the index has no remarks. The two have equal length.
-    return entry if isinstance(entry, list) and len(entry) in (1, len(INDEX)) else None
+    return entry if isinstance(entry, list) and len(entry) in (1, len(INDEX.descr)) else None
 
 
 def _count_samples(entry: list[Any]) -> int:
@@ -167,7 +168,9 @@ def _count_samples(entry: list[Any]) -> int:
 
 def _write_index(folder: Path, manifest: Manifest, max_seconds: float) -> str:
     """Write the index, the list of unreadable files and the remarks; return the store's key."""
-    index, bad, remarks = np.zeros(len(manifest), INDEX), {}, {}
+    index = np.zeros(len(manifest), INDEX)
+    bad: dict[int, str] = {}
+    remarks: dict[int, list[Remark]] = {}
     state = hashlib.blake2b(json.dumps([FORMAT, RATE, max_seconds]).encode(), digest_size=8)
     offset = 0
     with (folder / "journal.jsonl").open("rb") as journal:

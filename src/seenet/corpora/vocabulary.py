@@ -1,7 +1,7 @@
 """Shared vocabulary of emotions and named class sets; a corpus may have further labels."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from seenet.core.errors import SeenetError
 
@@ -36,17 +36,18 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
     return sorted(set(labels), key=lambda label: (rank.get(label, own), label))
 
 
-def resolve_classes(classes: str | Sequence[str], available: Iterable[str] = EMOTIONS) -> tuple[str, ...]:
+def resolve_classes(classes: object, available: Iterable[str] = EMOTIONS) -> tuple[str, ...]:
     """Return class names in the order of their numbers.
 
     Emotions of the vocabulary have its order. A list with other words keeps the order of the list.
 
     Args:
-        classes: a name (`four`, `eight`, or `all` for all available labels) or a list of emotions or other words.
+        classes: a name (`four`, `eight`, or `all` for all available labels) or a list of emotions or other words;
+            any other value of a configuration is an error.
         available: available labels, for `all`.
 
     Raises:
-        SeenetError: an unknown name, a repeated class, or fewer than two classes.
+        SeenetError: neither a name nor a list, an unknown name, a repeated class, or fewer than two classes.
     """
     expected = f"expected one of {', '.join([*CLASS_SETS, 'all'])} or a list of classes, e.g. classes=[angry,happy]"
     if isinstance(classes, str):

@@ -30,8 +30,9 @@ class _MappedFile(NamedTuple):
     @classmethod
     def describe(cls, array: NDArray[Any]) -> "NDArray[Any] | _MappedFile":
         """Describe a mapped array; return an array in memory unchanged."""
-        mapped = isinstance(array, np.memmap) and array.filename is not None
-        return cls(str(array.filename), array.dtype, array.offset, array.shape) if mapped else array
+        if not isinstance(array, np.memmap) or array.filename is None:
+            return array
+        return cls(str(array.filename), array.dtype, array.offset, array.shape)
 
     def map(self) -> NDArray[Any]:
         """Map the file read-only."""
@@ -74,7 +75,7 @@ class WaveformStore:
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
         """Offset of the first sample of each array. Shape (arrays,)."""
-        return np.cumsum([0, *(len(part) for part in self.audio[:-1])])
+        return np.cumsum([0, *(len(part) for part in self.audio[:-1])], dtype=np.int64)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -88,9 +89,10 @@ class WaveformStore:
 
     def waveform(self, index: int) -> NDArray[np.float32]:
         """Return a clip at 16 kHz with full scale 1. Shape (samples,)."""
-        return self.padded([index])[0]
+        waveform: NDArray[np.float32] = self.padded([index])[0]
+        return waveform
 
-    def padded(self, indices: Sequence[int]) -> NDArray[np.float32]:
+    def padded(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
         """Return zero-padded clips at 16 kHz with full scale 1. Shape (clips, longest)."""
         rows = self.index[indices]
         batch = np.empty((len(rows), rows["length"].max()), dtype=np.float32)
@@ -132,7 +134,10 @@ def open_store(manifest: Manifest, max_seconds: float) -> WaveformStore:
 
 def _join_stores(stores: Sequence[WaveformStore]) -> WaveformStore:
     """Combine the stores of several corpora in their order, without a copy of the samples."""
-    index, samples, clips, bad, remarks = [], 0, 0, {}, {}
+    index: list[NDArray[np.void]] = []
+    bad: dict[int, str] = {}
+    remarks: dict[int, list[Remark]] = {}
+    samples = clips = 0
     for store in stores:
         shifted = np.array(store.index)
         shifted["offset"] += samples

@@ -49,6 +49,16 @@ class Batch:
             if (value := getattr(self, f.name)) is not None:
                 value.record_stream(stream)
 
+    def require_partners(self) -> tuple[Tensor, Tensor]:
+        """Return the partners and their lengths.
+
+        Raises:
+            ValueError: the batch has no partners.
+        """
+        if self.partner is None or self.partner_lengths is None:
+            raise ValueError("the batch has no partners; set needs_partner = True in the augmentation")
+        return self.partner, self.partner_lengths
+
     def _map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: function(v) for name, v in values.items() if v is not None})

@@ -68,7 +68,8 @@ def draw_partners(
     klass = np.argmax(np.cumsum(usable, axis=1) == chosen[:, None] + 1, axis=1)
     within = np.floor(rng.random(len(clips)) * available[np.arange(len(clips)), klass]).astype(np.int64)
     within += (klass == own) & (within >= rank[clips] - starts[own])
-    return order[starts[klass] + within]
+    partners: NDArray[np.int64] = order[starts[klass] + within]
+    return partners
 
 
 def bucket_by_length(

@@ -8,6 +8,7 @@ import torch
 
 from seenet.core.errors import SeenetError
 from seenet.core.seeds import AUGMENTATION, derive_seed
+from seenet.data.augmentation.base import Augmentation
 from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, TrainBatches
 from seenet.data.dataset import FoldPart
@@ -25,7 +26,7 @@ class EmotionData(lightning.LightningDataModule):
         train: the training part.
         dev: the part that selects the epoch.
         test: the test part.
-        augmentation: an `Augmentation` for training batches.
+        augmentation: changes training batches.
         seed: seed of the run.
         batch_size: clips per batch and process.
         balanced: whether to draw clips with weight 1 / class count, with replacement.
@@ -45,7 +46,7 @@ class EmotionData(lightning.LightningDataModule):
         train: FoldPart,
         dev: FoldPart,
         test: FoldPart,
-        augmentation: Callable[[Batch, torch.Generator], Batch],
+        augmentation: Augmentation,
         seed: int,
         batch_size: int = 64,
         balanced: bool = True,
@@ -108,16 +109,17 @@ class EmotionData(lightning.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment a training batch, or apply the test condition to a test batch, on the device."""
-        if self.trainer.testing:
-            return self.condition(batch)
-        if not self.trainer.training:
+        trainer = self.trainer
+        if trainer is None or not (trainer.testing or trainer.training):
             return batch
-        return self.augmentation(batch, self._step_generator(batch.waveform.device))
+        if trainer.testing:
+            return self.condition(batch)
+        return self.augmentation(batch, self._step_generator(trainer, batch.waveform.device))
 
-    def _step_generator(self, device: torch.device) -> torch.Generator:
+    def _step_generator(self, trainer: lightning.Trainer, device: torch.device) -> torch.Generator:
         """Seed the generator for one step, which makes a resumed run equal to an uninterrupted one."""
-        step = self.trainer.fit_loop.batch_idx + 1  # Lightning increments its count after this hook
-        stream = derive_seed(self.seed, AUGMENTATION, self.trainer.current_epoch, step, self.trainer.global_rank)
+        step = trainer.fit_loop.batch_idx + 1  # Lightning increments its count after this hook
+        stream = derive_seed(self.seed, AUGMENTATION, trainer.current_epoch, step, trainer.global_rank)
         if self._generator is None or self._generator.device != device:
             self._generator = torch.Generator(device)
         return self._generator.manual_seed(stream)

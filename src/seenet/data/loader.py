@@ -4,7 +4,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader
@@ -14,8 +14,10 @@ from seenet.data.batch import Batch
 from seenet.data.batch_sampler import EvaluationBatches, Item, TrainBatches
 from seenet.data.dataset import FoldPart
 
+T = TypeVar("T")
 
-def _return_unchanged(batch: Batch) -> Batch:
+
+def _return_unchanged(batch: T) -> T:
     return batch
 
 
@@ -32,7 +34,7 @@ def _choose_start_method() -> str:
 @cache
 def _copy_stream(device: torch.device) -> torch.cuda.Stream:
     """Return one stream for all loaders, because torch caches memory per stream."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch does not annotate it
 
 
 def prefetch_to_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:

@@ -25,5 +25,5 @@ class TargetSpec:
     @classmethod
     def of(cls, part: FoldPart, num_classes: int) -> "TargetSpec":
         """Collect the targets of a training part; unknown ones (-1) do not count."""
-        speakers, genders = (values[values >= 0].unique() for values in (part.speakers, part.genders))
+        speakers, genders = (torch.unique(values[values >= 0]) for values in (part.speakers, part.genders))
         return cls(torch.bincount(part.labels, minlength=num_classes), speakers, genders)

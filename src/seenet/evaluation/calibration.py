@@ -53,7 +53,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 
     A temperature above 1 reduces confidence, one below 1 increases it.
     """
-    return softmax(np.log(np.maximum(probabilities, MIN_PROBABILITY)) / temperature, axis=1)
+    tempered: np.ndarray = softmax(np.log(np.maximum(probabilities, MIN_PROBABILITY)) / temperature, axis=1)
+    return tempered
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -65,6 +66,6 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     logits, rows = np.log(np.maximum(probabilities, MIN_PROBABILITY)), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        return -log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean()
+        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded").x))

@@ -2,25 +2,28 @@
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics import Metric
 
 from seenet.evaluation.scores import classification_scores
 
 
-class ConfusionMetric(MulticlassConfusionMatrix):
+class ConfusionMetric(Metric):
     """Confusion counts over a fold, summed over processes; all scores derive from them.
-
-    Updates do not validate labels, because that would synchronise with the device.
 
     Args:
         num_classes: number of emotions.
     """
 
+    full_state_update = False
+    confmat: Tensor
+
     def __init__(self, num_classes: int):
-        super().__init__(num_classes, validate_args=False)
+        super().__init__()
+        self.num_classes = num_classes
+        self.add_state("confmat", torch.zeros(num_classes, num_classes, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count clips without `bincount`, by which torchmetrics synchronises with a GPU.
+        """Count clips without `bincount` and without checks of labels, which synchronise with a GPU.
 
         Args:
             preds: score of each class. Shape (batch, classes).
@@ -36,9 +39,9 @@ class ConfusionMetric(MulticlassConfusionMatrix):
             The values of `classification_scores`, and `confusion`: counts, rows the true class. Shape (classes,
             classes).
         """
-        confusion = super().compute()
-        scores = classification_scores(confusion.cpu().numpy())
+        scores = classification_scores(self.confmat.cpu().numpy())
+        device = self.confmat.device
         return {
-            **{name: torch.tensor(value, dtype=torch.float32).to(confusion.device) for name, value in scores.items()},
-            "confusion": confusion,
+            **{name: torch.tensor(value, dtype=torch.float32).to(device) for name, value in scores.items()},
+            "confusion": self.confmat,
         }

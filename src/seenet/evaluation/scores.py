@@ -5,10 +5,10 @@ clips. Macro-F1 is the mean over the classes that occur or are predicted.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
-def classification_scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
+def classification_scores(confusion: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """Compute the scores of confusion counts.
 
     Args:
@@ -18,8 +18,8 @@ def classification_scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
         `ua`, `wa`, `macro_f1` in [0, 1], shape (...); `recall`, shape (..., classes), NaN for a class that does not
         occur. All scores are NaN if there are no counts.
     """
-    confusion = np.asarray(confusion, dtype=np.float64)
-    hits, true, predicted = np.einsum("...ii->...i", confusion), confusion.sum(-1), confusion.sum(-2)
+    counts: NDArray[np.float64] = np.asarray(confusion, dtype=np.float64)
+    hits, true, predicted = np.einsum("...ii->...i", counts), counts.sum(-1), counts.sum(-2)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, which the means ignore
         recall = hits / true
         return {
@@ -30,6 +30,7 @@ def classification_scores(confusion: ArrayLike) -> dict[str, np.ndarray]:
         }
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average over the classes with a value; `np.nanmean` would warn if there are none."""
-    return np.nansum(values, -1) / np.isfinite(values).sum(-1)
+    mean: NDArray[np.float64] = np.nansum(values, -1) / np.isfinite(values).sum(-1)
+    return mean

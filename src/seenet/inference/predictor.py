@@ -65,7 +65,7 @@ class Predictor:
         batch = torch.zeros(len(waveforms), int(lengths.max()))
         for row, wave in zip(batch, waveforms, strict=True):
             row[: len(wave)] = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-        probabilities = self.bundle.classifier(batch.to(self.device), lengths.to(self.device))
+        probabilities: torch.Tensor = self.bundle.classifier(batch.to(self.device), lengths.to(self.device))
         return probabilities.double().cpu().numpy()
 
     def predict(self, waveform: NDArray[np.float32]) -> dict[str, float]:

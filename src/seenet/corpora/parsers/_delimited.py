@@ -99,9 +99,12 @@ class _QuoteError(Exception):
 
 def _read_rows(text: str, mark: str, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not empty, each with the number of its first line."""
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True, quoting=quoting
+        io.StringIO(text, newline=""),
+        delimiter=mark,
+        skipinitialspace=True,
+        strict=True,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
     )
     line, width = 1, 0
     while True:

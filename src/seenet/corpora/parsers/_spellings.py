@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,13 @@ GENDERS = {
 }
 
 
+class MergedLabels(TypedDict):
+    """The arguments `merge` and `merged_clips` of `Manifest`."""
+
+    merge: dict[str, str]
+    merged_clips: dict[str, int]
+
+
 def translate_spellings(values: "pd.Series[str]", names: Mapping[str, str], default: str | None = None) -> NDArray[Any]:
     """Replace values by shared names. Shape (values,).
 
@@ -63,7 +70,9 @@ def translate_spellings(values: "pd.Series[str]", names: Mapping[str, str], defa
     """
     codes, found = pd.factorize(values)
     fallback = found if default is None else [default] * len(found)
-    return np.array([names.get(normalize(v), f) for v, f in zip(found, fallback, strict=True)], dtype=object)[codes]
+    shared = [names.get(normalize(v), f) for v, f in zip(found, fallback, strict=True)]
+    translated: NDArray[Any] = np.array(shared, dtype=object)[codes]
+    return translated
 
 
 def translate_emotions(values: "pd.Series[str]", labels: Mapping[Any, Any] | None, source: str) -> NDArray[Any]:
@@ -105,11 +114,13 @@ def translate_emotions(values: "pd.Series[str]", labels: Mapping[Any, Any] | Non
             f"'classes=[…,{classes}]', or give their meaning, null to exclude them, e.g. {example} "
             f"(one of {', '.join((*EMOTIONS, NO_AGREEMENT))}, or your own word)"
         )
-    return np.array([own.get(value, known.get(normalize(value))) for value in found], dtype=object)[codes]
+    shared = [own.get(value, known.get(normalize(value))) for value in found]
+    emotions: NDArray[Any] = np.array(shared, dtype=object)[codes]
+    return emotions
 
 
-def describe_merges(values: "pd.Series[str]", emotions: NDArray[Any]) -> dict[str, dict[str, Any]]:
-    """Return `merge` and `merged_clips` of `Manifest` for labels that the user counts as `other`.
+def describe_merges(values: "pd.Series[str]", emotions: NDArray[Any]) -> MergedLabels:
+    """Return the merges of labels that the user counts as `other`.
 
     Args:
         values: labels as the corpus spells them. Shape (clips,).

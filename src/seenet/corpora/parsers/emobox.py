@@ -113,9 +113,9 @@ def read(
     rows = rows[rows["emotion"].notna()].copy()
     rows["path"] = match_unicode_form(folder, rows["path"])
     rows["language"] = LANGUAGES.get(corpus, "")
-    pattern = SPEAKERS.get(corpus)
+    pattern = speaker or SPEAKERS.get(corpus, "")
     if speaker or (pattern and any(re.search(pattern, path) for path in rows["path"])):
-        rows["speaker"] = extract_speakers(rows["path"], speaker or pattern)
+        rows["speaker"] = extract_speakers(rows["path"], pattern)
     else:
         rows["speaker"] = rows["utterance"].map(_read_listed_speakers(home / corpus)).fillna("")
     return Manifest(f"emobox-{corpus}", folder, rows, people=PEOPLE.get(corpus, corpus), parser="emobox", **merged)

@@ -160,9 +160,10 @@ def _select_fields(table: DelimitedTable, columns: Mapping[str, str | None], sou
     selected = {}
     for field in FIELDS:
         column = columns.get(field, field)
-        if table.header.count(column) > 1:
-            raise SeenetError(f"'{source}' has {table.header.count(column)} columns '{column}'; rename one")
-        if column in table.header:
+        count = 0 if column is None else table.header.count(column)
+        if count > 1:
+            raise SeenetError(f"'{source}' has {count} columns '{column}'; rename one")
+        if column is not None and count:
             codes, found = pd.factorize(table.column(column))  # faster: most columns have few distinct values
             selected[field] = pd.Index(found).str.strip().to_numpy()[codes]
         elif column not in (field, None) or field in ("path", "emotion"):

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from seenet.audio.reading import RATE
 from seenet.core.atomic import build_directory_once
 from seenet.core.console import print_line, track_progress
 from seenet.core.errors import SeenetError
 from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest, Utterance, build_table, read_manifest, write_manifest
-from seenet.corpora.synthetic.synthesizer import CUE_SPREAD, EMOTION_CUES, RATE, SENTENCES, Array, synthesize_sentence
+from seenet.corpora.synthetic.synthesizer import CUE_SPREAD, EMOTION_CUES, SENTENCES, Array, synthesize_sentence
 from seenet.corpora.vocabulary import EMOTIONS, resolve_classes
 
 VERSION = 2  # version of the generated audio; a new one regenerates the corpus of every user
@@ -52,7 +53,8 @@ class _Speaker:
         cues = cues + self.style + rng.normal(0, 0.2, len(cues)) * CUE_SPREAD
         waveform = synthesize_sentence(SENTENCES[rng.integers(len(SENTENCES))], cues, self.base_f0, self.tract, rng)
         waveform = waveform * 10 ** (self.gain_db / 20) + rng.normal(0, 5e-4, len(waveform))
-        return waveform * min(1.0, 0.99 / np.abs(waveform).max())
+        gain: float = min(1.0, 0.99 / np.abs(waveform).max())
+        return waveform * gain
 
 
 def _generate_corpus(folder: Path, emotions: Sequence[str], speakers: int, clips: int, seed: int) -> None:

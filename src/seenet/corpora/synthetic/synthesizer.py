@@ -106,15 +106,17 @@ def _draw_intonation(voiced: Array, cue: dict[str, float], rng: np.random.Genera
         accents += rng.uniform(0.3, 1.0) * np.exp(-0.5 * ((time - centre) / 0.06) ** 2)
     final = np.clip((time - 0.75) / 0.25, 0, 1)
     tremor = cue["tremor"] * np.sin(2 * np.pi * 5.5 * np.arange(len(time)) * 0.005 + rng.uniform(0, 6.28))
-    contour = cue["level"] + cue["range"] * (accents - 0.4) + cue["slope"] * (0.5 - time)
-    return contour + cue["final"] * final + 1.5 * tremor
+    contour: Array = cue["level"] + cue["range"] * (accents - 0.4) + cue["slope"] * (0.5 - time)
+    contour = contour + cue["final"] * final + 1.5 * tremor
+    return contour
 
 
 def _compute_resonance(frequency: Array, bandwidth: Array | float) -> NDArray[np.complex128]:
     """Return the response of a second-order resonator, gain 1 at 0 Hz. Shape (frames, bins)."""
     f = np.linspace(0, RATE / 2, FFT // 2 + 1)[None, :]
-    centre = frequency[:, None] ** 2
-    return centre / (centre - f**2 + 1j * f * np.broadcast_to(bandwidth, frequency.shape)[:, None])
+    centre, width = frequency[:, None] ** 2, np.broadcast_to(bandwidth, frequency.shape)[:, None]
+    response: NDArray[np.complex128] = centre / (centre - f**2 + 1j * f * width)
+    return response
 
 
 def _filter_frames(source: Array, response: NDArray[np.complex128]) -> Array:
@@ -176,4 +178,5 @@ def synthesize_sentence(sentence: str, cues: Array, base_f0: float, tract: float
     hiss = rng.standard_normal(samples) * np.interp(at, np.arange(frames), frication)
     centre = np.maximum(phones[:, 2], 500.0)
     noise = _filter_frames(hiss, _compute_resonance(centre, 0.5 * centre))
-    return 10 ** (cue["energy"] / 20) * (0.14 * voice + 0.05 * noise)
+    gain: float = 10 ** (cue["energy"] / 20)
+    return gain * (0.14 * voice + 0.05 * noise)

@@ -74,7 +74,8 @@ def mean_power(waveform: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         Shape (batch,).
     """
-    return torch.linalg.vector_norm(waveform.float(), dim=1).square() / lengths
+    norm: Tensor = torch.linalg.vector_norm(waveform.float(), dim=1)
+    return norm.square() / lengths
 
 
 def require_fraction(setting: str, value: float) -> None:

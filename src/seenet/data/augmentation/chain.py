@@ -58,12 +58,13 @@ def build_augmentation(node: DictConfig | None) -> Augmentation:
     """
     if not node:
         raise SeenetError("aug names no augmentation; choose aug=none to change no clip")
-    steps = []
+    steps: list[Augmentation] = []
     for name, step in node.items():
+        where = "aug." + str(name)
         if not OmegaConf.is_dict(step) or "_target_" not in step:
             raise SeenetError(
-                f"aug.{name}={step}: expected an augmentation with a _target_; conf/aug/mine.yaml nests its settings "
+                f"{where}={step}: expected an augmentation with a _target_; conf/aug/mine.yaml nests its settings "
                 "under its name, 'mine:'"
             )
-        steps.append(instantiate_checked(step, f"aug.{name}"))
+        steps.append(instantiate_checked(step, where))
     return steps[0] if len(steps) == 1 else Chain(steps)

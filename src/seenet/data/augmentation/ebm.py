@@ -51,7 +51,8 @@ class EnergyBasedMixup(Augmentation):
 
         A partner that is not longer than l is added entirely.
         """
-        lengths, partner_lengths = batch.lengths, batch.partner_lengths
+        lengths = batch.lengths
+        _, partner_lengths = batch.require_partners()
         ratio = self.low + draw_integers(torch.full_like(lengths, self.high - self.low), generator)
         length = draw_integers(lengths // 2, generator)
         start = draw_integers(lengths - length, generator)
@@ -60,9 +61,9 @@ class EnergyBasedMixup(Augmentation):
 
     def apply(self, batch: Batch, draws: EbmDraws) -> Batch:
         """Add the segments; samples outside [start, start + l) keep their bits."""
-        waveform, partner = batch.waveform, batch.partner
+        waveform = batch.waveform
         clip_power = mean_power(waveform, batch.lengths)
-        partner_power = mean_power(partner, batch.partner_lengths)
+        partner_power = mean_power(*batch.require_partners())
         is_audible = partner_power > 0
         ratio = clip_power / torch.where(is_audible, partner_power, 1.0)
         scale = torch.where(is_audible, ratio, 0.0).sqrt() * 10.0 ** (-draws.ratio_db.float() / 20)
@@ -83,9 +84,10 @@ def _mix_clip_by_clip(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
         Shape (batch, samples).
     """
     mixed = batch.waveform.clone()
+    partners, _ = batch.require_partners()
     fields = (draws.length, draws.start, draws.partner_start)
     segments = zip(scale.unbind(), *(field.tolist() for field in fields), strict=True)
-    for clip, partner, (factor, size, start, partner_start) in zip(mixed, batch.partner, segments, strict=True):
+    for clip, partner, (factor, size, start, partner_start) in zip(mixed, partners, segments, strict=True):
         if factor:
             segment = partner[partner_start : partner_start + size].float() * factor
             clip[start : start + size] += segment.to(clip.dtype)
@@ -103,7 +105,8 @@ def _mix_vectorized(batch: Batch, draws: EbmDraws, scale: Tensor) -> Tensor:
     Returns:
         Shape (batch, samples).
     """
-    waveform, partner = batch.waveform, batch.partner
+    waveform = batch.waveform
+    partner, _ = batch.require_partners()
     size, rows = waveform.shape[1], torch.arange(len(waveform), device=waveform.device)
     # Shift each partner to align its segment with the clip: copies of rows are far cheaper than an index per sample.
     # The uninitialised memory around a partner is never used.

@@ -38,7 +38,8 @@ class Mixup(Augmentation):
     def apply(self, batch: Batch, draws: Draws) -> Batch:
         """Mix the valid samples."""
         size = batch.waveform.shape[1]
-        partner, lengths = batch.partner.float(), batch.partner_lengths
+        partner, lengths = batch.require_partners()
+        partner = partner.float()
         mean = partner.sum(dim=1) / lengths
         partner = torch.where(length_mask(lengths, partner.shape[1]), partner, mean[:, None])[:, :size]
         if partner.shape[1] < size:

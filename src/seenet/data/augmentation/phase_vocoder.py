@@ -60,8 +60,9 @@ def count_frames(samples: int) -> int:
 
 def _overlap_add(frames: Tensor) -> Tensor:
     """Overlap and add windows. Shape (batch, frames, n) to (batch, samples)."""
-    quarters = frames.unflatten(2, (OVERLAP, -1)).unbind(2)  # OVERLAP times (batch, frames, n / OVERLAP)
-    return sum(F.pad(part, (0, 0, k, OVERLAP - 1 - k)) for k, part in enumerate(quarters)).flatten(1)
+    quarters = torch.unflatten(frames, 2, (OVERLAP, -1)).unbind(2)  # OVERLAP times (batch, frames, n / OVERLAP)
+    shifted = (F.pad(part, (0, 0, k, OVERLAP - 1 - k)) for k, part in enumerate(quarters))
+    return sum(shifted, start=frames.new_zeros(())).flatten(1)
 
 
 def synthesise(spectra: Tensor, samples: int, oversampling: int = 1) -> Tensor:

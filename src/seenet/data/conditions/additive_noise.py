@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from seenet.core.errors import SeenetError
 from seenet.corpora.folds import Fold
@@ -51,7 +52,7 @@ class AdditiveNoise(TestCondition):
         condition.remark = condition.source.remark
         return condition
 
-    def draw_noise(self, index: int, clip: np.ndarray) -> np.ndarray:
+    def draw_noise(self, index: int, clip: NDArray[np.float32]) -> NDArray[np.float32]:
         """Draw the noise of a clip, scaled to the ratio.
 
         Args:
@@ -59,13 +60,15 @@ class AdditiveNoise(TestCondition):
             clip: valid samples. Shape (samples,).
 
         Returns:
-            float32, shape (samples,).
+            Shape (samples,).
         """
         name = hashlib.blake2b(self._names[index].encode(), digest_size=8).digest()
         rng = np.random.default_rng([self.seed, int.from_bytes(name, "little")])
         noise = self.source.draw(index, len(clip), rng)
         speech_power, noise_power = (np.square(x, dtype=np.float64).mean() for x in (clip, noise))
-        return (np.sqrt(speech_power / noise_power) * 10 ** (-self.snr_db / 20) * noise).astype(np.float32)
+        gain = np.sqrt(speech_power / noise_power) * 10 ** (-self.snr_db / 20)
+        scaled: NDArray[np.float32] = (gain * noise).astype(np.float32)
+        return scaled
 
     def __call__(self, batch: Batch) -> Batch:
         """Add noise clip by clip on the CPU: bits depend neither on other clips nor on the device."""

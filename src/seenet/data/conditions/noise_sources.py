@@ -54,7 +54,7 @@ class NoiseSource(ABC):
 class WhiteNoise(NoiseSource):
     """Gaussian noise with equal power at every frequency."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.settings = {"source": "white"}
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
@@ -65,7 +65,7 @@ class WhiteNoise(NoiseSource):
 class PinkNoise(NoiseSource):
     """Gaussian noise with power that falls by 3 dB per octave and without a constant component."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.settings = {"source": "pink"}
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
@@ -148,7 +148,8 @@ class Babble(NoiseSource):
         """Draw the sum of six excerpts. Shape (length,)."""
         assert len(self.pool), "call for_fold first"
         excerpts = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, BABBLE_CLIPS)]
-        return np.sum([excerpt / np.sqrt(np.square(excerpt).mean()) for excerpt in excerpts], axis=0)
+        babble: Array = np.sum([excerpt / np.sqrt(np.square(excerpt).mean()) for excerpt in excerpts], axis=0)
+        return babble
 
 
 def random_excerpt(store: WaveformStore, row: int, length: int, rng: np.random.Generator) -> Array:
