@@ -109,6 +109,8 @@ def test_schemes_build(config, choice: str):
 @pytest.mark.parametrize("choice", of("backbone"))
 def test_backbones_follow_the_paper(config, choice: str):
     backbone = config(f"backbone={choice}").backbone
+    if choice.startswith("whisper"):
+        pytest.skip("not a backbone of the paper")
     if choice.endswith("_tiny"):
         assert backbone.checkpoint is None
         assert resolve_weights(backbone.family).source is None

@@ -22,6 +22,7 @@ from seenet.runs.results import read_dev_probabilities
 from seenet.training.experiment import Experiment
 from seenet.training.run import run_experiment
 
+WHISPER = "{d_model: 16, encoder_layers: 1, encoder_attention_heads: 2, encoder_ffn_dim: 16, num_mel_bins: 8}"
 TINY = ("dataset.speakers=6", "dataset.clips=1", "trainer.max_epochs=1", "data.batch_size=8", "fold=0")
 
 RECORDED_MODEL = Path(__file__).parents[1] / "recorded_model"
@@ -46,6 +47,7 @@ def read_probabilities(path: Path) -> np.ndarray:
         *(("aux_task=see", f"backbone={family}_tiny") for family in ("wav2vec2", "hubert", "wavlm", "data2vec")),
         *((f"aux_task={task}", "backbone=wavlm_tiny", "pooling=mean") for task in ("gender", "speaker", "none")),
         ("aux_task=see", "backbone=wavlm_tiny", "backbone.normalize=true", "protocol=paper"),
+        ("aux_task=see", "backbone=whisper_tiny", "backbone.checkpoint=null", f"+backbone.architecture={WHISPER}"),
     ],
     ids="-".join,
 )

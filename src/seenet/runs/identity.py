@@ -27,6 +27,17 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "mask_feature_prob": None,
         "architecture": {},
     },
+    "WhisperBackbone": {
+        "layers": "last",
+        "freeze": False,
+        "full_context": False,
+        "dropout": None,
+        "attention_dropout": None,
+        "layerdrop": None,
+        "mask_time_prob": None,
+        "mask_feature_prob": None,
+        "architecture": {},
+    },
     "EnergyBasedMixup": {"ratio_db": [-5, 5]},
     "Mixup": {"max_ratio": 0.3, "probability": 0.5},
     "GaussianSNR": {"snr_db": [0, 20], "probability": 0.5},
@@ -68,6 +79,7 @@ IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
         *("checkpoint", "revision", "path", "recipe"),  # the content of the weights and other settings say it
         *("attention", "fast_layers", "checkpointing"),  # equal but for rounding
     ),
+    "WhisperBackbone": ("checkpoint", "revision", "path", "recipe", "checkpointing"),
     "EmotionData": ("num_workers",),
     "Strict": ("allow_leaks",),
     "Paper": ("allow_leaks",),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from seenet.core.errors import SeenetError, one_line
 from seenet.models.backbones.pretrained_weights import Weights
@@ -20,7 +21,13 @@ FAMILIES = {
     "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
     "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
 }
-"""Configuration and model class of each model type."""
+"""Configuration and model class of each model type that `SpeechBackbone` reads."""
+
+ENCODERS = {**FAMILIES, "whisper": (transformers.WhisperConfig, WhisperEncoder)}
+"""Configuration and encoder class of each model type."""
+
+KEY_MAPPINGS = {"whisper": {r"^(model\.)?encoder\.": "", r"^model\.decoder\.": "decoder."}}
+"""Names of tensors in checkpoints of a complete model, as patterns, and their names in the encoder."""
 
 OPTIONAL_TENSORS = frozenset({"masked_spec_embed"})
 """Encoder tensors that may be missing or unexpected: models without time masking have no mask vector."""
@@ -49,7 +56,7 @@ def load_encoder(
     Raises:
         SeenetError: a setting is unknown or invalid, or the checkpoint is damaged or does not fit the architecture.
     """
-    config_class, model_class = FAMILIES[family]
+    config_class, model_class = ENCODERS[family]
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     unknown = [name for name in architecture if not hasattr(config_class(), name)]
@@ -74,7 +81,7 @@ def _load_checkpoint(
     Raises:
         SeenetError: the files cannot be loaded.
     """
-    config_class, model_class = FAMILIES[family]
+    config_class, model_class = ENCODERS[family]
     location = {"revision": weights.revision, "local_files_only": weights.cached}
     try:
         config = config_class.from_pretrained(weights.source, **location)
@@ -84,6 +91,7 @@ def _load_checkpoint(
             weights.source,
             config=config,
             dtype=torch.float32,
+            key_mapping=KEY_MAPPINGS.get(family),
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # `_require_complete` refuses mismatched tensors by name
             **location,
