@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import transformers
@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from seenet.core.errors import SeenetError
 from seenet.data.batch import length_mask
 from seenet.models.backbones.checkpoint_loading import load_encoder
-from seenet.models.backbones.fast_attention import use_attention
+from seenet.models.backbones.fast_attention import Form, use_attention
 from seenet.models.backbones.fast_convolutions import use_convolutions
 from seenet.models.backbones.fast_dropout import use_dropout
 from seenet.models.backbones.length_handling import pad_to, patch_length_handling, receptive_field, set_lengths
 from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.backbones.speech_encoder import SpeechEncoder
+
+Attention = Literal[Form, "stock"]
 
 FRAME_MULTIPLES = {"cuda": 8}
 """Multiple of frames to which batches are padded, by device. On CUDA, the fused attention of torch would otherwise copy
@@ -81,7 +84,7 @@ class SpeechBackbone(nn.Module):
         layerdrop: float | None = None,
         mask_time_prob: float | None = None,
         mask_feature_prob: float | None = None,
-        attention: Literal["auto", "eager", "sdpa", "flex", "stock"] = "auto",
+        attention: Attention = "auto",
         fast_layers: bool = True,
         checkpointing: bool = False,
         architecture: dict[str, Any] | None = None,
@@ -96,14 +99,15 @@ class SpeechBackbone(nn.Module):
             "mask_time_prob": mask_time_prob,
             "mask_feature_prob": mask_feature_prob,
         }
-        self.model, self.loaded_tensors = load_encoder(family, weights, _select_shares(shares), architecture or {})
+        model, self.loaded_tensors = load_encoder(family, weights, _select_shares(shares), architecture or {})
+        self.model = cast(SpeechEncoder, model)
         config = self.model.config
         _require_supported(config)
         self.dim: int = config.hidden_size
         self.freeze, self.normalize = freeze, normalize
         self.dropout = nn.Dropout(config.final_dropout)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
-        self._hop = math.prod(config.conv_stride)
+        self._hop: int = math.prod(config.conv_stride)
         self._patch_layers(attention, fast_layers, checkpointing)
         if freeze_feature_encoder or freeze:
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public method for this
@@ -112,7 +116,7 @@ class SpeechBackbone(nn.Module):
         # from_pretrained returns a model in evaluation mode, and Lightning keeps that mode.
         self.train()
 
-    def _patch_layers(self, attention: str, fast_layers: bool, checkpointing: bool) -> None:
+    def _patch_layers(self, attention: Attention, fast_layers: bool, checkpointing: bool) -> None:
         """Add length handling, fast layers and gradient checkpointing to the encoder."""
         patch_length_handling(self.model)
         if attention != "stock":
@@ -137,8 +141,9 @@ class SpeechBackbone(nn.Module):
         """Compile the feature encoder and each transformer layer once for all lengths."""
         # All arms of a sweep share this limit (default 8). Beyond it, torch silently runs without compilation.
         torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT
-        for module in (self.model.feature_extractor, *self.model.encoder.layers):
-            module.compile(dynamic=True)
+        self.model.feature_extractor.compile(dynamic=True)
+        for layer in self.model.encoder.layers:
+            layer.compile(dynamic=True)
 
     def train(self, mode: bool = True) -> "SpeechBackbone":
         """Set the training mode; a frozen encoder stays in evaluation mode."""
