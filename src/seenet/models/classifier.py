@@ -29,7 +29,7 @@ class EmotionClassifier(nn.Module):
         num_classes: number of emotions.
     """
 
-    def __init__(self, backbone: nn.Module, pooling: nn.Module, auxiliary: AuxiliaryTask, num_classes: int):
+    def __init__(self, backbone: Backbone, pooling: nn.Module, auxiliary: AuxiliaryTask, num_classes: int):
         super().__init__()
         self.backbone, self.pooling, self.auxiliary = backbone, pooling, auxiliary
         self.head = nn.Linear(backbone.dim, num_classes)
@@ -46,11 +46,13 @@ class EmotionClassifier(nn.Module):
         Returns:
             Shape (batch, dim).
         """
-        return self.pooling(*self.backbone(waveform, lengths))
+        pooled: Tensor = self.pooling(*self.backbone(waveform, lengths))
+        return pooled
 
     def logits(self, pooled: Tensor) -> Tensor:
         """Return the main head's logits of pooled vectors, float32. Shape (batch, classes)."""
-        return self.head(pooled).float()
+        logits: Tensor = self.head(pooled)
+        return logits.float()
 
     def classify(self, pooled: Tensor) -> Tensor:
         """Return class probabilities of pooled vectors, with the auxiliary task's share. Shape (batch, classes)."""

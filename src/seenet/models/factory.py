@@ -47,7 +47,7 @@ class ModelSpec:
 
         A backbone may have a method `portable_settings`, which returns the settings that replace the checkpoint.
         """
-        settings = getattr(classifier.backbone, "portable_settings", dict)()
+        settings: dict[str, Any] = getattr(classifier.backbone, "portable_settings", dict)()
         without = {name: None for name in ("checkpoint", "revision", "path") if name in self.backbone}
         kept = {name: value for name, value in self.backbone.items() if name != "recipe"}
         return replace(self, backbone={**kept, **without, **settings})
@@ -66,8 +66,9 @@ class ModelSpec:
             KeyError, TypeError: a part is missing or of another kind.
         """
         targets = {name: torch.tensor(numbers, dtype=torch.int64) for name, numbers in value["targets"].items()}
-        components = (value[name] for name in ("backbone", "pooling", "aux_task"))
-        return cls(tuple(value["classes"]), *components, TargetSpec(**targets))
+        return cls(
+            tuple(value["classes"]), value["backbone"], value["pooling"], value["aux_task"], TargetSpec(**targets)
+        )
 
 
 def build_classifier(spec: ModelSpec, weights: Weights) -> EmotionClassifier:
@@ -98,8 +99,10 @@ def build_auxiliary(spec: ModelSpec, dim: int) -> AuxiliaryTask:
     Raises:
         SeenetError: a wrong setting, or a corpus without the targets of the task.
     """
-    sizes = {"dim": dim, "num_classes": len(spec.classes), "target_spec": spec.target_spec}
-    return instantiate_checked(dict(spec.aux_task), "aux_task", **sizes)
+    task: AuxiliaryTask = instantiate_checked(
+        dict(spec.aux_task), "aux_task", dim=dim, num_classes=len(spec.classes), target_spec=spec.target_spec
+    )
+    return task
 
 
 def check_model_settings(config: Mapping[str, Any]) -> None:

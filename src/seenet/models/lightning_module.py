@@ -19,6 +19,7 @@ from seenet.data.batch import Batch
 from seenet.evaluation.fold_metrics import ConfusionMetric
 from seenet.models.classifier import EmotionClassifier
 
+PARTS = ("fit", "dev", "test")
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
 
 LOSS_CHECK_STEPS = 50
@@ -58,6 +59,10 @@ class EmotionModel(lightning.LightningModule):
         test_figures: the values of `ConfusionMetric` for the test fold after `trainer.test`.
     """
 
+    # ModuleDict has no type parameter for its values.
+    metrics: Mapping[str, ConfusionMetric]
+    losses: Mapping[str, MeanMetric]
+
     def __init__(
         self,
         classifier: EmotionClassifier,
@@ -71,12 +76,14 @@ class EmotionModel(lightning.LightningModule):
         self.classes, num_classes = tuple(classes), len(classes)
         self.classifier, self.loss = classifier, loss
         self.optimizer, self.schedule, self.seed = optimizer, schedule, seed
-        self.metrics = nn.ModuleDict({part: ConfusionMetric(num_classes) for part in ("fit", "dev", "test")})
-        self.losses = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in LOSSES})
+        self.metrics = nn.ModuleDict({part: ConfusionMetric(num_classes) for part in PARTS})  # type: ignore[assignment]
+        self.losses = nn.ModuleDict(  # type: ignore[assignment]
+            {name: MeanMetric(nan_strategy="disable") for name in LOSSES}
+        )
         self.predictions: list[Prediction] = []
         self.test_figures: dict[str, Tensor] = {}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the tensors of the classifier."""
         return self.classifier.state_dict(*args, **kwargs)
 
@@ -86,22 +93,24 @@ class EmotionModel(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return class probabilities, shape (batch, classes)."""
-        return self.classifier(batch.waveform, batch.lengths)
+        probabilities: Tensor = self.classifier(batch.waveform, batch.lengths)
+        return probabilities
 
     def _running(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the metric sums of the running epoch, by name."""
         losses = {name: self.losses[name] for name in LOSSES if name.startswith("fit")}
         for name, metric in {"fit": self.metrics["fit"], **losses}.items():
             for key, value in metric.metric_state.items():
-                yield f"{name}.{key}", value
+                if isinstance(value, Tensor):  # no metric here keeps a list
+                    yield f"{name}.{key}", value
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the classes, and each process' running metric sums where training may resume."""
         checkpoint["classes"] = list(self.classes)
         if "optimizer_states" in checkpoint:
             self._check_loss()  # a model with a NaN loss must not be resumed
-            shape = (self.trainer.world_size, -1)
-            checkpoint["running"] = {n: self.all_gather(value).reshape(shape) for n, value in self._running()}
+            shape, gather = (self.trainer.world_size, -1), self.trainer.strategy.all_gather
+            checkpoint["running"] = {name: gather(value).reshape(shape) for name, value in self._running()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the running metric sums when training resumes within an epoch."""

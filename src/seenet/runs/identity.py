@@ -15,6 +15,7 @@ IDENTITY_SCHEMA = 1
 
 RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "SpeechBackbone": {
+        "layers": "last",
         "freeze_feature_encoder": True,
         "freeze": False,
         "normalize": False,

@@ -40,7 +40,7 @@ def resolve_batch_size(cfg: DictConfig) -> Experiment:
     cfg = cfg.copy()
     cfg.data.batch_size = full_size
     experiment = Experiment.from_config(cfg)
-    if experiment.trainer.devices > 1:
+    if experiment.trainer.devices != 1:
         raise SeenetError(
             f"data.batch_size=auto is for one GPU, and trainer.devices={experiment.trainer.devices}; give a number"
         )

@@ -73,6 +73,8 @@ def find_checkpoint_damage(path: Path, model: torch.nn.Module, parts: Collection
 class RelocatableCheckpoint(ModelCheckpoint):
     """Keeps the score of the best epoch when the folder was moved, which Lightning's own loses."""
 
+    dirpath: str | Path  # `checkpoint_callbacks` always gives it
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state, with its paths moved to the present folder."""
         here = Path(self.dirpath)
@@ -135,7 +137,7 @@ def checkpoint_callbacks(folder: Path, minutes: float, selects: bool) -> list[Mo
         selects: whether a part selects the best epoch; otherwise it is the last.
     """
     monitor = "dev/ua" if selects else "epoch"
-    common = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
+    common: dict[str, Any] = {"dirpath": folder, "save_on_train_epoch_end": True, "enable_version_counter": False}
     return [
         RelocatableCheckpoint(filename="best", save_weights_only=True, monitor=monitor, mode="max", **common),
         RelocatableCheckpoint(filename="last", **common),

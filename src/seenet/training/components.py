@@ -30,7 +30,8 @@ def build_data(config: Mapping[str, Any], augmentation: Augmentation, **parts: A
 
 def build_loss(config: Mapping[str, Any], target_spec: TargetSpec) -> nn.Module:
     """Build the loss of the main head."""
-    return instantiate_checked(config["loss"], "loss", target_spec=target_spec)
+    loss: nn.Module = instantiate_checked(config["loss"], "loss", target_spec=target_spec)
+    return loss
 
 
 def check_components(

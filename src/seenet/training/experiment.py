@@ -240,7 +240,8 @@ class Experiment:
 
 
 def _resolve(cfg: DictConfig, augmentation: "Augmentation") -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    resolved: Any = OmegaConf.to_container(cfg, resolve=True)
+    config: dict[str, Any] = resolved
     if not augmentation.needs_partner:
         config["data"]["partner"] = None  # it has no effect, and equal runs must be equal
     return config

@@ -34,7 +34,7 @@ def build_optimizer(node: Mapping[str, Any], trainer: TrainerConfig) -> Callable
             f"trainer.gradient_clip_val={trainer.gradient_clip_val}: Lightning clips no gradients of a fused optimiser "
             f"in trainer.precision={trainer.precision}; take optim.fused=false"
         )
-    make = instantiate_checked(node, "optim", skip=GROUP_SETTINGS)
+    make = instantiate_checked(dict(node), "optim", skip=GROUP_SETTINGS)
     backbone_lr, layer_decay = node.get("backbone_lr"), node.get("layer_decay", 1.0)
     if backbone_lr is not None and not (_is_number(backbone_lr) and 0 <= backbone_lr < float("inf")):
         raise SeenetError(f"optim.backbone_lr={backbone_lr}: expected a number, 0 or more, or null")

@@ -44,7 +44,7 @@ class TrainerConfig:
     checkpoint_minutes: float = 10.0
     early_stopping_patience: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         import torch  # a late import: earlier checks do not wait for torch
 
         gpus = torch.cuda.device_count()
@@ -60,9 +60,10 @@ class TrainerConfig:
         check_process_count(self.devices)
         if self.compile == "auto" and (not on_gpu or self.devices > 1):
             self.compile = False
-        if self.precision == "auto":
-            half = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-            self.precision = half if on_gpu else "32-true"
+        if self.precision == "auto" and not on_gpu:
+            self.precision = "32-true"
+        elif self.precision == "auto":
+            self.precision = "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         if self.precision == "16-mixed" and not on_gpu:
             raise SeenetError("trainer.precision=16-mixed needs a GPU; on the CPU take 32-true or bf16-mixed")
         if self.strategy == "auto" and self.devices > 1:
@@ -97,14 +98,14 @@ class TrainerConfig:
     def create_trainer(self, folder: Path, logger: Any, callbacks: Sequence[Any], **options: Any) -> Any:
         """Return a Lightning Trainer that writes to `folder`; `options` override the usual ones."""
         import lightning
-        from lightning.fabric.plugins.environments import LightningEnvironment
+        from lightning.fabric.plugins.environments.lightning import LightningEnvironment
         from lightning.fabric.utilities.rank_zero import rank_zero_only
 
         from seenet.training.callbacks import StopSignals
         from seenet.training.checkpoints import AtomicCheckpointIO
 
         if self.devices == 1:  # also a task of srun that is a separate run
-            rank_zero_only.rank = 0
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]  # Lightning, too, sets it on the function
         usual = {
             "default_root_dir": folder,
             "accelerator": self.accelerator,

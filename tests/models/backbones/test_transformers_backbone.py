@@ -190,3 +190,27 @@ def test_pretrained_backbone_regularisation_changes_the_training_loss(family: st
     assert loss(quiet, 0) == loss(quiet, 1)
     assert len({loss(noisy, seed) for seed in range(4)}) > 1
     assert loss(quiet.eval(), 0) == loss(noisy.eval(), 0) == loss(noisy, 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.inference_mode()
+def test_selected_layers_equal_the_hidden_states_of_transformers(family: str, tmp_path: Path):
+    stock = save_checkpoint(tmp_path, family, layerdrop=0.0).eval()
+    clip = make_clips()[1][None]
+    states = stock(clip, output_hidden_states=True).hidden_states
+    for number, expected in enumerate(states):
+        backbone = load_backbone(family, tmp_path, layers=[number], final_dropout=0.0).eval()
+        frames, _ = backbone(clip, torch.tensor([clip.shape[1]]))
+        torch.testing.assert_close(frames, expected, atol=1e-5, rtol=0)
+    both = load_backbone(family, tmp_path, layers="all").eval()(clip, torch.tensor([clip.shape[1]]))[0]
+    torch.testing.assert_close(both, sum(states) / len(states), atol=1e-5, rtol=0)
+
+
+def test_sum_of_layers_excludes_layerdrop(tmp_path: Path):
+    save_checkpoint(tmp_path, layerdrop=0.5)
+    backbone = load_backbone("wavlm", tmp_path, layers="all")
+    assert backbone.model.config.layerdrop == 0
+    backbone(*pad(make_clips()))[0].sum().backward()
+    assert backbone.selection.weight.grad.abs().sum() > 0
+    with pytest.raises(SeenetError, match=r"backbone.layerdrop=0.5: expected 0 or null with backbone.layers=all"):
+        load_backbone("wavlm", tmp_path, layers="all", layerdrop=0.5)

@@ -60,7 +60,7 @@ def find_known_values(values: Tensor, task: str) -> Tensor:
     Raises:
         SeenetError: there are fewer than two values, hence nothing to learn.
     """
-    found = values[values >= 0].unique()
+    found: Tensor = torch.unique(values[values >= 0])
     if len(found) < 2:
         raise SeenetError(
             f"aux_task={task} needs training clips of at least two {task}s, but the corpus names {len(found)}; "

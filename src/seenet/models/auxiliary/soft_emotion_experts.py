@@ -41,7 +41,7 @@ class SoftEmotionExperts(AuxiliaryTask):
 
     def embed_by_expert(self, pooled: Tensor) -> Tensor:
         """Compute the embedding of each clip by each expert. Shape (batch, classes, width)."""
-        return F.relu(self.embed(pooled)).unflatten(1, (self.num_classes, -1)).float()
+        return torch.unflatten(F.relu(self.embed(pooled)), 1, (self.num_classes, -1)).float()
 
     def logits(self, embeddings: Tensor) -> Tensor:
         """Compute the logit of each expert from its embedding. Shape (batch, classes)."""

@@ -18,6 +18,8 @@ class Speaker(LinearTask):
         weight: λ.
     """
 
+    speakers: Tensor
+
     def __init__(self, dim: int, num_classes: int, target_spec: TargetSpec, weight: float = 0.01):
         speakers = find_known_values(target_spec.speakers, "speaker")
         super().__init__(dim, len(speakers), weight)

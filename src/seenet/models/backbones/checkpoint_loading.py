@@ -1,6 +1,7 @@
 """Loading of encoders from checkpoints, with checks of completeness."""
 
 import errno
+import logging
 import pickle
 import struct
 from collections import Counter
@@ -15,7 +16,9 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from seenet.core.errors import SeenetError, one_line
 from seenet.models.backbones.pretrained_weights import Weights
 
-FAMILIES = {
+Encoders = Mapping[str, tuple[type[transformers.PreTrainedConfig], type[transformers.PreTrainedModel]]]
+
+FAMILIES: Encoders = {
     "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
     "hubert": (transformers.HubertConfig, transformers.HubertModel),
     "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
@@ -23,7 +26,10 @@ FAMILIES = {
 }
 """Configuration and model class of each model type that `SpeechBackbone` reads."""
 
-ENCODERS = {**FAMILIES, "whisper": (transformers.WhisperConfig, WhisperEncoder)}
+ENCODERS: Encoders = {
+    **FAMILIES,
+    "whisper": (transformers.WhisperConfig, WhisperEncoder),
+}
 """Configuration and encoder class of each model type."""
 
 KEY_MAPPINGS = {"whisper": {r"^(model\.)?encoder\.": "", r"^model\.decoder\.": "decoder."}}
@@ -40,7 +46,7 @@ HEAD_TENSORS = frozenset({"feature_extractor.weight", "feature_extractor.bias"})
 
 
 def load_encoder(
-    family: str, weights: Weights, overrides: Mapping[str, float], architecture: Mapping[str, Any]
+    family: str, weights: Weights, overrides: Mapping[str, Any], architecture: Mapping[str, Any]
 ) -> tuple[transformers.PreTrainedModel, int]:
     """Load an encoder, or create it with random weights if `weights` has no source.
 
@@ -57,8 +63,8 @@ def load_encoder(
         SeenetError: a setting is unknown or invalid, or the checkpoint is damaged or does not fit the architecture.
     """
     config_class, model_class = ENCODERS[family]
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped in transformers
     unknown = [name for name in architecture if not hasattr(config_class(), name)]
     if unknown:
         raise SeenetError(f"backbone.architecture.{unknown[0]}: {config_class.__name__} has no such setting")
@@ -67,14 +73,16 @@ def load_encoder(
             return model_class(config_class(**architecture, **overrides)), 0
         except Exception as error:  # transformers raises many types, all about these settings
             raise SeenetError(f"backbone.architecture={architecture}: {one_line(error)}") from error
-    model, report = _load_checkpoint(family, weights, overrides)
+    model, report = _load_checkpoint(
+        family, weights.source, overrides, revision=weights.revision, local_files_only=weights.cached
+    )
     _require_complete(model, report, weights.source)
     missing = set(report["missing_keys"])
     return model, sum(name not in missing for name, _ in model.named_parameters())
 
 
 def _load_checkpoint(
-    family: str, weights: Weights, overrides: Mapping[str, float]
+    family: str, source: str, overrides: Mapping[str, Any], **location: Any
 ) -> tuple[transformers.PreTrainedModel, Mapping[str, Any]]:
     """Return the encoder and the `loading_info` of transformers.
 
@@ -82,13 +90,12 @@ def _load_checkpoint(
         SeenetError: the files cannot be loaded.
     """
     config_class, model_class = ENCODERS[family]
-    location = {"revision": weights.revision, "local_files_only": weights.cached}
     try:
-        config = config_class.from_pretrained(weights.source, **location)
+        config = config_class.from_pretrained(source, **location)
         for name, value in overrides.items():
             setattr(config, name, value)
-        return model_class.from_pretrained(
-            weights.source,
+        return model_class.from_pretrained(  # type: ignore[return-value]  # the loading info makes it a pair
+            source,
             config=config,
             dtype=torch.float32,
             key_mapping=KEY_MAPPINGS.get(family),
@@ -97,7 +104,7 @@ def _load_checkpoint(
             **location,
         )
     except Exception as error:  # transformers and torch raise many types, all about these files
-        raise SeenetError(f"the weights of '{weights.source}' {_describe_failure(error)}") from error
+        raise SeenetError(f"the weights of '{source}' {_describe_failure(error)}") from error
 
 
 def _describe_failure(error: Exception) -> str:

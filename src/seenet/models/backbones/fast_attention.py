@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
 from seenet.models.backbones.fast_dropout import apply_dropout
+from seenet.models.backbones.speech_encoder import SpeechEncoder
 
 Form = Literal["auto", "eager", "sdpa", "flex"]
 
@@ -82,7 +83,9 @@ def masked_attention(
     else:
         gate, table, pairs = (tensor.to(query.dtype) for tensor in (gated[0], *gated[1]))
     if form == "eager":
-        return _chunked_attention(query, key, value, gate, pairs, padding, query.shape[3] ** -0.5, dropout)
+        scale = query.shape[3] ** -0.5
+        mixed: Tensor = _chunked_attention(query, key, value, gate, pairs, padding, scale, dropout)
+        return mixed
     if form == "flex" and dropout == 0 and not (query.requires_grad and query.device.type == "cpu"):
         return _flex_attention(query, key, value, valid.sum(1), (gate, table) if gated else None)
     bias = torch.addcmul(padding, gate, pairs) if gated else padding
@@ -161,7 +164,7 @@ def _split_into_chunks(query: Tensor, *others: Tensor) -> Iterator[tuple[Tensor,
     """Split tensors into chunks of clips with at most `MAX_CHUNK_WEIGHTS` attention weights."""
     _, heads, frames, _ = query.shape
     clips = max(1, MAX_CHUNK_WEIGHTS // (heads * frames * frames))
-    return zip(*(tensor.split(clips) for tensor in (query, *others)), strict=True)
+    return zip(*(torch.split(tensor, clips) for tensor in (query, *others)), strict=True)
 
 
 def _attention_weights(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, padding: Tensor, scale: float) -> Tensor:
@@ -171,7 +174,7 @@ def _attention_weights(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, p
     return scores.softmax(-1)
 
 
-_chunked_attention = torch.compiler.disable(ChunkedAttention.apply)
+_chunked_attention = torch.compiler.disable(ChunkedAttention.apply)  # type: ignore[no-untyped-call]  # untyped in torch
 
 
 @cache
@@ -197,11 +200,12 @@ def _flex_attention(
     gate, table = gated or (None, None)
 
     def score(value: Tensor, clip: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        if gate is not None:
+        if gate is not None and table is not None:
             value = value + gate[clip, head, q, 0] * table[head, k - q + last]
         return torch.where(k < frames[clip], value, -math.inf)
 
-    return _compile_flex_attention()(query, key, value, score_mod=score)
+    mixed: Tensor = _compile_flex_attention()(query, key, value, score_mod=score)
+    return mixed
 
 
 class GatedAttention(WavLMAttention):
@@ -209,7 +213,7 @@ class GatedAttention(WavLMAttention):
 
     form: Form
 
-    def forward(
+    def forward(  # type: ignore[override]  # a `Positions` replaces the tensor of transformers
         self,
         hidden_states: Tensor,
         attention_mask: Tensor | None = None,
@@ -226,7 +230,7 @@ class GatedAttention(WavLMAttention):
         Returns:
             Output, shape (batch, frames, dim); None in place of attention weights; position bias.
         """
-        batch, frames, _ = hidden_states.shape
+        batch, frames = hidden_states.shape[:2]
         heads = (batch, frames, self.num_heads, self.head_dim)
         positions = position_bias or self._look_up_positions(frames)
         gate = self._compute_gate(hidden_states.view(heads).transpose(1, 2))
@@ -249,7 +253,7 @@ class GatedAttention(WavLMAttention):
     def _compute_gate(self, hidden: Tensor) -> Tensor:
         """Map (batch, heads, frames, head dim) to the gate, (batch, heads, frames, 1)."""
         linear = self.gru_rel_pos_linear  # transformers sums its eight outputs by fours; here the weights are summed
-        weight, bias = linear.weight.unflatten(0, (2, 4)).sum(1), linear.bias.unflatten(0, (2, 4)).sum(1)
+        weight, bias = (torch.unflatten(values, 0, (2, 4)).sum(1) for values in (linear.weight, linear.bias))
         first, second = F.linear(hidden, weight, bias).sigmoid().chunk(2, -1)
         return first * (second * self.gru_rel_pos_const - 1.0) + 2.0
 
@@ -277,7 +281,7 @@ def _register_attention(form: Form) -> str:
     return name
 
 
-def use_attention(model: PreTrainedModel, form: Form) -> None:
+def use_attention(model: SpeechEncoder, form: Form) -> None:
     """Replace the attention of a transformers speech model; weights and state-dict keys stay.
 
     Args:
@@ -286,9 +290,11 @@ def use_attention(model: PreTrainedModel, form: Form) -> None:
             to the fused attention of torch. `flex` adds them within FlexAttention; with dropout, or for training on a
             CPU, which FlexAttention does not support, it is `sdpa`. `auto` is `eager` on a CPU, else `sdpa`.
     """
-    gated = [module for module in model.modules() if isinstance(module, WavLMAttention)]
+    for module in model.modules():
+        if isinstance(module, WavLMAttention):
+            module.__class__ = GatedAttention
+    gated = [module for module in model.modules() if isinstance(module, GatedAttention)]
     for module in gated:
-        module.__class__ = GatedAttention
         module.form = form
     if not gated:
         model.set_attn_implementation(_register_attention(form))

@@ -4,6 +4,7 @@ The feature encoder keeps time before channels: its convolutions are matrix prod
 positional convolution, with a kernel of 128 frames, is a product of spectra.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from transformers.activations import GELUActivation
 
 from seenet.models.backbones.length_handling import LengthAwareGroupNorm
+from seenet.models.backbones.speech_encoder import ConvolutionLayer, SpeechEncoder
 
 CPU_CHUNK_CLIPS, GPU_CHUNK_CLIPS = 4, 16
 """Clips per chunk of a frozen feature encoder with large activations: few fit the caches of a CPU, more occupy a
@@ -41,26 +43,28 @@ def convolve_time_major(hidden: Tensor, conv: nn.Conv1d) -> Tensor:
     weight = conv.weight.permute(2, 1, 0)
     if torch.is_autocast_enabled(kind := hidden.device.type):  # cast once, not for each chunk and section
         hidden, weight = (tensor.to(torch.get_autocast_dtype(kind)) for tensor in (hidden, weight))
-    sums = None
-    for start in range(0, kernel, stride):
+
+    def factors(start: int) -> tuple[Tensor, Tensor]:
+        """Return the rows and the matrix, (stride · channels, output channels), of a section of the kernel."""
         part = weight[start : start + stride].flatten(0, 1)
-        # Rows are a view: each holds the input of this section, (stride · channels, output channels), for one frame. A
-        # shorter last section uses the end of earlier rows, because its own last row could exceed the clip.
+        # Rows are a view: each holds the input of this section for one frame. A shorter last section uses the end of
+        # earlier rows, because its own last row could exceed the clip.
         begin = max(0, min(start, kernel - stride))
-        rows = hidden[:, begin : begin + frames * stride].unflatten(1, (frames, stride)).flatten(2)
+        rows = torch.unflatten(hidden[:, begin : begin + frames * stride], 1, (frames, stride)).flatten(2)
         first = (start - begin) * channels
-        rows, matrix = rows[..., first : first + len(part)], part.expand(batch, -1, -1)
-        if sums is None:
-            sums = torch.bmm(rows, matrix) if conv.bias is None else torch.baddbmm(conv.bias, rows, matrix)
-        else:
-            sums = torch.baddbmm(sums, rows, matrix)
+        return rows[..., first : first + len(part)], part.expand(batch, -1, -1)
+
+    sums = torch.bmm(*factors(0)) if conv.bias is None else torch.baddbmm(conv.bias, *factors(0))
+    for start in range(stride, kernel, stride):
+        sums = torch.baddbmm(sums, *factors(start))
     return sums
 
 
-class TimeMajorEncoderMixin:
+class TimeMajorEncoderMixin(nn.Module):
     """Mixin for a feature encoder of transformers that keeps time before channels."""
 
-    conv_layers: nn.ModuleList
+    conv_layers: Sequence[ConvolutionLayer]
+    _compiled_features: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def forward(self, input_values: Tensor) -> Tensor:
         """Map waveforms (batch, samples) to features (batch, channels, frames)."""
@@ -69,13 +73,14 @@ class TimeMajorEncoderMixin:
         size = len(input_values) if is_trained else chunk
         norm = getattr(self.conv_layers[0], "layer_norm", None)
         lengths = norm.lengths if isinstance(norm, LengthAwareGroupNorm) else torch.zeros(len(input_values))
-        parts = zip(input_values.split(size), lengths.split(size), strict=True)
+        parts = zip(torch.split(input_values, size), torch.split(lengths, size), strict=True)
+        compute_features = self._compiled_features or self._compute_features
         with torch.set_grad_enabled(is_trained):  # compiles a frozen encoder once for training and test
-            return torch.cat([self._compute_features(*part) for part in parts]).transpose(1, 2)
+            return torch.cat([compute_features(*part) for part in parts]).transpose(1, 2)
 
-    def compile(self, **options: Any) -> None:
+    def compile(self, *args: Any, **options: Any) -> None:
         """Compile the layers for one chunk of clips; see `torch.compile`."""
-        self._compute_features = torch.compile(self._compute_features, **options)
+        self._compiled_features = torch.compile(self._compute_features, *args, **options)
 
     def _compute_features(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Map a chunk to features.
@@ -129,7 +134,7 @@ class FFTConvMixin:
             spectra = torch.fft.rfft(hidden.to(dtype), size).unflatten(1, (self.groups, -1)).permute(3, 1, 2, 0)
             kernels = torch.fft.rfft(weight.to(dtype).flip(2), size).unflatten(0, (self.groups, -1)).permute(3, 0, 1, 2)
             products = torch.matmul(kernels, spectra).permute(3, 1, 2, 0)  # (batch, groups, channels, frequencies)
-            values = torch.fft.irfft(products, size).flatten(1, 2)[..., start : start + count]
+            values: Tensor = torch.fft.irfft(products, size).flatten(1, 2)[..., start : start + count]
             if bias is not None:
                 values = values + bias.to(dtype)[:, None]
         return values.to(hidden.dtype)
@@ -141,9 +146,14 @@ def _mixed_class(mixin: type, base: type) -> type:
     return type(mixin.__name__ + base.__name__, (mixin, base), {})
 
 
-def use_convolutions(model: Any) -> None:
+def _mix_in(mixin: type, module: object) -> None:
+    base: type = type(module)
+    module.__class__ = _mixed_class(mixin, base)
+
+
+def use_convolutions(model: SpeechEncoder) -> None:
     """Replace the convolutions of a transformers speech model in place; weights and keys stay."""
-    model.feature_extractor.__class__ = _mixed_class(TimeMajorEncoderMixin, type(model.feature_extractor))
+    _mix_in(TimeMajorEncoderMixin, model.feature_extractor)
     for module in model.encoder.pos_conv_embed.modules():
         if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= MIN_FFT_KERNEL:
-            module.__class__ = _mixed_class(FFTConvMixin, type(module))
+            _mix_in(FFTConvMixin, module)

@@ -21,6 +21,7 @@ class LayerSelection(nn.Module):
 
     Attributes:
         numbers: the layers that the sum contains.
+        is_last: whether the last layer is the only one.
 
     Raises:
         SeenetError: a layer that the encoder does not have, or none.
@@ -37,6 +38,7 @@ class LayerSelection(nn.Module):
         different = set(self.numbers)
         if not different or len(different) < len(self.numbers) or not different <= set(range(count + 1)):
             raise SeenetError(f"backbone.layers={layers}: expected last, all, or different numbers from 0 to {count}")
+        self.is_last = self.numbers == [count]
         self.weight = nn.Parameter(torch.zeros(len(self.numbers))) if len(self.numbers) > 1 else None
 
     def forward(self, hidden_states: Sequence[Tensor]) -> Tensor:

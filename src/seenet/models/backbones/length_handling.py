@@ -7,16 +7,17 @@ transformers ignores lengths in three places:
 - the masks of HuBERT in training.
 """
 
-from collections.abc import Iterable
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.models.data2vec.modeling_data2vec_audio import Data2VecAudioPositionalConvLayer
 
 from seenet.data.batch import length_mask
 from seenet.models.backbones.spec_augment import mask_spans
+from seenet.models.backbones.speech_encoder import SpeechEncoder
 
 
 class LengthAwareGroupNorm(nn.GroupNorm):
@@ -52,7 +53,22 @@ class LengthAwareGroupNorm(nn.GroupNorm):
         return torch.addcmul(self.bias.to(hidden.dtype), centred, scale[:, None].to(hidden.dtype), out=out).to(dtype)
 
 
-def patch_length_handling(model: nn.Module) -> None:
+class LengthAwareConvolution(Data2VecAudioPositionalConvLayer):
+    """A stacked positional convolution of data2vec-audio on valid frames only.
+
+    `set_lengths` must set `frames` before each call.
+    """
+
+    frames: Tensor  # valid frames, shape (batch,)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Set the padding to zero and convolve. Shape of input and output (batch, dim, frames)."""
+        valid = length_mask(self.frames, hidden_states.shape[-1])[:, None]
+        convolved: Tensor = super().forward(hidden_states * valid)  # type: ignore[no-untyped-call]  # in transformers
+        return convolved
+
+
+def patch_length_handling(model: SpeechEncoder) -> None:
     """Patch a transformers speech model to respect lengths, without device synchronisation.
 
     Args:
@@ -60,18 +76,18 @@ def patch_length_handling(model: nn.Module) -> None:
             weights. It needs a call of `set_lengths` before each forward pass.
     """
     first = model.feature_extractor.conv_layers[0]
-    if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
-        old = first.layer_norm
+    if isinstance(old := getattr(first, "layer_norm", None), nn.GroupNorm):
         first.layer_norm = LengthAwareGroupNorm(old.num_groups, old.num_channels, old.eps)
         first.layer_norm.load_state_dict(old.state_dict())
-    for layer in _stacked_convolutions(model):
-        layer.register_forward_pre_hook(_zero_padding_hook)
+    for module in model.encoder.pos_conv_embed.modules():
+        if isinstance(module, Data2VecAudioPositionalConvLayer):
+            module.__class__ = LengthAwareConvolution
     # Bound methods, because deepcopy then binds those of a copy to the copy.
     model._mask_hidden_states = MethodType(_mask_hidden_states, model)
     model._get_feature_vector_attention_mask = MethodType(_frame_attention_mask, model)
 
 
-def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
+def set_lengths(model: SpeechEncoder, samples: Tensor) -> Tensor:
     """Set the lengths of the next batch.
 
     Args:
@@ -84,28 +100,20 @@ def set_lengths(model: nn.Module, samples: Tensor) -> Tensor:
     first = model.feature_extractor.conv_layers[0]
     if isinstance(norm := getattr(first, "layer_norm", None), LengthAwareGroupNorm):
         norm.lengths = (samples - first.conv.kernel_size[0]) // first.conv.stride[0] + 1
-    frames = model._get_feat_extract_output_lengths(samples)
-    for module in (model, *_stacked_convolutions(model)):
-        module.frames = frames
-    return frames
+    model.frames = model._get_feat_extract_output_lengths(samples)
+    for module in model.encoder.pos_conv_embed.modules():
+        if isinstance(module, LengthAwareConvolution):
+            module.frames = model.frames
+    return model.frames
 
 
-def _stacked_convolutions(model: nn.Module) -> Iterable[nn.Module]:
-    return getattr(model.encoder.pos_conv_embed, "layers", [])
-
-
-def _zero_padding_hook(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    hidden = inputs[0]  # (batch, dim, frames)
-    return (hidden * length_mask(layer.frames, hidden.shape[-1])[:, None],)
-
-
-def _mask_hidden_states(model: nn.Module, hidden_states: Tensor, **_: Any) -> Tensor:
+def _mask_hidden_states(model: SpeechEncoder, hidden_states: Tensor, **_: Any) -> Tensor:
     if not model.training or not getattr(model.config, "apply_spec_augment", True):
         return hidden_states
     return mask_spans(hidden_states, model.frames, model.config, getattr(model, "masked_spec_embed", None))
 
 
-def _frame_attention_mask(model: nn.Module, size: int, *_: Any, **__: Any) -> Tensor:
+def _frame_attention_mask(model: SpeechEncoder, size: int, *_: Any, **__: Any) -> Tensor:
     return length_mask(model.frames, size)
 
 

@@ -146,7 +146,7 @@ def _content_digests(folder: Path, files: list[Path]) -> list[str]:
         current[path.name] = entry if entry and entry[:2] == status else [*status, hash_file(path)]
     if current != known:
         atomic_write_text(cache, json.dumps(current))
-    return [digest for _, _, digest in current.values()]
+    return [str(digest) for _, _, digest in current.values()]
 
 
 def _resolve_local_folder(path: str, family: str) -> Weights:

@@ -44,7 +44,7 @@ def mask_spans(hidden: Tensor, lengths: Tensor, config: Any, vector: nn.Paramete
     Returns:
         Shape (batch, frames, dim).
     """
-    if config.mask_time_prob > 0:
+    if vector is not None and config.mask_time_prob > 0:
         settings = config.mask_time_prob, config.mask_time_length, config.mask_time_min_masks
         is_masked = draw_spans(lengths, hidden.shape[1], *settings)
         hidden = torch.where(is_masked[..., None], vector.to(hidden.dtype), hidden)

@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import transformers
@@ -12,11 +11,16 @@ from torch import Tensor, nn
 from seenet.core.errors import SeenetError
 from seenet.data.batch import length_mask
 from seenet.models.backbones.checkpoint_loading import load_encoder
-from seenet.models.backbones.fast_attention import use_attention
+from seenet.models.backbones.fast_attention import Form, use_attention
 from seenet.models.backbones.fast_convolutions import use_convolutions
 from seenet.models.backbones.fast_dropout import use_dropout
+from seenet.models.backbones.layer_selection import Layers, LayerSelection
 from seenet.models.backbones.length_handling import pad_to, patch_length_handling, receptive_field, set_lengths
 from seenet.models.backbones.pretrained_weights import Weights
+from seenet.models.backbones.settings import portable_architecture, select_shares
+from seenet.models.backbones.speech_encoder import SpeechEncoder
+
+Attention = Literal[Form, "stock"]
 
 FRAME_MULTIPLES = {"cuda": 8}
 """Multiple of frames to which batches are padded, by device. On CUDA, the fused attention of torch would otherwise copy
@@ -41,6 +45,7 @@ class SpeechBackbone(nn.Module):
     Args:
         family: the model type.
         weights: source of the weights, from `resolve_weights`; without a source they are random.
+        layers: layers whose weighted sum is the output; see `LayerSelection`. Several exclude `layerdrop`.
         freeze_feature_encoder: whether to freeze the convolutions, as in the paper.
         freeze: whether to freeze the entire backbone and keep it in evaluation mode.
         normalize: whether to normalise each clip to zero mean and unit variance over its valid samples. The paper does
@@ -71,6 +76,7 @@ class SpeechBackbone(nn.Module):
         self,
         family: Literal["wav2vec2", "hubert", "wavlm", "data2vec-audio"],
         weights: Weights,
+        layers: Literal["last", "all"] | list[int] = "last",
         freeze_feature_encoder: bool = True,
         freeze: bool = False,
         normalize: bool = False,
@@ -81,29 +87,31 @@ class SpeechBackbone(nn.Module):
         layerdrop: float | None = None,
         mask_time_prob: float | None = None,
         mask_feature_prob: float | None = None,
-        attention: Literal["auto", "eager", "sdpa", "flex", "stock"] = "auto",
+        attention: Attention = "auto",
         fast_layers: bool = True,
         checkpointing: bool = False,
         architecture: dict[str, Any] | None = None,
     ):
         super().__init__()
-        shares = {
-            "final_dropout": final_dropout,
-            "hidden_dropout": hidden_dropout,
-            "attention_dropout": attention_dropout,
-            "feat_proj_dropout": feat_proj_dropout,
-            "layerdrop": layerdrop,
-            "mask_time_prob": mask_time_prob,
-            "mask_feature_prob": mask_feature_prob,
-        }
-        self.model, self.loaded_tensors = load_encoder(family, weights, _select_shares(shares), architecture or {})
+        shares = select_shares(
+            final_dropout=final_dropout,
+            hidden_dropout=hidden_dropout,
+            attention_dropout=attention_dropout,
+            feat_proj_dropout=feat_proj_dropout,
+            layerdrop=_resolve_layerdrop(layerdrop, layers),
+            mask_time_prob=mask_time_prob,
+            mask_feature_prob=mask_feature_prob,
+        )
+        model, self.loaded_tensors = load_encoder(family, weights, shares, architecture or {})
+        self.model = cast(SpeechEncoder, model)
         config = self.model.config
         _require_supported(config)
         self.dim: int = config.hidden_size
         self.freeze, self.normalize = freeze, normalize
+        self.selection = LayerSelection(layers, config.num_hidden_layers)
         self.dropout = nn.Dropout(config.final_dropout)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
-        self._hop = math.prod(config.conv_stride)
+        self._hop: int = math.prod(config.conv_stride)
         self._patch_layers(attention, fast_layers, checkpointing)
         if freeze_feature_encoder or freeze:
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public method for this
@@ -112,7 +120,7 @@ class SpeechBackbone(nn.Module):
         # from_pretrained returns a model in evaluation mode, and Lightning keeps that mode.
         self.train()
 
-    def _patch_layers(self, attention: str, fast_layers: bool, checkpointing: bool) -> None:
+    def _patch_layers(self, attention: Attention, fast_layers: bool, checkpointing: bool) -> None:
         """Add length handling, fast layers and gradient checkpointing to the encoder."""
         patch_length_handling(self.model)
         if attention != "stock":
@@ -127,18 +135,15 @@ class SpeechBackbone(nn.Module):
 
     def portable_settings(self) -> dict[str, Any]:
         """Return settings that rebuild this architecture without its checkpoint."""
-        config, known = self.model.config, type(self.model.config)()
-        kept = {name: value for name, value in config.to_dict().items() if hasattr(known, name)}
-        for name in ("_name_or_path", "architectures", "transformers_version"):
-            kept.pop(name, None)
-        return {"architecture": kept, **dict.fromkeys(CHECKPOINT_DROPOUTS)}
+        return {"architecture": portable_architecture(self.model.config), **dict.fromkeys(CHECKPOINT_DROPOUTS)}
 
     def compile_layers(self) -> None:
         """Compile the feature encoder and each transformer layer once for all lengths."""
         # All arms of a sweep share this limit (default 8). Beyond it, torch silently runs without compilation.
         torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = RECOMPILE_LIMIT
-        for module in (self.model.feature_extractor, *self.model.encoder.layers):
-            module.compile(dynamic=True)
+        self.model.feature_extractor.compile(dynamic=True)
+        for layer in self.model.encoder.layers:
+            layer.compile(dynamic=True)
 
     def train(self, mode: bool = True) -> "SpeechBackbone":
         """Set the training mode; a frozen encoder stays in evaluation mode."""
@@ -165,8 +170,9 @@ class SpeechBackbone(nn.Module):
         if self.normalize:
             waveform = _normalize(waveform, lengths, valid_samples)
         frame_counts = set_lengths(self.model, lengths)
-        output = self.model(waveform, attention_mask=valid_samples).last_hidden_state[:, :size]
-        return self.dropout(output), length_mask(frame_counts, size)
+        output = self.model(waveform, attention_mask=valid_samples, output_hidden_states=not self.selection.is_last)
+        frames = output.last_hidden_state if self.selection.is_last else self.selection(output.hidden_states)
+        return self.dropout(frames[:, :size]), length_mask(frame_counts, size)
 
     def _count_frames(self, samples: int) -> int:
         """Return the number of frames of a number of samples; at least one."""
@@ -182,13 +188,13 @@ class SpeechBackbone(nn.Module):
         return self._shortest + (-(-frames // multiple) * multiple - 1) * self._hop
 
 
-def _select_shares(shares: Mapping[str, float | None]) -> dict[str, float]:
-    """Return the options that are set; raise a SeenetError if one is outside [0, 1]."""
-    selected = {name: value for name, value in shares.items() if value is not None}
-    for name, value in selected.items():
-        if not 0 <= value <= 1:
-            raise SeenetError(f"backbone.{name}={value}: expected 0 to 1")
-    return selected
+def _resolve_layerdrop(layerdrop: float | None, layers: Layers) -> float | None:
+    """Return 0 where several layers are summed, which a skipped layer lacks."""
+    if layers == "last":
+        return layerdrop
+    if layerdrop:
+        raise SeenetError(f"backbone.layerdrop={layerdrop}: expected 0 or null with backbone.layers={layers}")
+    return 0.0
 
 
 def _normalize(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:

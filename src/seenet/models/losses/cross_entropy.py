@@ -24,6 +24,8 @@ class CrossEntropy(nn.Module):
         SeenetError: weights that do not fit the classes, or a share outside [0, 1).
     """
 
+    weight: Tensor | None
+
     def __init__(
         self,
         target_spec: TargetSpec,

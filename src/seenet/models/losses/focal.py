@@ -24,6 +24,8 @@ class FocalLoss(nn.Module):
         SeenetError: a negative γ, or weights that do not fit the classes.
     """
 
+    weight: Tensor | None
+
     def __init__(
         self,
         target_spec: TargetSpec,
