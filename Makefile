@@ -36,9 +36,10 @@ test: lint  ## run lint, then the fast tests
 test-slow: .venv/installed-dev  ## run the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow --durations=15
 
-lint: .venv/installed-dev  ## check style and format with ruff
+lint: .venv/installed-dev  ## check style and format with ruff, and types with mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: .venv/installed-dev  ## fix style and format with ruff
 	$(BIN)/ruff check --fix .
@@ -60,7 +61,7 @@ wheel: .venv/installed-dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## remove the environment and build results; outputs/ and the cache remain
-	rm -rf .venv dist build site .pytest_cache .ruff_cache
+	rm -rf .venv dist build site .mypy_cache .pytest_cache .ruff_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \

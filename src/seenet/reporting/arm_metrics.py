@@ -47,6 +47,11 @@ def _read_sessions(result: LoadedResult, rows: pd.DataFrame) -> pd.Series | str 
     return "" if result.facts["audit"].get("session", "unknown") == "unknown" else None
 
 
+def _labels_and_predictions(clips: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the class indices of labels and predictions of clips. Shape (clips,) each."""
+    return clips["label"].to_numpy(), clips["prediction"].to_numpy()
+
+
 @dataclass(frozen=True)
 class ArmMetrics:
     """Metrics of an arm under one test condition.
@@ -85,12 +90,8 @@ class ArmMetrics:
         if self.clips is None or (self.clips["speaker"] == "").any():
             return None
         numbers, names = pd.factorize(self.clips["speaker"], sort=True)
-        return list(names), count_confusions(*self._labels_and_predictions, numbers, len(names), len(self.classes))
-
-    @cached_property
-    def _labels_and_predictions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class indices of labels and predictions of all test clips. Shape (clips,) each."""
-        return self.clips["label"].to_numpy(), self.clips["prediction"].to_numpy()
+        labels, predictions = _labels_and_predictions(self.clips)
+        return list(names), count_confusions(labels, predictions, numbers, len(names), len(self.classes))
 
     @cached_property
     def clusters(self) -> Clusters | None:
@@ -100,9 +101,10 @@ class ArmMetrics:
     @cached_property
     def interval(self) -> Interval | None:
         """95 % confidence interval of `ua`; None if there are fewer than two clusters."""
-        if self.clusters is None:
+        if self.clips is None or self.clusters is None:
             return None
-        return cluster_interval(self.clusters.count_confusions(*self._labels_and_predictions, len(self.classes)), "ua")
+        labels, predictions = _labels_and_predictions(self.clips)
+        return cluster_interval(self.clusters.count_confusions(labels, predictions, len(self.classes)), "ua")
 
     @property
     def missing_interval_reason(self) -> str:

@@ -89,4 +89,5 @@ def study_settings(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def training_corpus(facts: Mapping[str, Any]) -> str:
     """Return the name of the corpus that a result is trained on."""
-    return facts["dataset"].partition("_to_")[0] if is_cross_corpus(facts) else facts["dataset"]
+    dataset = str(facts["dataset"])
+    return dataset.partition("_to_")[0] if is_cross_corpus(facts) else dataset

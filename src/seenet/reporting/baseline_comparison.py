@@ -59,10 +59,10 @@ def _compare_arm(arm: ArmMetrics, baseline: ArmMetrics) -> Difference:
     if clusters is None:
         return replace(difference, reason="the corpus does not name all speakers")
     labels = both["label"].to_numpy()
-    counts = [
+    counts, baseline_counts = (
         clusters.count_confusions(labels, both[column].to_numpy(), len(arm.classes))
         for column in ("prediction", "prediction_b")
-    ]
-    comparison = compare(*counts, score="ua")
+    )
+    comparison = compare(counts, baseline_counts, score="ua")
     reason = "" if comparison else "there is only one speaker"
     return replace(difference, comparison=comparison, clusters=clusters, reason=reason)

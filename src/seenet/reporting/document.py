@@ -8,7 +8,6 @@ import pandas as pd
 
 from seenet.core.atomic import atomic_path
 from seenet.reporting.figure_export import Picture
-from seenet.reporting.formatting import is_missing
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Table:
             row = []
             for head, text in zip(self.text.columns, texts, strict=True):
                 key = keys[head].iloc[number] if head in self.keys else text
-                row.append((text, "" if is_missing(key) else key))
+                row.append((text, "" if pd.isna(key) else key))
             rows.append(row)
         return rows
 

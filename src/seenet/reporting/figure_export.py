@@ -2,9 +2,9 @@
 
 import base64
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,16 +46,17 @@ def save_figure(figure: Figure, folder: Path, name: str, caption: str, alt: str)
                 _render(figure, folder / f"{name}.{kind}", kind)
         # A browser may have fonts that this machine lacks; for it the SVG keeps text instead of outlines.
         buffer = io.BytesIO()
-        _render(figure, buffer, "svg", {"svg.fonttype": "none" if missing_glyphs else "path"})
+        _render(figure, buffer, "svg", font_type="none" if missing_glyphs else "path")
     uri = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
     return Picture(name, caption, alt, uri)
 
 
-def _render(figure: Figure, target: Path | io.BytesIO, kind: str, settings: Mapping[str, object] | None = None) -> None:
-    """Write one format of a figure to a file or a buffer."""
-    style = {"svg.hashsalt": "seenet", "path.simplify_threshold": 0.5, **(settings or {})}
-    options = {"format": kind, "metadata": METADATA[kind]} | ({} if kind == "svg" else {"dpi": PNG_PDF_DPI})
-    with matplotlib.rc_context(style):
+def _render(figure: Figure, target: Path | io.BytesIO, kind: str, font_type: str = "path") -> None:
+    """Write one format of a figure to a file or a buffer; `font_type` is the `svg.fonttype` of matplotlib."""
+    options: dict[str, Any] = {"format": kind, "metadata": METADATA[kind]}
+    if kind != "svg":
+        options["dpi"] = PNG_PDF_DPI
+    with matplotlib.rc_context({"svg.hashsalt": "seenet", "svg.fonttype": font_type, "path.simplify_threshold": 0.5}):
         if isinstance(target, Path):
             with atomic_path(target) as path:
                 figure.savefig(path, **options)

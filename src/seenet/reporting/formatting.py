@@ -9,19 +9,16 @@ MISSING_TEXT = "–"
 MINUS_SIGN = "\N{MINUS SIGN}"
 
 
-def is_missing(value: object) -> bool:
-    """Return whether a value is None or NaN."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
 def format_percent(value: float | None) -> str:
     """Format a share as percent with one decimal."""
-    return MISSING_TEXT if is_missing(value) else f"{100 * value:.1f}"
+    return MISSING_TEXT if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def format_points(value: float | None) -> str:
     """Format a difference of shares in percentage points with its sign."""
-    return MISSING_TEXT if is_missing(value) else f"{100 * value:+.1f}".replace("-", MINUS_SIGN)
+    if value is None or math.isnan(value):
+        return MISSING_TEXT
+    return f"{100 * value:+.1f}".replace("-", MINUS_SIGN)
 
 
 def format_effect(value: float | None) -> str:
@@ -36,7 +33,7 @@ def format_interval(value: Interval | None, format_end: Callable[[float], str] =
 
 def format_p_value(value: float | None) -> str:
     """Format a p-value with three decimals; smaller values read `< 0.001`."""
-    if is_missing(value):
+    if value is None or math.isnan(value):
         return MISSING_TEXT
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 

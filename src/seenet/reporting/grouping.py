@@ -179,7 +179,8 @@ def check_baseline(studies: Sequence[Study], name: str | None) -> None:
 
 def pool_confusions(results: Sequence[LoadedResult]) -> np.ndarray:
     """Return the confusion counts of all test clips, shape (true class, predicted class)."""
-    return np.sum([result.facts["metrics"]["confusion"] for result in results], axis=0)
+    confusion: np.ndarray = np.sum([result.facts["metrics"]["confusion"] for result in results], axis=0)
+    return confusion
 
 
 def find_differing_settings(arms: Sequence[Arm]) -> dict[str, list[str]]:

@@ -166,10 +166,10 @@ def _list_missing_results(study: Study, arms: Sequence[ArmMetrics], untested: Se
         missing = expected - len(arm.results)
         if missing:
             remarks.append(f"{arm.arm.name} is incomplete: {missing} of {expected} folds and seeds are missing")
-    for arm in untested:
-        tested = ", ".join(dict.fromkeys(result.condition for result in arm.results))
+    for other in untested:
+        tested = ", ".join(dict.fromkeys(result.condition for result in other.results))
         remarks.append(
-            f"{arm.name} has no result in {study.condition}, only in {tested}: it appears in the noise section only"
+            f"{other.name} has no result in {study.condition}, only in {tested}: it appears in the noise section only"
         )
     # A further test corpus is a separate study, not a fold.
     if not is_cross_corpus(first) and len(folds) != first["n_folds"]:

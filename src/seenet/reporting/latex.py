@@ -38,17 +38,15 @@ def format_latex(table: Table) -> str:
     # LaTeX reads a `[` after `\\` as the start of an optional argument; braces prevent it.
     first = shown.columns[0]
     shown[first] = [f"{{{text}}}" if text.startswith("[") else text for text in shown[first]]
-    return (
-        shown.style.hide(axis="index")
-        .to_latex(
-            hrules=True,
-            column_format=_format_columns(table),
-            caption=escape_latex(table.caption),
-            label=f"tab:{table.name}",
-            position="htbp",
-            position_float="centering",
-        )
-    )  # fmt: skip
+    source: str = shown.style.hide(axis="index").to_latex(
+        hrules=True,
+        column_format=_format_columns(table),
+        caption=escape_latex(table.caption),
+        label=f"tab:{table.name}",
+        position="htbp",
+        position_float="centering",
+    )
+    return source
 
 
 def _format_columns(table: Table) -> str:

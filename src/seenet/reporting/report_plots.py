@@ -5,6 +5,7 @@ An arm has the same colour, marker and line style in every figure; colour is nev
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,13 @@ def _create_figure(height: float, width: float = FIGURE_WIDTH) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _choose_style(number: int, has_line: bool = False) -> dict[str, object]:
+def _choose_style(number: int, has_line: bool = False) -> dict[str, Any]:
     """Return colour, marker and line style of the arm with this number."""
-    style: dict[str, object] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+    style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
     return style | {"linestyle": LINE_STYLES[number % len(LINE_STYLES)] if has_line else "none", "markersize": 5}
 
 
-def _simplify_axes(axes: Axes, grid: str = "both") -> None:
+def _simplify_axes(axes: Axes, grid: Literal["both", "x", "y"] = "both") -> None:
     """Hide the upper and right border and draw a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, alpha=0.25)
@@ -190,11 +191,11 @@ def plot_noise_curves(
     axes = figure.add_subplot()
     for number, (name, curve) in enumerate(curves.items()):
         shift = (number - (len(curves) - 1) / 2) * step * 0.06  # prevents overlap of the intervals
-        for positions, is_curve in ((sorted(curve), True), ([None] if name in clean else [], False)):
-            if not positions:
-                continue
-            triples = 100 * np.array([curve[level] if is_curve else clean[name] for level in positions])
-            places = np.array(positions if is_curve else [levels[-1] + step]) + shift
+        lines = [(True, dict(sorted(curve.items())))]
+        if name in clean:
+            lines.append((False, {levels[-1] + step: clean[name]}))
+        for is_curve, points in lines:
+            triples, places = 100 * np.array(list(points.values())), np.array(list(points)) + shift
             style = _choose_style(number, has_line=is_curve) | {"linewidth": 1.6}
             axes.plot(places, triples[:, 0], label=name if is_curve else None, **style)
             axes.vlines(places, triples[:, 1], triples[:, 2], color=style["color"], alpha=0.5, linewidth=1.3)

@@ -133,12 +133,14 @@ def read_predictions(path: Path, classes: Sequence[str], clips: int | None = Non
 
 def extract_probabilities(predictions: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     """Return the class probabilities of predictions, shape (clips, classes)."""
-    return predictions[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
+    probabilities: np.ndarray = predictions[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
+    return probabilities
 
 
 def encode_classes(names: pd.Series, classes: Sequence[str]) -> np.ndarray:
     """Return class names as class indices, shape (clips,)."""
-    return pd.Categorical(names, categories=list(classes)).codes.astype(int)
+    codes: np.ndarray = pd.Categorical(names, categories=list(classes)).codes
+    return codes.astype(int)
 
 
 @dataclass

@@ -29,9 +29,9 @@ def describe_selection_part(selection: str) -> str:
 
 
 def _write_png(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     with prepare_text(figure) as missing, replace_missing_glyphs(figure, missing), atomic_path(path) as temporary:
-        figure.canvas.print_png(str(temporary))
+        canvas.print_png(str(temporary))  # type: ignore[no-untyped-call]  # untyped in matplotlib
 
 
 def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:

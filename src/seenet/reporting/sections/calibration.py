@@ -34,9 +34,10 @@ def build_calibration_section(study: Study, arms: Sequence[ArmMetrics], folder: 
             continue
         labels = arm.clips["label"].to_numpy()
         plain = [extract_probabilities(result.predictions, arm.classes) for result in arm.results]
-        temperatures = [_fit_dev_temperature(result, arm.classes) for result in arm.results]
+        fitted = [_fit_dev_temperature(result, arm.classes) for result in arm.results]
+        temperatures = [temperature for temperature in fitted if temperature is not None]
         kinds = {"as trained": np.concatenate(plain)}
-        if None not in temperatures:
+        if len(temperatures) == len(plain):
             tempered = [apply_temperature(p, t) for p, t in zip(plain, temperatures, strict=True)]
             kinds["tempered"] = np.concatenate(tempered)
         diagrams[arm.arm.name] = {kind: reliability_curve(p, labels, BIN_COUNT) for kind, p in kinds.items()}

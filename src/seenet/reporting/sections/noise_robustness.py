@@ -66,13 +66,15 @@ def _table_noise(name: str, source: str, curves: Curves, clean: Mapping[str, Arm
     levels = sorted({snr for curve in curves.values() for snr in curve}, reverse=True)
     numbers, text = [], []
     for arm, curve in curves.items():
-        row, words = {"arm": arm}, {"arm": arm}
+        row: dict[str, str | float | None] = {"arm": arm}
+        words = {"arm": arm}
         for label, metrics in [("clean", clean.get(arm)), *((f"{snr:g} dB", curve.get(snr)) for snr in levels)]:
-            row[label] = metrics.ua if metrics else None
-            words[label] = format_percent(row[label]) + (f" {format_interval(metrics.interval)}" if metrics else "")
+            ua = metrics.ua if metrics else None
+            row[label] = ua
+            words[label] = format_percent(ua) + (f" {format_interval(metrics.interval)}" if metrics else "")
         is_complete = sorted(curve) == sorted(levels)
-        row["area"] = average_curve(sorted(curve), [curve[snr].ua for snr in sorted(curve)]) if is_complete else None
-        words["area"] = format_percent(row["area"])
+        area = average_curve(sorted(curve), [curve[snr].ua for snr in sorted(curve)]) if is_complete else None
+        row["area"], words["area"] = area, format_percent(area)
         numbers.append(row)
         text.append(words)
     caption = (
