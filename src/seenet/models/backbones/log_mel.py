@@ -25,8 +25,6 @@ class WhisperLogMel(nn.Module):
         self.register_buffer("window", torch.hann_window(self.WINDOW), persistent=False)
         self.register_buffer("filters", torch.from_numpy(filters.T).float().contiguous(), persistent=False)
 
-    @torch.autocast("cuda", enabled=False)
-    @torch.autocast("cpu", enabled=False)
     def forward(self, waveform: Tensor) -> Tensor:
         """Compute the spectrogram of each clip, in float32.
 
@@ -36,9 +34,8 @@ class WhisperLogMel(nn.Module):
         Returns:
             Shape (batch, bins, samples // 160).
         """
-        spectrum = torch.stft(waveform.float(), self.WINDOW, self.HOP, window=self.window.float(), return_complex=True)[
-            ..., :-1
-        ]
-        levels = (self.filters.float() @ spectrum.abs().square()).clamp(min=1e-10).log10()
+        with torch.autocast(waveform.device.type, enabled=False):
+            spectrum = torch.stft(waveform, self.WINDOW, self.HOP, window=self.window, return_complex=True)[..., :-1]
+            levels = (self.filters @ spectrum.abs().square()).clamp(min=1e-10).log10()
         levels = torch.maximum(levels, levels.amax((1, 2), keepdim=True) - 8)
         return (levels + 4) / 4

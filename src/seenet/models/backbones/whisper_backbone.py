@@ -1,10 +1,11 @@
 """The encoder of Whisper as backbone."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from seenet.core.errors import SeenetError
 from seenet.data.batch import length_mask
@@ -79,7 +80,8 @@ class WhisperBackbone(nn.Module):
         )
         if "layerdrop" in shares:
             shares["encoder_layerdrop"] = shares.pop("layerdrop")
-        self.model, self.loaded_tensors = load_encoder(family, weights, shares, architecture or {})
+        model, self.loaded_tensors = load_encoder(family, weights, shares, architecture or {})
+        self.model = cast(WhisperEncoder, model)
         config = self.model.config
         self.masks = config.apply_spec_augment or mask_time_prob is not None or mask_feature_prob is not None
         self.dim: int = config.d_model
@@ -87,7 +89,7 @@ class WhisperBackbone(nn.Module):
         self.log_mel = WhisperLogMel(config.num_mel_bins)
         self.selection = LayerSelection(layers, config.encoder_layers)
         if checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
         if freeze:
             self.model.requires_grad_(False)
         # from_pretrained returns a model in evaluation mode, and Lightning keeps that mode.
@@ -101,7 +103,7 @@ class WhisperBackbone(nn.Module):
         """Set the training mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
         if self.freeze:
-            self.model.eval()
+            self.model.train(False)
         return self
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +157,7 @@ class WhisperBackbone(nn.Module):
         """
         waveform = torch.where(length_mask(lengths, waveform.shape[1]), waveform, 0)
         with torch.no_grad():
-            spectrogram = self.log_mel(pad_to(waveform, frames * HOP + 2 * WhisperLogMel.WINDOW))
+            spectrogram: Tensor = self.log_mel(pad_to(waveform, frames * HOP + 2 * WhisperLogMel.WINDOW))
         spectrogram = spectrogram[..., : 2 * frames + (0 if self.full_context else 1)]
         if self.masks and self.model.training:
             columns = lengths.div(WhisperLogMel.HOP, rounding_mode="floor").clamp(min=1)
