@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from seenet.data.batch import length_mask
@@ -32,7 +32,7 @@ def draw_spans(lengths: Tensor, size: int, share: float, span: int, min_spans: i
     return started > F.pad(started, (span, 0))[:, :size]
 
 
-def mask_spans(hidden: Tensor, lengths: Tensor, config: Any, vector: nn.Parameter | None) -> Tensor:
+def mask_spans(hidden: Tensor, lengths: Tensor, config: Any, vector: Tensor | None) -> Tensor:
     """Mask spans of frames and of channels with the shares of a transformers configuration.
 
     Args:
