@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,10 +25,9 @@ from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 from seenet.training.optimizers import build_optimizer
 from seenet.training.run import run_experiment
-from support.console import HANG, SMALL, process, script
+from support.console import SMALL, process, script
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
 
 
 @pytest.fixture
@@ -242,37 +239,23 @@ def test_noise_tests_again_and_trains_nothing(run, capsys, monkeypatch: pytest.M
     assert [r["p_sad"] for r in first] != [r["p_sad"] for r in second]
 
 
-def test_same_seed_same_predictions(run, tmp_path: Path):
-    outputs = [run("fold=0", f"output_dir={tmp_path / name}")[0] / "predictions.csv" for name in ("a", "b")]
-    assert outputs[0].read_bytes() == outputs[1].read_bytes()
-    other = run("fold=0", "seed=1")[0] / "predictions.csv"
-    assert other.read_bytes() != outputs[0].read_bytes()
+def test_same_seed_same_predictions(run, shared):
+    expected = (shared[0] / "fold0/clean/predictions.csv").read_bytes()
+    assert (run("fold=0")[0] / "predictions.csv").read_bytes() == expected
+    assert (run("fold=0", "seed=1")[0] / "predictions.csv").read_bytes() != expected
 
 
-def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
-    """Both signals at once, each to a run of its own: most of the time is Python's start."""
-    running = {}
-    for sent in (signal.SIGTERM, signal.SIGINT):
-        (tmp_path / sent.name).mkdir()
-        running[sent] = subprocess.Popen(
-            [SCRIPT, *SMALL, "fold=0", "trainer.max_epochs=500"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path / sent.name,
-            # A shell's background job, as CI may be, hands SIGINT on as ignored; at a terminal it is not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    for sent, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        for line in running[sent].stdout:
-            if "epoch 2/" in line:
-                break
-        running[sent].send_signal(sent)
-        _, errors = running[sent].communicate(timeout=HANG)
-        assert running[sent].returncode == code, errors
-        assert list((tmp_path / sent.name).rglob("last.ckpt"))
-    assert "rerun the same command to resume" in errors, "of the last, which is SIGINT"
-    assert "Traceback" not in errors
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_run_does_not_look_finished(start_training, tmp_path: Path, sent: signal.Signals, code: int):
+    running = start_training(*SMALL, "fold=0", "trainer.max_epochs=500")
+    running.wait_for_output("epoch 2/")
+    running.send(sent)
+    done = running.finish()
+    assert done.returncode == code, done.stderr
+    assert list(tmp_path.rglob("last.ckpt"))
+    if sent == signal.SIGINT:
+        assert "rerun the same command to resume" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_every_epoch_draws_its_own_clips(run, monkeypatch: pytest.MonkeyPatch):
@@ -419,15 +402,14 @@ def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_
     assert "fold 1 (2/3) epoch 1" in printed
 
 
-def test_half_precision_and_loader_processes(run):
+def test_half_precision_and_loader_processes(run, shared):
     """bf16-mixed (on the CPU here): finite losses, probabilities that sum to 1. Workers change nothing."""
-    folder = run("fold=0", "trainer.precision=bf16-mixed", "data.num_workers=2")[0]
+    folder = run("fold=0", "trainer.precision=bf16-mixed", "trainer.max_epochs=1")[0]
     assert json.loads((folder / "result.json").read_text())["precision"] == "bf16-mixed"
     for row in read_csv(folder / "predictions.csv"):
         assert sum(float(row[f"p_{c}"]) for c in ("happy", "neutral", "sad", "angry")) == pytest.approx(1, abs=1e-3)
-    plain = run("fold=0")[0]
-    workers = run("fold=0", "data.num_workers=2", f"output_dir={plain.parents[2] / 'workers'}")[0]
-    assert (workers / "predictions.csv").read_bytes() == (plain / "predictions.csv").read_bytes()
+    workers = run("fold=0", "data.num_workers=2")[0]
+    assert (workers / "predictions.csv").read_bytes() == (shared[0] / "fold0/clean/predictions.csv").read_bytes()
 
 
 @pytest.mark.parametrize("backbone", ["wav2vec2_tiny", "hubert_tiny", "data2vec_tiny"])
