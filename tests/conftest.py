@@ -126,6 +126,12 @@ def run_with_signal(start_training) -> Callable[..., subprocess.CompletedProcess
 
 
 @pytest.fixture
+def short_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a plan probe each model with few steps, in a test that is not about the estimated time."""
+    monkeypatch.setattr("seenet.training.probing.PROBE_STEPS", 4)
+
+
+@pytest.fixture
 def write_tone() -> Callable[..., Path]:
     """Write a tone as an audio file of a given rate, channel count and format."""
 

@@ -137,7 +137,7 @@ def test_own_checkpoint_needs_a_yaml_file_alone(seenet_train):
     assert cfg["optim"]["lr"] == 1e-4
 
 
-def test_own_experiment_is_planned(seenet_train, project: Path):
+def test_own_experiment_is_planned(seenet_train, short_probes, project: Path):
     block = next(b for b in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if "@package" in b)
     (project / "my_conf/experiment").mkdir(exist_ok=True)
     (project / "my_conf/experiment/poolings.yaml").write_text(block)
