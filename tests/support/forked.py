@@ -46,6 +46,12 @@ def limit_file_size(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+def use_ascii_streams() -> None:
+    """Let this process print as on a terminal without an encoding for other characters."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="ascii", errors="strict")
+
+
 def _train(
     arguments: list[str], folder: Path, outputs: list[Path], environment: Mapping[str, str], first: tuple | None
 ) -> None:
@@ -75,7 +81,9 @@ class ForkedTraining:
         environment: variables besides those of this process.
     """
 
-    def __init__(self, folder: Path, logs: Path, *arguments: str, first: tuple[Callable, ...] | None, **environment: str):
+    def __init__(
+        self, folder: Path, logs: Path, *arguments: str, first: tuple[Callable, ...] | None, **environment: str
+    ):
         self.arguments = list(arguments)
         self.outputs = [logs / name for name in ("stdout", "stderr")]
         for path in self.outputs:
