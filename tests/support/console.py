@@ -1,7 +1,6 @@
 """Console scripts in this process and in their own."""
 
 import contextlib
-import copy
 import importlib
 import io
 import os
@@ -12,11 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
 
 HANG = 900
 """Seconds after which a process that should end is taken for one that never will; nothing is asserted of less."""
@@ -27,29 +23,6 @@ SMALL = ("dataset.speakers=6", "dataset.clips=2", "trainer.max_epochs=2", "data.
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a console script with the arguments given."""
-
-
-_compose = ConfigLoaderImpl.load_configuration
-
-
-@contextlib.contextmanager
-def _composed_once() -> Iterator[None]:
-    """Let Hydra copy its first composition, which gives the mode of a command, for the second, which is equal."""
-    known: dict[tuple, DictConfig] = {}
-
-    def load(loader, config_name, overrides, run_mode, from_shell=True, validate_sweep_overrides=True):
-        key = (config_name, tuple(overrides), run_mode)
-        if key not in known:
-            cfg = _compose(loader, config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-            known[key] = copy.deepcopy(cfg)
-            return cfg
-        if validate_sweep_overrides:
-            parsed = OverridesParser.create().parse_overrides(overrides)
-            loader.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
-        return copy.deepcopy(known[key])
-
-    with mock.patch.object(ConfigLoaderImpl, "load_configuration", load):
-        yield
 
 
 @contextlib.contextmanager
@@ -77,7 +50,6 @@ def script(name: str, folder: Path) -> Script:
         command, out, err = [name, *arguments], io.StringIO(), io.StringIO()
         with (
             _fresh(),
-            _composed_once(),
             contextlib.chdir(folder),
             mock.patch.object(sys, "argv", list(command)),
             contextlib.redirect_stdout(out),
