@@ -6,18 +6,25 @@ Python's start and these imports take longer than a small training. Where they a
 
 import importlib
 import multiprocessing
+import multiprocessing.context
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from support.console import HANG
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["seenet.cli.train", "seenet.training.run", "seenet.training.fold_runner"])
+
+@cache
+def _server() -> multiprocessing.context.ForkServerContext:
+    """Return what forks processes from a server, which starts at first use."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seenet.cli.train", "seenet.training.run", "seenet.training.fold_runner"])
+    return context
 
 
 def send_signal_at(number: int, step: str, at: int) -> None:
@@ -89,7 +96,7 @@ class ForkedTraining:
         for path in self.outputs:
             path.touch()
         variables = {**os.environ, **environment}
-        self.process = _SERVER.Process(target=_train, args=(self.arguments, folder, self.outputs, variables, first))
+        self.process = _server().Process(target=_train, args=(self.arguments, folder, self.outputs, variables, first))
         self.process.start()
 
     def wait_for_output(self, words: str) -> None:
@@ -98,8 +105,9 @@ class ForkedTraining:
             time.sleep(0.05)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        os.kill(self.process.pid, number)
+        """Send a signal, unless the process has ended."""
+        if self.process.is_alive():
+            os.kill(self.process.pid, number)
 
     def finish(self) -> subprocess.CompletedProcess[str]:
         """Wait for the end."""

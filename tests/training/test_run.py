@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +27,7 @@ from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 from seenet.training.optimizers import build_optimizer
 from seenet.training.run import run_experiment
-from support.console import SMALL, process, script
+from support.console import HANG, SMALL, process, script
 
 ROOT = Path(__file__).parents[2]
 
@@ -245,7 +247,11 @@ def test_same_seed_same_predictions(run, shared):
     assert (run("fold=0", "seed=1")[0] / "predictions.csv").read_bytes() != expected
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+INTERRUPTS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+"""Signals and the exit codes that they give."""
+
+
+@pytest.mark.parametrize(("sent", "code"), INTERRUPTS)
 def test_an_interrupted_run_does_not_look_finished(start_training, tmp_path: Path, sent: signal.Signals, code: int):
     running = start_training(*SMALL, "fold=0", "trainer.max_epochs=500")
     running.wait_for_output("epoch 2/")
@@ -256,6 +262,26 @@ def test_an_interrupted_run_does_not_look_finished(start_training, tmp_path: Pat
     if sent == signal.SIGINT:
         assert "rerun the same command to resume" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), INTERRUPTS)
+def test_an_interrupted_interpreter_ends(tmp_path: Path, sent: signal.Signals, code: int):
+    """As above with the installed console script, whose interpreter waits for its threads at the end."""
+    running = subprocess.Popen(
+        [str(Path(sys.executable).with_name("seenet-train")), *SMALL, "fold=0", "trainer.max_epochs=500"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # A shell's background job, as CI may be, hands SIGINT on as ignored; at a terminal it is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    next((line for line in running.stdout if "epoch 2/" in line), None)
+    running.send_signal(sent)
+    _, errors = running.communicate(timeout=HANG)
+    assert running.returncode == code, errors
+    assert "Traceback" not in errors
 
 
 def test_every_epoch_draws_its_own_clips(run, monkeypatch: pytest.MonkeyPatch):
