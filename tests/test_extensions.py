@@ -100,6 +100,7 @@ def comparison(output: str) -> list[str]:
     return output.partition("comparison of arms")[2].splitlines()
 
 
+@pytest.mark.slow
 def test_own_components_train_together_in_a_process_of_their_own(project: Path):
     run = process("seenet-train", project)(
         *("--config-dir", "my_conf", *QUICK, "output_dir=together", "dataset=synthetic_halves", "backbone=conv"),

@@ -114,7 +114,7 @@ def test_job_record_is_written_atomically(seenet_train, tmp_path: Path, monkeypa
     assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
 
 
-@pytest.mark.parametrize("traceback", ["0", "1"])
+@pytest.mark.parametrize("traceback", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_errors_in_worker_processes_are_one_line_each(seenet_train_process, traceback: str):
     """Each job prints one line, with a traceback only on request, and the sweep ends."""
     workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/hydra_logging=none")

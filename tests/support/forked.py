@@ -89,7 +89,7 @@ class ForkedTraining:
     """
 
     def __init__(
-        self, folder: Path, logs: Path, *arguments: str, first: tuple[Callable, ...] | None, **environment: str
+        self, folder: Path, logs: Path, *arguments: str, first: tuple[Callable, ...] | None = None, **environment: str
     ):
         self.arguments = list(arguments)
         self.outputs = [logs / name for name in ("stdout", "stderr")]

@@ -27,7 +27,8 @@ from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 from seenet.training.optimizers import build_optimizer
 from seenet.training.run import run_experiment
-from support.console import HANG, SMALL, process, script
+from support.console import HANG, SMALL, script
+from support.forked import ForkedTraining
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,9 +45,9 @@ def run(config, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One small run of all folds through the installed console script, and what it printed."""
+    """One small run of all folds in a process of its own, which draws its pictures, and what it printed."""
     folder = tmp_path_factory.mktemp("shared")
-    done = process("seenet-train", folder)(*SMALL)
+    done = ForkedTraining(folder, tmp_path_factory.mktemp("logs"), *SMALL).finish()
     assert done.returncode == 0, done.stderr
     return next((folder / "outputs").glob("synthetic-*")), done.stdout
 
@@ -309,7 +310,7 @@ def test_hints_of_libraries_do_not_reach_the_console(tmp_path: Path, monkeypatch
         *SMALL[:2],
         "trainer=cpu",
         "trainer.max_epochs=1",
-        "fold=[0,1]",
+        "fold=0",
         "data.batch_size=8",
         "data.num_workers=1",
     )
@@ -419,10 +420,10 @@ def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(EmotionModel, "training_step", breaks_in_fold_1)
         with pytest.raises(SeenetError, match="planted"):
-            run()
+            run("trainer.max_epochs=1")
     assert len(list(tmp_path.rglob("result.json"))) == 1
     capsys.readouterr()
-    run()
+    run("trainer.max_epochs=1")
     printed = capsys.readouterr().out
     assert "fold 0: already complete, reusing results" in printed
     assert "fold 1 (2/3) epoch 1" in printed

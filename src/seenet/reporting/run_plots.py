@@ -55,7 +55,7 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
         colour = "white" if share[i, j] > 0.55 else "black"
         text = f"{100 * share[i, j]:.0f}%\n{counts[i, j]}"
         cell = axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
-        cell.set_in_layout(False)  # the text lies within the axes, and the layout would measure it
+        cell.set_in_layout(False)  # the text is within the axes; the layout would measure it
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, fontsize=9, wrap=True)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
