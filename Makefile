@@ -34,7 +34,7 @@ test: lint  ## run lint, then the fast tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 test-slow: .venv/installed-dev  ## run the tests that take minutes
-	$(BIN)/python -m pytest -q -m slow --durations=15
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile --durations=15
 
 lint: .venv/installed-dev  ## check style and format with ruff, and types with mypy
 	$(BIN)/ruff check .

@@ -1,9 +1,11 @@
 """Shared fixtures: a cache of the test session's own, a composed configuration, and the console scripts."""
 
+import functools
 import os
+import signal
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 
 # Before torch is loaded, here and in the processes that tests start: the models are tiny, and on a busy machine several
@@ -19,6 +21,8 @@ from omegaconf import DictConfig
 
 from seenet.core.paths import conf_dir
 from support.console import Script, process, script
+from support.forked import ForkedTraining, send_signal_at
+from support.quick_pictures import QuickPictures
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,15 +33,32 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_pictures() -> Iterator[QuickPictures]:
+    """Replace the drawing of pictures, which takes longer than a small training; see `drawn_pictures`."""
+    pictures = QuickPictures()
+    pictures.start()
+    yield pictures
+    pictures.stop()
+
+
+@pytest.fixture
+def drawn_pictures(quick_pictures: QuickPictures) -> Iterator[None]:
+    """Draw pictures in a test that is about them."""
+    with quick_pictures.drawn():
+        yield
+
+
+@functools.cache
+def _compose(overrides: tuple[str, ...]) -> DictConfig:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
 @pytest.fixture
 def config() -> Callable[..., DictConfig]:
-    """Compose conf/train.yaml with overrides."""
-
-    def composed(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("train", overrides=list(overrides))
-
-    return composed
+    """Compose conf/train.yaml with overrides; the same overrides are composed once."""
+    return lambda *overrides: deepcopy(_compose(overrides))
 
 
 @pytest.fixture
@@ -70,29 +91,6 @@ def seenet_report(tmp_path: Path) -> Script:
     return script("seenet-report", tmp_path)
 
 
-_SENDER = """
-import importlib, os, signal, sys
-
-number, step, at = getattr(signal, sys.argv[1]), sys.argv[2], int(sys.argv[3])
-module, _, name = step.rpartition(":")
-owner = importlib.import_module(module)
-for part in name.split(".")[:-1]:
-    owner = getattr(owner, part)
-name, calls = name.rpartition(".")[2], [0]
-function = getattr(owner, name)
-
-def sending(*arguments, **options):
-    calls[0] += 1
-    if calls[0] == at:
-        os.kill(os.getpid(), number)
-    return function(*arguments, **options)
-
-setattr(owner, name, sending)
-sys.argv = ["seenet-train", *sys.argv[4:]]
-from seenet.cli.train import main
-main()
-"""
-
 _STEPS = {
     "EmotionModel.training_step": "seenet.models.lightning_module:EmotionModel.training_step",
     "EmotionModel.validation_step": "seenet.models.lightning_module:EmotionModel.validation_step",
@@ -102,15 +100,35 @@ _STEPS = {
 
 
 @pytest.fixture
-def run_with_signal(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def start_training(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ForkedTraining]]:
+    """Start `seenet-train` in a process of its own, in an empty folder and writing below it."""
+    started: list[ForkedTraining] = []
+
+    def start(*arguments: str, first: tuple[Callable, ...] | None = None, **environment: str) -> ForkedTraining:
+        logs = tmp_path_factory.mktemp("logs")
+        started.append(ForkedTraining(tmp_path, logs, *arguments, first=first, **environment))
+        return started[-1]
+
+    yield start
+    for training in started:
+        training.kill()
+
+
+@pytest.fixture
+def run_with_signal(start_training) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `seenet-train` in a process that sends itself a signal at one call of a function, counted from 1."""
 
     def run(name: str, step: str, at: int, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", _SENDER, name, _STEPS[step], str(at), *arguments]
-        env = {**os.environ, **environment}
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+        sender = (send_signal_at, getattr(signal, name), _STEPS[step], at)
+        return start_training(*arguments, first=sender, **environment).finish()
 
     return run
+
+
+@pytest.fixture
+def short_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a plan probe each model with few steps, in a test that is not about the estimated time."""
+    monkeypatch.setattr("seenet.training.probing.PROBE_STEPS", 4)
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ def comparison(output: str) -> list[str]:
     return output.partition("comparison of arms")[2].splitlines()
 
 
+@pytest.mark.slow
 def test_own_components_train_together_in_a_process_of_their_own(project: Path):
     run = process("seenet-train", project)(
         *("--config-dir", "my_conf", *QUICK, "output_dir=together", "dataset=synthetic_halves", "backbone=conv"),
@@ -137,7 +138,7 @@ def test_own_checkpoint_needs_a_yaml_file_alone(seenet_train):
     assert cfg["optim"]["lr"] == 1e-4
 
 
-def test_own_experiment_is_planned(seenet_train, project: Path):
+def test_own_experiment_is_planned(seenet_train, short_probes, project: Path):
     block = next(b for b in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if "@package" in b)
     (project / "my_conf/experiment").mkdir(exist_ok=True)
     (project / "my_conf/experiment/poolings.yaml").write_text(block)

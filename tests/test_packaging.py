@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def test_wheel_holds_the_package_and_its_configuration(wheel: Path):
+    """A cheap part of `test_wheel_runs_outside_the_checkout`."""
+    package, conf = ROOT / "src/seenet", ROOT / "conf"
+    expected = {f"seenet/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
+    expected |= {f"seenet/conf/{path.relative_to(conf).as_posix()}" for path in conf.rglob("*.yaml")}
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if name.endswith((".py", ".yaml"))}
+        (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
+        assert archive.read(entry_points).count(b"seenet.cli.") == 3
+    assert names == expected
+
+
+@pytest.mark.slow
 def test_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path):
     """Install the wheel alone into a new environment that shares the dependencies of this one, but not seenet."""
     python = tmp_path / "env/bin/python"

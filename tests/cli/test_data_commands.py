@@ -112,7 +112,7 @@ def test_prepare_follows_the_setting_on_bad_files(seenet_data, ravdess: Path):
     assert "preparing" not in run.stderr, "the store of the first call is used"
 
 
-def test_show_writes_a_card(seenet_data, ravdess: Path, tmp_path: Path):
+def test_show_writes_a_card(seenet_data, drawn_pictures, ravdess: Path, tmp_path: Path):
     run = seenet_data("show", "dataset=ravdess", f"dataset.root={ravdess}", "dataset.folds=leave_one_speaker_out")
     assert run.returncode == 0, run.stderr
     assert re.search(r"clips +16, of which 2 cannot be used", run.stdout)

@@ -1,5 +1,6 @@
 """Console scripts: help, errors, reuse, encodings, completion, progress."""
 
+import json
 import os
 import pty
 import shlex
@@ -7,6 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from omegaconf import OmegaConf
 
 from seenet.cli.overrides import quote_override
 from support.console import SMALL, Script, script
+from support.forked import use_ascii_streams
 
 SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
 
@@ -23,21 +27,63 @@ SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
 HEAVY = ("torch", "lightning", "transformers", "sklearn", "matplotlib", "librosa", "scipy")
 
 
-def run_and_list_heavy_imports(command: str, *arguments: str, cwd: Path) -> tuple[str, str, list[str]]:
-    """Run a console script in a fresh interpreter; return its output, its errors and the heavy packages it imported."""
-    code = (
-        "import sys\n"
-        f"from seenet.cli.{command} import main\n"
-        "try:\n    main()\nfinally:\n"
-        f"    print('\\nHEAVY', *(name for name in {HEAVY} if name in sys.modules))"
-    )
-    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd)
-    output, _, heavy = run.stdout.rpartition("\nHEAVY")
-    return output, run.stderr, heavy.split()
+LIGHT_COMMANDS: list[tuple[str, list[str]]] = [
+    ("train", ["--help"]),
+    ("train", ["aug=emb"]),
+    ("train", ["aug=[ebm,ebm]"]),
+    ("train", ["agu=ebm"]),
+    ("train", ["~pooling"]),
+    ("train", ["seed=x"]),
+    ("train", ["dataset=ravdess"]),
+    ("train", ["dataset=csv", "dataset.table=/nowhere.csv"]),
+    ("train", ["dataset=folder", "dataset.root=a=b"]),
+    ("train", ["backbone.path=/nowhere"]),
+    ("train", ["--config-dir=/nowhere"]),
+    ("train", ["-m", "aug=emb,ebm"]),
+    ("data", ["check", "dataset=ravdess"]),
+    ("data", ["look"]),
+    ("data", ["--help"]),
+    ("report", ["--help"]),
+]
+
+_FORK_COMMANDS = """
+import json, os, sys, traceback
+from seenet.cli import data, report, train
+
+heavy, commands = json.loads(sys.argv[1])
+for number, (command, arguments) in enumerate(commands):
+    if os.fork() == 0:
+        for descriptor, name in ((1, "output"), (2, "errors")):
+            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), descriptor)
+        sys.argv[1:] = arguments
+        try:
+            globals()[command].main()
+        except BaseException as error:
+            if not isinstance(error, SystemExit):
+                traceback.print_exc()
+        print("\\nHEAVY", *(name for name in heavy if name in sys.modules), flush=True)
+        sys.stderr.flush()
+        os._exit(0)
+    os.wait()
+"""
 
 
-def test_help_lists_groups_and_imports_nothing_slow(tmp_path: Path):
-    output, _, heavy = run_and_list_heavy_imports("train", "--help", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def light_runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, list[str]]]:
+    """Output, errors and imported heavy packages of each of `LIGHT_COMMANDS`, forked from one fresh interpreter."""
+    folder = tmp_path_factory.mktemp("light")
+    given = json.dumps([HEAVY, LIGHT_COMMANDS])
+    subprocess.run([sys.executable, "-c", _FORK_COMMANDS, given], cwd=folder, check=True)
+    runs = []
+    for number in range(len(LIGHT_COMMANDS)):
+        texts = [(folder / f"{number}.{name}").read_text(encoding="utf-8") for name in ("output", "errors")]
+        output, _, heavy = texts[0].rpartition("\nHEAVY")
+        runs.append((output, texts[1], heavy.split()))
+    return runs
+
+
+def test_help_lists_groups_and_imports_nothing_slow(light_runs):
+    output, _, heavy = light_runs[0]
     assert heavy == []
     for words in (
         "  aug         ",
@@ -51,27 +97,10 @@ def test_help_lists_groups_and_imports_nothing_slow(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments"),
-    [
-        ("train", ["aug=emb"]),
-        ("train", ["aug=[ebm,ebm]"]),
-        ("train", ["agu=ebm"]),
-        ("train", ["~pooling"]),
-        ("train", ["seed=x"]),
-        ("train", ["dataset=ravdess"]),
-        ("train", ["dataset=csv", "dataset.table=/nowhere.csv"]),
-        ("train", ["dataset=folder", "dataset.root=a=b"]),
-        ("train", ["backbone.path=/nowhere"]),
-        ("train", ["--config-dir=/nowhere"]),
-        ("train", ["-m", "aug=emb,ebm"]),
-        ("data", ["check", "dataset=ravdess"]),
-        ("data", ["look"]),
-        ("data", ["--help"]),
-        ("report", ["--help"]),
-    ],
+    "number", range(1, len(LIGHT_COMMANDS)), ids=lambda number: " ".join(LIGHT_COMMANDS[number][1])
 )
-def test_errors_and_help_import_nothing_slow(tmp_path: Path, command: str, arguments: list[str]):
-    output, errors, heavy = run_and_list_heavy_imports(command, *arguments, cwd=tmp_path)
+def test_errors_and_help_import_nothing_slow(light_runs, number: int):
+    output, errors, heavy = light_runs[number]
     assert heavy == []
     assert "seenet-" in output or errors.startswith("seenet: error: "), errors
 
@@ -240,24 +269,42 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Script:
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 
 
-def test_output_is_escaped_when_the_terminal_is_ascii(seenet_train_process, write_tone, tmp_path: Path):
-    """Accented names, signs of tables and progress bars, in a training and in an error."""
+def train_with_accented_names(train: Callable[..., subprocess.CompletedProcess[str]], write_tone, folder: Path) -> None:
+    """Check the output of a training: accented names, signs of tables and progress bars."""
     speakers = ["René", "Zoë", "张伟"]
     rows = ["path,emotion,speaker"]
     for k in range(12):
-        write_tone(tmp_path / f"{k}.wav", 200 + 20 * k, 0.3)
+        write_tone(folder / f"{k}.wav", 200 + 20 * k, 0.3)
         rows.append(f"{k}.wav,{('happy', 'sad')[k % 2]},{speakers[k // 4]}")
-    (tmp_path / "table.csv").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "table.csv").write_text("\n".join(rows), encoding="utf-8")
     settings = ("dataset=csv", "dataset.table=table.csv", "dataset.folds=leave_one_speaker_out", "protocol=paper")
-    run = seenet_train_process(*settings, "fold=0", "trainer.max_epochs=1", "data.batch_size=8", **ASCII)
+    run = train(*settings, "fold=0", "trainer.max_epochs=1", "data.batch_size=8")
     assert run.returncode == 0, run.stderr
     assert run.stdout.isascii()
     assert run.stderr.isascii()
     assert "Ren\\xe9" in run.stdout
     assert "mean +- std" in run.stdout
+
+
+@pytest.mark.slow
+def test_output_is_escaped_when_the_terminal_is_ascii(seenet_train_process, write_tone, tmp_path: Path):
+    train_with_accented_names(partial(seenet_train_process, **ASCII), write_tone, tmp_path)
+
+
+def test_output_is_escaped_when_the_streams_are_ascii(start_training, write_tone, tmp_path: Path):
+    """As on such a terminal, but in a forked process."""
+
+    def train(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return start_training(*arguments, first=(use_ascii_streams,)).finish()
+
+    train_with_accented_names(train, write_tone, tmp_path)
+
+
+def test_error_is_escaped_when_the_terminal_is_ascii(seenet_train_process):
     run = seenet_train_process("dataset=folder", "dataset.root=René", **ASCII)
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1, run.stderr
+    assert run.stderr.isascii()
 
 
 def test_output_accepts_every_character(tmp_path: Path):

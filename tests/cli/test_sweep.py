@@ -1,5 +1,6 @@
 """Sweeps: final table, failed arms, sweeps over folds, plans."""
 
+import importlib
 import json
 import os
 import pickle
@@ -113,7 +114,7 @@ def test_job_record_is_written_atomically(seenet_train, tmp_path: Path, monkeypa
     assert [path.name for path in (tmp_path / "s/0").iterdir()] == []
 
 
-@pytest.mark.parametrize("traceback", ["0", "1"])
+@pytest.mark.parametrize("traceback", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_errors_in_worker_processes_are_one_line_each(seenet_train_process, traceback: str):
     """Each job prints one line, with a traceback only on request, and the sweep ends."""
     workers = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra/hydra_logging=none")
@@ -283,7 +284,7 @@ def test_arm_is_the_mean_over_seeds(capsys):
     assert name_arms([["seed=0", "noise=clean"], ["seed=1", "noise=snr5"]]) == ["all", "all"]
 
 
-def test_plan_lists_finished_runs_and_estimated_time(seenet_train, tmp_path: Path):
+def test_plan_lists_finished_runs_and_estimated_time(seenet_train, short_probes, tmp_path: Path):
     arguments = ("-m", *SMALL, "trainer.max_epochs=1", "aug=none,ebm", "fold=0", "noise=[clean,snr5]")
     seenet_train(*SMALL, "trainer.max_epochs=1", "fold=0", "aug=ebm")
     plan = seenet_train(*arguments, "sweep.dry=true")
@@ -296,7 +297,7 @@ def test_plan_lists_finished_runs_and_estimated_time(seenet_train, tmp_path: Pat
 
 
 @pytest.mark.parametrize("way", ["sweep.dry=true", "sweep.check=true"])
-def test_plan_keeps_the_records_of_a_finished_sweep(seenet_train, tmp_path: Path, way: str):
+def test_plan_keeps_the_records_of_a_finished_sweep(seenet_train, short_probes, tmp_path: Path, way: str):
     """Both a complete plan and one with missing prerequisites keep the records."""
     write_sweep_records(tmp_path / "s", {"seed=0": ([], None)})
     corpus = ("dataset=ravdess", "dataset.root=/nowhere") if way == "sweep.check=true" else SMALL
@@ -305,7 +306,7 @@ def test_plan_keeps_the_records_of_a_finished_sweep(seenet_train, tmp_path: Path
     assert (tmp_path / "s/0/arm.json").is_file()
 
 
-def test_plan_of_a_single_run(seenet_train, tmp_path: Path):
+def test_plan_of_a_single_run(seenet_train, short_probes, tmp_path: Path):
     plan = seenet_train(*SMALL, "trainer.max_epochs=1", "sweep.dry=true", "aug=[ebm,speed]")
     assert plan.returncode == 0, plan.stderr
     assert re.search(r"this run +3 +0 +3 +0 ", plan.stdout)
@@ -318,12 +319,12 @@ def test_table_keeps_brackets_in_names(capsys):
     assert "aug=[ebm,speed]" in capsys.readouterr().out
 
 
-def test_missing_prerequisites_are_reported_before_the_first_job(seenet_train_process, tmp_path: Path):
+def test_missing_prerequisites_are_reported_before_the_first_job(
+    seenet_train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "data/RAVDESS/Actor_01").mkdir(parents=True)
-    run = seenet_train_process(
-        *("experiment=main", "backbone.path=/nowhere", "backbone.checkpoint=null"),
-        SEENET_DATA=str(tmp_path / "data"),
-    )
+    monkeypatch.setenv("SEENET_DATA", str(tmp_path / "data"))
+    run = seenet_train("experiment=main", "backbone.path=/nowhere", "backbone.checkpoint=null")
     assert run.returncode == 1
     missing = [line for line in run.stdout.splitlines() if line.startswith("missing")]
     words = ("backbone.path='/nowhere'", "iemocap", "msp", "RAVDESS", "trainer=cpu")
@@ -338,6 +339,7 @@ def test_plan_builds_the_auxiliary_task_of_every_job(config, tmp_path: Path, cap
     monkeypatch.setattr("seenet.training.sweep_plan.probe", mock.Mock(side_effect=AssertionError("nothing is probed")))
     common = (*SMALL, f"output_dir={tmp_path}", "fold=0")
     cfgs = {task: config(*common, f"aux_task={task}") for task in ("none", "gender", "see")}
+    importlib.import_module("seenet.models.auxiliary.gender")  # it copies the name that is replaced below
     monkeypatch.setattr("seenet.data.dataset.GENDERS", {})  # so that no clip's gender is known
     with pytest.raises(SeenetError, match="no job was started"):
         print_sweep_plan(cfgs)

@@ -88,7 +88,7 @@ def test_run_trains_once_for_several_test_corpora(config, ravdess: Path, savee: 
     assert "epoch 1/" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("protocol", ["strict", "paper"])
+@pytest.mark.parametrize("protocol", ["strict", pytest.param("paper", marks=pytest.mark.slow)])
 def test_run_computes_only_new_results_when_a_test_corpus_is_added(
     config, ravdess: Path, savee: Path, tmp_path: Path, capsys, protocol: str
 ):

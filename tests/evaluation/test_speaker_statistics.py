@@ -97,7 +97,7 @@ def test_interval_over_sessions_covers_the_truth_and_one_over_speakers_does_not(
     assert coverage(confusions.reshape(len(confusions), -1, CLASSES, CLASSES)) < 0.90
 
 
-@pytest.mark.parametrize("sessions", [6, 12])
+@pytest.mark.parametrize("sessions", [6, pytest.param(12, marks=pytest.mark.slow)])
 def test_compare_holds_its_error_rate_over_sessions_but_not_over_speakers(sessions: int):
     """Results of speakers who share a session correlate: swapping them separately gives p-values that are too small."""
     rng = np.random.default_rng(sessions)

@@ -93,7 +93,7 @@ def test_protocol_paper_leaves_no_part_to_fit_a_temperature_on(config, tmp_path:
 def test_pretrained_model_loads_without_its_checkpoint(config, tmp_path: Path):
     sizes = {
         **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
-        **{"conv_dim": [8, 8], "conv_kernel": [10, 3], "conv_stride": [5, 2], "num_feat_extract_layers": 2},
+        **{"conv_dim": [8, 8], "conv_kernel": [10, 8], "conv_stride": [8, 8], "num_feat_extract_layers": 2},
         **{"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "hidden_dropout": 0.3},
     }
     checkpoint = tmp_path / "checkpoint"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from seenet.reporting import fonts
 
 
-def test_figure_shows_code_points_when_no_font_has_the_glyphs(monkeypatch, capsys):
+def test_figure_shows_code_points_when_no_font_has_the_glyphs(drawn_pictures, monkeypatch, capsys):
     """Identical boxes would hide the class names, so PNG and PDF show code points."""
     manager = fonts.font_manager.fontManager
     monkeypatch.setattr(manager, "ttflist", [font for font in manager.ttflist if font.name == fonts.DEFAULT_FONT])

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
@@ -42,6 +43,16 @@ def _fresh() -> Iterator[None]:
             GlobalHydra.instance().hydra, HydraConfig.instance().cfg = hydra, hydra_config
 
 
+@contextlib.contextmanager
+def _known_mode(arguments: Sequence[str]) -> Iterator[None]:
+    """Spare Hydra the composition that only finds hydra.mode, which nothing but an experiment sets."""
+    if any(word.lstrip("+").startswith(("experiment=", "hydra.mode=")) for word in arguments):
+        yield
+    else:
+        with mock.patch.object(Hydra, "get_mode", return_value=None):
+            yield
+
+
 def script(name: str, folder: Path) -> Script:
     """A console script's `main()` in this process, which has imported torch already."""
 
@@ -50,6 +61,7 @@ def script(name: str, folder: Path) -> Script:
         command, out, err = [name, *arguments], io.StringIO(), io.StringIO()
         with (
             _fresh(),
+            _known_mode(arguments),
             contextlib.chdir(folder),
             mock.patch.object(sys, "argv", list(command)),
             contextlib.redirect_stdout(out),

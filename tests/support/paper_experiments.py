@@ -1,5 +1,7 @@
 """The paper's experiments: facts from its method, and the jobs of ours."""
 
+from functools import cache
+
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -21,8 +23,13 @@ METHOD = {
 
 def arms(config, experiment: str) -> list[DictConfig]:
     """The configuration of each job of an experiment."""
+    return [config(*job) for job in _list_jobs(experiment)]
+
+
+@cache
+def _list_jobs(experiment: str) -> list[list[str]]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         root = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
     assert root.hydra.mode.name == "MULTIRUN"
     assert root.sweep.check
-    return [config(*job) for job in list_jobs(root)]
+    return list_jobs(root)

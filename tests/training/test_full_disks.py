@@ -12,6 +12,7 @@ import pytest
 
 from seenet.models.lightning_module import EmotionModel
 from support.console import SMALL, script
+from support.forked import limit_file_size
 
 SETTINGS = (*SMALL, "fold=0")
 MiB = 1 << 20
@@ -223,22 +224,11 @@ def test_file_in_place_of_a_folder_is_a_line(
     assert str(file) in line
 
 
-_LIMITED = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-sys.argv[1:] = sys.argv[2:]
-from seenet.cli.train import main
-main()
-"""
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX")
-def test_file_that_cannot_grow_is_a_line_on_any_machine(seenet_train, complete: Path, tmp_path: Path):
+def test_file_that_cannot_grow_is_a_line_on_any_machine(seenet_train, start_training, complete: Path, tmp_path: Path):
     """Only last.ckpt has more than 1 MiB; the limit stands for a full disk where nothing can be mounted."""
-    command = [sys.executable, "-c", _LIMITED, str(MiB), *SETTINGS]
-    limited = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert "last.ckpt" in error_of(limited)
+    limited = start_training(*SETTINGS, first=(limit_file_size, MiB))
+    assert "last.ckpt" in error_of(limited.finish())
     done = seenet_train(*SETTINGS)
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "outputs") == results(complete)

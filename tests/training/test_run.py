@@ -27,10 +27,10 @@ from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 from seenet.training.optimizers import build_optimizer
 from seenet.training.run import run_experiment
-from support.console import HANG, SMALL, process, script
+from support.console import HANG, SMALL, script
+from support.forked import ForkedTraining
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = str(Path(sys.executable).with_name("seenet-train"))
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def run(config, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One small run of all folds through the installed console script, and what it printed."""
+    """One small run of all folds in a process of its own, which draws its pictures, and what it printed."""
     folder = tmp_path_factory.mktemp("shared")
-    done = process("seenet-train", folder)(*SMALL)
+    done = ForkedTraining(folder, tmp_path_factory.mktemp("logs"), *SMALL).finish()
     assert done.returncode == 0, done.stderr
     return next((folder / "outputs").glob("synthetic-*")), done.stdout
 
@@ -242,36 +242,46 @@ def test_noise_tests_again_and_trains_nothing(run, capsys, monkeypatch: pytest.M
     assert [r["p_sad"] for r in first] != [r["p_sad"] for r in second]
 
 
-def test_same_seed_same_predictions(run, tmp_path: Path):
-    outputs = [run("fold=0", f"output_dir={tmp_path / name}")[0] / "predictions.csv" for name in ("a", "b")]
-    assert outputs[0].read_bytes() == outputs[1].read_bytes()
-    other = run("fold=0", "seed=1")[0] / "predictions.csv"
-    assert other.read_bytes() != outputs[0].read_bytes()
+def test_same_seed_same_predictions(run, shared):
+    expected = (shared[0] / "fold0/clean/predictions.csv").read_bytes()
+    assert (run("fold=0")[0] / "predictions.csv").read_bytes() == expected
+    assert (run("fold=0", "seed=1")[0] / "predictions.csv").read_bytes() != expected
 
 
-def test_an_interrupted_run_does_not_look_finished(tmp_path: Path):
-    """Both signals at once, each to a run of its own: most of the time is Python's start."""
-    running = {}
-    for sent in (signal.SIGTERM, signal.SIGINT):
-        (tmp_path / sent.name).mkdir()
-        running[sent] = subprocess.Popen(
-            [SCRIPT, *SMALL, "fold=0", "trainer.max_epochs=500"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path / sent.name,
-            # A shell's background job, as CI may be, hands SIGINT on as ignored; at a terminal it is not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-    for sent, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        for line in running[sent].stdout:
-            if "epoch 2/" in line:
-                break
-        running[sent].send_signal(sent)
-        _, errors = running[sent].communicate(timeout=HANG)
-        assert running[sent].returncode == code, errors
-        assert list((tmp_path / sent.name).rglob("last.ckpt"))
-    assert "rerun the same command to resume" in errors, "of the last, which is SIGINT"
+INTERRUPTS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+"""Signals and the exit codes that they give."""
+
+
+@pytest.mark.parametrize(("sent", "code"), INTERRUPTS)
+def test_an_interrupted_run_does_not_look_finished(start_training, tmp_path: Path, sent: signal.Signals, code: int):
+    running = start_training(*SMALL, "fold=0", "trainer.max_epochs=500")
+    running.wait_for_output("epoch 2/")
+    running.send(sent)
+    done = running.finish()
+    assert done.returncode == code, done.stderr
+    assert list(tmp_path.rglob("last.ckpt"))
+    if sent == signal.SIGINT:
+        assert "rerun the same command to resume" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), INTERRUPTS)
+def test_an_interrupted_interpreter_ends(tmp_path: Path, sent: signal.Signals, code: int):
+    """As above with the installed console script, whose interpreter waits for its threads at the end."""
+    running = subprocess.Popen(
+        [str(Path(sys.executable).with_name("seenet-train")), *SMALL, "fold=0", "trainer.max_epochs=500"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # A shell's background job, as CI may be, hands SIGINT on as ignored; at a terminal it is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    next((line for line in running.stdout if "epoch 2/" in line), None)
+    running.send_signal(sent)
+    _, errors = running.communicate(timeout=HANG)
+    assert running.returncode == code, errors
     assert "Traceback" not in errors
 
 
@@ -300,7 +310,7 @@ def test_hints_of_libraries_do_not_reach_the_console(tmp_path: Path, monkeypatch
         *SMALL[:2],
         "trainer=cpu",
         "trainer.max_epochs=1",
-        "fold=[0,1]",
+        "fold=0",
         "data.batch_size=8",
         "data.num_workers=1",
     )
@@ -410,24 +420,23 @@ def test_finished_folds_stay_finished(run, monkeypatch: pytest.MonkeyPatch, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(EmotionModel, "training_step", breaks_in_fold_1)
         with pytest.raises(SeenetError, match="planted"):
-            run()
+            run("trainer.max_epochs=1")
     assert len(list(tmp_path.rglob("result.json"))) == 1
     capsys.readouterr()
-    run()
+    run("trainer.max_epochs=1")
     printed = capsys.readouterr().out
     assert "fold 0: already complete, reusing results" in printed
     assert "fold 1 (2/3) epoch 1" in printed
 
 
-def test_half_precision_and_loader_processes(run):
+def test_half_precision_and_loader_processes(run, shared):
     """bf16-mixed (on the CPU here): finite losses, probabilities that sum to 1. Workers change nothing."""
-    folder = run("fold=0", "trainer.precision=bf16-mixed", "data.num_workers=2")[0]
+    folder = run("fold=0", "trainer.precision=bf16-mixed", "trainer.max_epochs=1")[0]
     assert json.loads((folder / "result.json").read_text())["precision"] == "bf16-mixed"
     for row in read_csv(folder / "predictions.csv"):
         assert sum(float(row[f"p_{c}"]) for c in ("happy", "neutral", "sad", "angry")) == pytest.approx(1, abs=1e-3)
-    plain = run("fold=0")[0]
-    workers = run("fold=0", "data.num_workers=2", f"output_dir={plain.parents[2] / 'workers'}")[0]
-    assert (workers / "predictions.csv").read_bytes() == (plain / "predictions.csv").read_bytes()
+    workers = run("fold=0", "data.num_workers=2")[0]
+    assert (workers / "predictions.csv").read_bytes() == (shared[0] / "fold0/clean/predictions.csv").read_bytes()
 
 
 @pytest.mark.parametrize("backbone", ["wav2vec2_tiny", "hubert_tiny", "data2vec_tiny"])

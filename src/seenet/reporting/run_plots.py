@@ -55,7 +55,8 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
     for i, j in np.ndindex(counts.shape):
         colour = "white" if share[i, j] > 0.55 else "black"
         text = f"{100 * share[i, j]:.0f}%\n{counts[i, j]}"
-        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
+        cell = axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
+        cell.set_in_layout(False)  # the text is within the axes; the layout would measure it
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title, fontsize=9, wrap=True)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
@@ -166,7 +167,7 @@ def plot_speaker_counts(counts: pd.DataFrame, title: str, path: Path) -> None:
     for i, j in np.ndindex(shown.shape):
         value = shown.iat[i, j]
         colour = "white" if value > 0.55 * shown.to_numpy().max() else "black"
-        axes.text(j, i, str(value), ha="center", va="center", fontsize=6, color=colour)
+        axes.text(j, i, str(value), ha="center", va="center", fontsize=6, color=colour).set_in_layout(False)
     part = f"\nthe {len(shown)} with most clips of {len(counts)}" if len(counts) > MAX_PLOTTED_SPEAKERS else ""
     axes.set_title(f"{title}: clips by speaker{part}", fontsize=9)
     figure.colorbar(image, label="clips", shrink=0.6)

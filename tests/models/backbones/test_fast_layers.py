@@ -15,7 +15,7 @@ from seenet.models.backbones.fast_convolutions import MIN_FFT_KERNEL, convolve_t
 from seenet.models.backbones.fast_dropout import DROPOUT_LEVELS, apply_dropout
 from seenet.models.backbones.length_handling import LengthAwareGroupNorm
 from seenet.models.backbones.pretrained_weights import Weights
-from seenet.models.backbones.transformers_backbone import SpeechBackbone
+from seenet.models.backbones.transformers_backbone import RECOMPILE_LIMIT, SpeechBackbone
 
 ARCHITECTURE = {
     "hidden_size": 32,
@@ -315,8 +315,19 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.utils.counters.clear()
 
 
-@pytest.mark.parametrize("settings", [{"norm": "layer"}, {"norm": "group"}, {"checkpointing": True}])
-@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "frozen"),
+    [
+        ({"norm": "layer"}, True),
+        *(
+            pytest.param(settings, frozen, marks=pytest.mark.slow)
+            for settings, frozen in [
+                *(({"norm": "group"}, True), ({"checkpointing": True}, True)),
+                *(({"norm": "layer"}, False), ({"norm": "group"}, False), ({"checkpointing": True}, False)),
+            ]
+        ),
+    ],
+)
 def test_traced_layers_are_equal_and_have_few_variants(settings: dict, frozen: bool, traced):
     """Outputs are equal in float32 and close in bfloat16."""
     settings = {"attention": "sdpa", "freeze_feature_encoder": frozen, **settings}
@@ -330,6 +341,7 @@ def test_traced_layers_are_equal_and_have_few_variants(settings: dict, frozen: b
     assert (ours - theirs).norm() < 0.02 * theirs.norm()
 
 
+@pytest.mark.slow
 def test_compile_layers_compiles_every_arm_of_a_sweep(traced):
     """By default, torch silently stops after eight variants of a layer."""
     for arm in range(1, 7):
@@ -339,3 +351,13 @@ def test_compile_layers_compiles_every_arm_of_a_sweep(traced):
         with torch.no_grad():
             model.train()(waveform(), LENGTHS)
         assert count_graphs() >= before + 2, f"arm {arm}"
+
+
+def test_compile_layers_raises_the_limit_of_variants(monkeypatch: pytest.MonkeyPatch):
+    """A cheap part of `test_compile_layers_compiles_every_arm_of_a_sweep`: nothing runs, so nothing is compiled."""
+    limits = ("recompile_limit", "accumulated_recompile_limit")
+    for name in limits:
+        monkeypatch.setattr(torch._dynamo.config, name, 8)
+    backbone().compile_layers()
+    assert [getattr(torch._dynamo.config, name) for name in limits] == [RECOMPILE_LIMIT] * 2
+    assert RECOMPILE_LIMIT > 100

@@ -178,7 +178,7 @@ def test_pretrained_backbone_regularisation_changes_the_training_loss(family: st
         for module in model.modules():
             if hasattr(module, "activation_dropout") or type(module).__name__.endswith("FeedForward"):
                 module.intermediate_dropout.p = 0.0
-    waveform, lengths = pad(make_clips())
+    waveform, lengths = pad([clip[:2500] for clip in make_clips()])
     torch.manual_seed(0)
     target = torch.randn(len(lengths), quiet.dim)
 
