@@ -43,7 +43,10 @@ def memory(side: str, kind: str, clips: int) -> None:
 def first_of_ours(folder: Path) -> None:
     """Run `seenet-train` up to the end of its first step."""
     from seenet.cli.train import main
-    from seenet.training.callbacks import EpochHistory
+    from seenet.core.imports import pause_garbage_collection
+
+    with pause_garbage_collection():  # as the command itself imports Lightning
+        from seenet.training.callbacks import EpochHistory
 
     EpochHistory.on_train_batch_end = lambda *_: os._exit(0)
     sys.argv = ["seenet-train", "dataset.speakers=6", "dataset.clips=8", f"output_dir={folder / 'outputs'}"]

@@ -136,7 +136,7 @@ def sides(family: str, architecture: dict, frozen: bool, device: torch.device) -
     known = FAMILIES[family][0]()
     architecture = {name: value for name, value in architecture.items() if hasattr(known, name)}
     stock = Trainer(Stock(family, architecture, frozen), False, device)
-    ours = SpeechBackbone(family, Weights(None), frozen, architecture=architecture, **QUIET)
+    ours = SpeechBackbone(family, Weights(None), freeze_feature_encoder=frozen, architecture=architecture, **QUIET)
     ours.model.load_state_dict(stock.model["backbone"].model.state_dict())
     return {"stock": stock, "ours": Trainer(ours, True, device)}
 
