@@ -1,4 +1,4 @@
-"""`protocol=final`: what a finished cross-validation tells about a training on every clip."""
+"""The number of epochs, UA and temperature that `protocol=final` takes from a finished cross-validation."""
 
 import math
 import statistics
@@ -56,9 +56,9 @@ def resolve_epochs(experiment: "Experiment", protocol: Final, folds: "Folds") ->
     """
     node, found, epochs = experiment.config["protocol"], None, protocol.epochs
     if epochs == "cv":
-        strict = type(protocol.cross_validation)
+        strict_class = type(protocol.cross_validation)
         settings = {key: value for key, value in node.items() if key != "epochs"}
-        settings |= {"_target_": f"{strict.__module__}.{strict.__qualname__}", "name": "strict"}
+        settings |= {"_target_": f"{strict_class.__module__}.{strict_class.__qualname__}", "name": "strict"}
         found = _read_cross_validation(
             replace(
                 experiment,
@@ -69,7 +69,7 @@ def resolve_epochs(experiment: "Experiment", protocol: Final, folds: "Folds") ->
             )
         )
         epochs = found.epochs
-        _announce(found)
+        _print_summary(found)
     if epochs > experiment.trainer.max_epochs:
         raise SeenetError(
             f"protocol.epochs={epochs}: expected at most trainer.max_epochs={experiment.trainer.max_epochs}"
@@ -79,12 +79,12 @@ def resolve_epochs(experiment: "Experiment", protocol: Final, folds: "Folds") ->
 
 
 def _read_cross_validation(experiment: "Experiment") -> CrossValidation:
-    trained = {experiment.fold_folder(number): None for number in experiment.chosen}
-    found = {folder: read_trained(folder) for folder in trained}
+    # Folds may share a training.
+    found = {folder: read_trained(folder) for folder in map(experiment.fold_folder, experiment.chosen)}
     missing = [folder.name for folder, record in found.items() if record is None]
     if missing:
         raise SeenetError(
-            f"protocol=final takes its number of epochs from a cross-validation, and {_enumerate(missing)} of "
+            f"protocol=final takes its number of epochs from a cross-validation, and {_join_names(missing)} of "
             f"'{experiment.run.folder}' {'is' if len(missing) == 1 else 'are'} not trained; run the same command with "
             "protocol=strict first, or give protocol.epochs=NUMBER"
         )
@@ -99,10 +99,10 @@ def _read_cross_validation(experiment: "Experiment") -> CrossValidation:
     )
 
 
-def _announce(found: CrossValidation) -> None:
+def _print_summary(found: CrossValidation) -> None:
     ua = "" if found.ua is None else f", mean UA {100 * found.ua:.1f} %"
     print_line(f"cross-validation {found.run}: best epochs {', '.join(map(str, found.best_epochs))}{ua}")
 
 
-def _enumerate(names: Sequence[str], shown: int = 5) -> str:
+def _join_names(names: Sequence[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -22,7 +22,7 @@ class AuxiliaryTask(nn.Module, ABC):
         """Combine the main loss with the auxiliary loss.
 
         Args:
-            main_loss: cross-entropy of the main head. Scalar.
+            main_loss: loss of the main head. Scalar.
             pooled: shape (batch, dim).
             batch: the clips with their targets.
             generator: the only source of randomness, on the device of `pooled`.

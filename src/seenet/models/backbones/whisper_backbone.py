@@ -20,7 +20,7 @@ from seenet.models.backbones.spec_augment import mask_spans
 HOP = 2 * WhisperLogMel.HOP
 """Samples per frame: the second convolution has a stride of 2."""
 
-CHECKPOINT_DROPOUTS = ("dropout", "attention_dropout", "layerdrop", "mask_time_prob", "mask_feature_prob")
+CHECKPOINT_SETTINGS = ("dropout", "attention_dropout", "layerdrop", "mask_time_prob", "mask_feature_prob")
 """Settings that a checkpoint's configuration decides where they are null."""
 
 
@@ -83,7 +83,9 @@ class WhisperBackbone(nn.Module):
         model, self.loaded_tensors = load_encoder(family, weights, shares, architecture or {})
         self.model = cast(WhisperEncoder, model)
         config = self.model.config
-        self.masks = config.apply_spec_augment or mask_time_prob is not None or mask_feature_prob is not None
+        self.uses_spec_augment = (
+            config.apply_spec_augment or mask_time_prob is not None or mask_feature_prob is not None
+        )
         self.dim: int = config.d_model
         self.freeze, self.full_context = freeze, full_context
         self.log_mel = WhisperLogMel(config.num_mel_bins)
@@ -97,7 +99,7 @@ class WhisperBackbone(nn.Module):
 
     def portable_settings(self) -> dict[str, Any]:
         """Return settings that rebuild this architecture without its checkpoint."""
-        return {"architecture": portable_architecture(self.model.config), **dict.fromkeys(CHECKPOINT_DROPOUTS)}
+        return {"architecture": portable_architecture(self.model.config), **dict.fromkeys(CHECKPOINT_SETTINGS)}
 
     def train(self, mode: bool = True) -> "WhisperBackbone":
         """Set the training mode; a frozen encoder stays in evaluation mode."""
@@ -152,14 +154,14 @@ class WhisperBackbone(nn.Module):
     def _spectrogram(self, waveform: Tensor, lengths: Tensor, frames: int) -> Tensor:
         """Return the log-mel spectrogram for a number of frames, shape (batch, bins, 2 · frames + 1).
 
-        Silence follows each clip, so that its last frames do not depend on the padding of the batch. The convolutions
-        see one more column than Whisper's own 2 · frames, which would be zero there.
+        Zeros follow each clip, which makes its last frames independent of the padding of the batch. Without
+        `full_context` one extra column is kept, because the convolutions would pad it with zeros.
         """
         waveform = torch.where(length_mask(lengths, waveform.shape[1]), waveform, 0)
         with torch.no_grad():
             spectrogram: Tensor = self.log_mel(pad_to(waveform, frames * HOP + 2 * WhisperLogMel.WINDOW))
         spectrogram = spectrogram[..., : 2 * frames + (0 if self.full_context else 1)]
-        if self.masks and self.model.training:
+        if self.uses_spec_augment and self.model.training:
             columns = lengths.div(WhisperLogMel.HOP, rounding_mode="floor").clamp(min=1)
             zero = spectrogram.new_zeros(spectrogram.shape[1])
             spectrogram = mask_spans(spectrogram.transpose(1, 2), columns, self.model.config, zero).transpose(1, 2)
