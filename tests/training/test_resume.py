@@ -133,3 +133,25 @@ def test_a_checkpoint_is_never_half_written(tmp_path: Path, monkeypatch: pytest.
     assert torch.load(tmp_path / "last.ckpt") == {"epoch": 1}
     io.save_checkpoint({"epoch": 3}, tmp_path / "last.ckpt")
     assert torch.load(tmp_path / "last.ckpt") == {"epoch": 3}
+
+
+def test_interrupt_while_a_checkpoint_is_written_stays_an_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """torch closes its archive after the interrupt, finds it incomplete and raises a RuntimeError instead."""
+    AtomicCheckpointIO().save_checkpoint({"value": torch.zeros(1)}, tmp_path / "last.ckpt")
+    before = (tmp_path / "last.ckpt").read_bytes()
+    real, real_close = torch.serialization._save, torch.serialization._open_zipfile_writer_buffer.__exit__
+
+    def interrupted_save(obj: Any, archive: Any, *args: Any) -> None:
+        real(obj, archive, *args)
+        raise KeyboardInterrupt
+
+    def close(writer: Any, *details: Any) -> None:
+        real_close(writer, *details)
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch.serialization, "_save", interrupted_save)
+    monkeypatch.setattr(torch.serialization._open_zipfile_writer_buffer, "__exit__", close)
+    with pytest.raises(KeyboardInterrupt):
+        AtomicCheckpointIO().save_checkpoint({"value": torch.ones(1)}, tmp_path / "last.ckpt")
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]

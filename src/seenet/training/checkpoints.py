@@ -32,8 +32,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with atomic_path(Path(path)) as building, building.open("wb") as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch reports a file position; Python reports the full disk
-                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from error
+            except RuntimeError as error:  # torch reports a file position, after a full disk or an interrupt
+                cause = error.__context__
+                raise (cause if isinstance(cause, OSError | KeyboardInterrupt | SystemExit) else error) from error
 
 
 WEIGHTS = ("state_dict", "epoch", "classes")
