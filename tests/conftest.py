@@ -69,7 +69,7 @@ def seenet_train(tmp_path: Path) -> Script:
 
 @pytest.fixture
 def seenet_train_process(tmp_path: Path) -> Script:
-    """As `seenet_train`, where a process of its own is what the test is about."""
+    """As `seenet_train`, where the test is about the process itself."""
     return process("seenet-train", tmp_path)
 
 
@@ -101,7 +101,7 @@ _STEPS = {
 
 @pytest.fixture
 def start_training(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ForkedTraining]]:
-    """Start `seenet-train` in a process of its own, in an empty folder and writing below it."""
+    """Start `seenet-train` in a separate process, in an empty folder that receives its output."""
     started: list[ForkedTraining] = []
 
     def start(*arguments: str, first: tuple[Callable, ...] | None = None, **environment: str) -> ForkedTraining:

@@ -1,4 +1,4 @@
-"""`seenet-train` in a process of its own, forked from a server that has imported torch, Lightning and transformers.
+"""`seenet-train` in a separate process, forked from a server that has imported torch, Lightning and transformers.
 
 Python's start and these imports take longer than a small training. Where they are what is tested, use
 `support.console.process`.

@@ -45,7 +45,7 @@ def run(config, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One small run of all folds in a process of its own, which draws its pictures, and what it printed."""
+    """One small run of all folds in a separate process, with drawn pictures, and its console output."""
     folder = tmp_path_factory.mktemp("shared")
     done = ForkedTraining(folder, tmp_path_factory.mktemp("logs"), *SMALL).finish()
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line
 from seenet.core.errors import SeenetError
+from seenet.core.imports import stop_excluding
 from seenet.core.instantiate import instantiate_checked
 from seenet.core.processes import (
     decide_on_rank_zero,
@@ -60,6 +61,7 @@ class FoldRunner:
         self.experiment, self.fold, config = experiment, fold, experiment.config
         self.folder = folder or experiment.fold_folder(fold.number)
         self.artifacts = FoldArtifacts(experiment, fold, self.folder)
+        stop_excluding()
         silence_libraries()
         # Folds that share their training clips start from the same weights: their numbers depend on the test parts.
         stream = 0 if fold.shared else fold.number
@@ -223,13 +225,14 @@ class FoldRunner:
 
     def _schedule(self, optimizer: torch.optim.Optimizer, count_steps: Callable[[], int]) -> dict[str, Any] | None:
         """Return the scheduler settings for `trainer.max_epochs`, also where training ends earlier."""
-        schedule, full = instantiate_checked(self.experiment.config["schedule"], "schedule"), self.experiment.trainer
+        experiment = self.experiment
+        schedule = instantiate_checked(experiment.config["schedule"], "schedule")
         settings: dict[str, Any] | None = schedule(
-            optimizer, lambda: count_steps() * full.max_epochs // self.experiment.epochs
+            optimizer, lambda: count_steps() * experiment.trainer.max_epochs // experiment.epochs
         )
-        if settings and "monitor" in settings and self.experiment.protocol.selection == "none":
+        if settings and "monitor" in settings and experiment.protocol.selection == "none":
             raise SeenetError(
-                f"schedule={self.experiment.config['schedule']['name']} follows the development part, which "
+                f"schedule={experiment.config['schedule']['name']} follows the development part, which "
                 "protocol=final lacks; run the cross-validation with another schedule"
             )
         return settings

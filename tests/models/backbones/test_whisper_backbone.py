@@ -24,7 +24,7 @@ SMALL = {
     "d_model": 16, "encoder_layers": 3, "decoder_layers": 1, "encoder_attention_heads": 2,
     "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "max_source_positions": 100,
     "vocab_size": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3,
-    "num_mel_bins": 8,
+    "num_mel_bins": 8, "mask_feature_length": 2,
 }  # fmt: skip
 SECONDS = SMALL["max_source_positions"] // 50
 
@@ -152,9 +152,21 @@ def test_training_drops_and_masks_and_a_frozen_encoder_does_not():
         backbone = make_whisper(**{setting: 0.5})
         assert not torch.equal(backbone(*batch)[0], backbone(*batch)[0]), setting
         assert torch.equal(backbone.eval()(*batch)[0], backbone(*batch)[0]), setting
-    frozen = make_whisper(freeze=True, layers="all", dropout=0.5, mask_time_prob=0.5).train()
+    frozen = make_whisper(freeze=True, layers="all", dropout=0.5, layerdrop=0.5, mask_time_prob=0.5).train()
     assert torch.equal(frozen(*batch)[0], frozen(*batch)[0])
     assert [name for name, p in frozen.named_parameters() if p.requires_grad] == ["selection.weight"]
+
+
+def test_checkpoint_without_spec_augment_masks_only_what_is_set(tmp_path: Path):
+    """Whisper's own checkpoints have mask_time_prob=0.05 and do not use it."""
+    config = transformers.WhisperConfig(**SMALL, apply_spec_augment=False, mask_time_prob=0.5)
+    WhisperEncoder(config).save_pretrained(tmp_path)
+    weights, batch = resolve_weights("whisper", path=str(tmp_path)), pad(make_clips())
+    plain = WhisperBackbone("whisper", weights)
+    assert torch.equal(plain(*batch)[0], plain(*batch)[0])
+    channels = WhisperBackbone("whisper", weights, mask_feature_prob=0.5)
+    assert (channels.model.config.mask_time_prob, channels.model.config.mask_feature_prob) == (0.0, 0.5)
+    assert not torch.equal(channels(*batch)[0], channels(*batch)[0])
 
 
 def test_gradient_checkpointing_gives_equal_gradients():

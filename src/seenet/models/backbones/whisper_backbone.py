@@ -83,9 +83,8 @@ class WhisperBackbone(nn.Module):
         model, self.loaded_tensors = load_encoder(family, weights, shares, architecture or {})
         self.model = cast(WhisperEncoder, model)
         config = self.model.config
-        self.uses_spec_augment = (
-            config.apply_spec_augment or mask_time_prob is not None or mask_feature_prob is not None
-        )
+        if not config.apply_spec_augment:  # then the shares of the checkpoint are not in use
+            config.mask_time_prob, config.mask_feature_prob = mask_time_prob or 0.0, mask_feature_prob or 0.0
         self.dim: int = config.d_model
         self.freeze, self.full_context = freeze, full_context
         self.log_mel = WhisperLogMel(config.num_mel_bins)
@@ -145,7 +144,7 @@ class WhisperBackbone(nn.Module):
         valid = None if self.full_context else mask[:, None, None]
         states = [hidden]
         for layer in encoder.layers:
-            if not (self.training and torch.rand(()) < encoder.layerdrop):
+            if not (encoder.training and torch.rand(()) < encoder.layerdrop):
                 hidden = layer(hidden, valid)
             states.append(hidden)
         states[-1] = encoder.layer_norm(hidden)
@@ -161,7 +160,7 @@ class WhisperBackbone(nn.Module):
         with torch.no_grad():
             spectrogram: Tensor = self.log_mel(pad_to(waveform, frames * HOP + 2 * WhisperLogMel.WINDOW))
         spectrogram = spectrogram[..., : 2 * frames + (0 if self.full_context else 1)]
-        if self.uses_spec_augment and self.model.training:
+        if self.model.training:
             columns = lengths.div(WhisperLogMel.HOP, rounding_mode="floor").clamp(min=1)
             zero = spectrogram.new_zeros(spectrogram.shape[1])
             spectrogram = mask_spans(spectrogram.transpose(1, 2), columns, self.model.config, zero).transpose(1, 2)
