@@ -203,7 +203,7 @@ def resolve_weights(
         ) from error
     if config and any(_find_cached_file(checkpoint, name, revision) for name in WEIGHT_FILES):
         return Weights(checkpoint, revision, cached=True, fingerprint=Path(config).parent.name)
-    advice = "connect to the network once, set backbone.path=FOLDER, or choose a *_tiny backbone"
+    advice = "connect to the network once, set backbone.path=FOLDER, or choose random weights, e.g. backbone=wavlm_tiny"
     if constants.HF_HUB_OFFLINE:
         raise SeenetError(f"the weights of '{checkpoint}' are not on this machine and HF_HUB_OFFLINE is set; {advice}")
     if not _is_hub_reachable():
