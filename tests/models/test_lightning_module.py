@@ -15,6 +15,7 @@ from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
 from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.transformers_backbone import SpeechBackbone
 from seenet.models.classifier import EmotionClassifier
+from seenet.models.heads.linear import LinearHead
 from seenet.models.lightning_module import EmotionModel
 from seenet.models.pooling import AttentionPooling
 from seenet.training.run import run_experiment
@@ -42,7 +43,7 @@ def test_a_training_step_does_not_wait_for_the_device(family: str):
         architecture=TINY,
     )
     experts = SoftEmotionExperts(backbone.dim, 4, target_spec=None)
-    classifier = EmotionClassifier(backbone, AttentionPooling(backbone.dim), experts, 4)
+    classifier = EmotionClassifier(backbone, AttentionPooling(backbone.dim), experts, LinearHead(backbone.dim, 4))
     model = EmotionModel(classifier, nn.CrossEntropyLoss(), torch.optim.SGD, "abcd", 0).train()
     model.trainer = SimpleNamespace(is_last_batch=False)
     model.on_train_start()
@@ -59,7 +60,7 @@ def test_main_head_begins_as_in_the_original():
     backbone = nn.Identity()
     backbone.dim = 2000
     torch.manual_seed(0)
-    head = EmotionClassifier(backbone, nn.Identity(), nn.Identity(), 4).head
+    head = EmotionClassifier(backbone, nn.Identity(), nn.Identity(), LinearHead(backbone.dim, 4)).head
     assert kstest(head.weight.detach().flatten().numpy() / 0.02, "norm").pvalue > 1e-3
     assert not head.bias.any()
 

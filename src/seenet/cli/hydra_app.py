@@ -18,14 +18,21 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from seenet.cli.overrides import check_choices, choices, explain_parse_error, quote_override, suggest_quotes
+from seenet.cli.overrides import (
+    check_choices,
+    choices,
+    explain_parse_error,
+    quote_override,
+    register_tuned_layers,
+    suggest_quotes,
+)
 from seenet.core.errors import SeenetError, one_line
 from seenet.core.paths import conf_dir
 
 T = TypeVar("T")
 
 GROUPS = (
-    *("dataset", "backbone", "pooling", "aug", "aux_task", "noise", "protocol"),
+    *("dataset", "backbone", "pooling", "aug", "aux_task", "head", "tune", "noise", "protocol"),
     *("loss", "optim", "schedule", "trainer", "logger", "experiment"),
 )
 
@@ -178,6 +185,7 @@ def run_app(job: Callable[[DictConfig], None], config_name: str, groups: Sequenc
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors and does not print them
     try:
         check_choices(sys.argv[1:], groups)
+        register_tuned_layers(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
     except EXPECTED_ERRORS as error:
         if WANTS_TRACEBACK:

@@ -5,9 +5,11 @@ import shlex
 import sys
 from collections.abc import Collection, Sequence
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
 
 from seenet.core.errors import SeenetError
 from seenet.core.paths import conf_dir
@@ -112,6 +114,23 @@ def check_choices(words: Sequence[str], groups: Collection[str]) -> None:
             repeated = [name for name in names if names.count(name) > 1]
             if repeated:
                 raise SeenetError(f"{word}: '{repeated[0]}' is listed twice; remove one of them")
+
+
+def register_tuned_layers(words: Sequence[str]) -> None:
+    """Add the choice last:N of the group `tune` for each number that a command line names.
+
+    Args:
+        words: arguments of the command line.
+    """
+    for word in words:
+        if word.startswith("tune="):
+            for count in re.findall(r"\blast:(\d+)\b", word):
+                node = {
+                    **OmegaConf.load(conf_dir() / "tune" / "last.yaml"),
+                    "name": f"last:{count}",
+                    "layers": int(count),
+                }
+                ConfigStore.instance().store(group="tune", name=f"last:{count}", node=node)
 
 
 def _list_values(override: Override) -> list[object]:

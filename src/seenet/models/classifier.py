@@ -1,13 +1,11 @@
 """The emotion classifier: a plain nn.Module from waveforms to class probabilities."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from seenet.models.auxiliary.base import AuxiliaryTask
-
-HEAD_STD = 0.02
-"""Standard deviation of the main head's initial weights, as in the original; its biases start at 0."""
 
 
 class Backbone(Protocol):
@@ -26,15 +24,35 @@ class EmotionClassifier(nn.Module):
         backbone: an `nn.Module` with the interface of `Backbone`.
         pooling: frames and mask to pooled vectors (batch, dim).
         auxiliary: the auxiliary task, which may change the prediction.
-        num_classes: number of emotions.
+        head: the main head, from pooled vectors to logits (batch, classes).
+        omits_frozen: whether `trained_state` omits the frozen parameters, which the weights of the backbone hold.
     """
 
-    def __init__(self, backbone: Backbone, pooling: nn.Module, auxiliary: AuxiliaryTask, num_classes: int):
+    def __init__(
+        self,
+        backbone: Backbone,
+        pooling: nn.Module,
+        auxiliary: AuxiliaryTask,
+        head: nn.Module,
+        omits_frozen: bool = False,
+    ):
         super().__init__()
-        self.backbone, self.pooling, self.auxiliary = backbone, pooling, auxiliary
-        self.head = nn.Linear(backbone.dim, num_classes)
-        nn.init.normal_(self.head.weight, std=HEAD_STD)
-        nn.init.zeros_(self.head.bias)
+        self.backbone, self.pooling, self.auxiliary, self.head = backbone, pooling, auxiliary, head
+        self.omits_frozen = omits_frozen
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Return the tensors that a checkpoint of training holds, by name."""
+        tensors: dict[str, Tensor] = self.state_dict()
+        frozen = {name for name, p in self.named_parameters() if self.omits_frozen and not p.requires_grad}
+        return {name: tensor for name, tensor in tensors.items() if name not in frozen}
+
+    def load_trained_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Load the tensors of `trained_state`.
+
+        Raises:
+            RuntimeError: tensors of another model.
+        """
+        self.load_state_dict({**self.state_dict(), **tensors} if self.omits_frozen else dict(tensors))
 
     def pool(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Return one vector per clip.

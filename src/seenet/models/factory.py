@@ -11,9 +11,19 @@ from seenet.data.targets import TargetSpec
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.classifier import EmotionClassifier
+from seenet.models.tuning.base import Tuning
 
 NOT_OF_THE_NETWORK = ("family", "checkpoint", "revision", "path", "recipe")
 """Keys of a backbone's YAML that are not its class' own; `family` and `weights` are passed at run time."""
+
+COMPONENTS = ("backbone", "pooling", "aux_task", "head", "tune")
+"""Groups of the configuration that describe a classifier."""
+
+EARLIER_COMPONENTS: Mapping[str, Mapping[str, Any]] = {
+    "head": {"_target_": "seenet.models.heads.linear.LinearHead", "name": "linear"},
+    "tune": {"_target_": "seenet.models.tuning.base.Tuning", "name": "all"},
+}
+"""Components of models on disk that do not name them."""
 
 ANY_DIM = 8
 """Width of pooled vectors where a component is built for its checks alone."""
@@ -28,6 +38,8 @@ class ModelSpec:
         backbone: the group `backbone` of the configuration.
         pooling: the group `pooling`.
         aux_task: the group `aux_task`.
+        head: the group `head`.
+        tune: the group `tune`.
         target_spec: targets of the training part, from which an auxiliary task knows the size of its head.
     """
 
@@ -35,12 +47,14 @@ class ModelSpec:
     backbone: Mapping[str, Any]
     pooling: Mapping[str, Any]
     aux_task: Mapping[str, Any]
+    head: Mapping[str, Any]
+    tune: Mapping[str, Any]
     target_spec: TargetSpec
 
     @classmethod
     def of(cls, config: Mapping[str, Any], classes: Sequence[str], target_spec: TargetSpec) -> "ModelSpec":
         """Take the components of a resolved configuration (conf/train.yaml)."""
-        return cls(tuple(classes), config["backbone"], config["pooling"], config["aux_task"], target_spec)
+        return cls(tuple(classes), target_spec=target_spec, **{name: config[name] for name in COMPONENTS})
 
     def portable(self, classifier: EmotionClassifier) -> "ModelSpec":
         """Return the description that rebuilds a classifier without the checkpoint of its backbone.
@@ -50,12 +64,12 @@ class ModelSpec:
         settings: dict[str, Any] = getattr(classifier.backbone, "portable_settings", dict)()
         without = {name: None for name in ("checkpoint", "revision", "path") if name in self.backbone}
         kept = {name: value for name, value in self.backbone.items() if name != "recipe"}
-        return replace(self, backbone={**kept, **without, **settings})
+        return replace(self, backbone={**kept, **without, **settings}, tune=EARLIER_COMPONENTS["tune"])
 
     def to_json(self) -> dict[str, Any]:
         """Return the description as a JSON value."""
         targets = {name: values.tolist() for name, values in vars(self.target_spec).items()}
-        components = {name: dict(getattr(self, name)) for name in ("backbone", "pooling", "aux_task")}
+        components = {name: dict(getattr(self, name)) for name in COMPONENTS}
         return {"classes": list(self.classes), **components, "targets": targets}
 
     @classmethod
@@ -66,9 +80,9 @@ class ModelSpec:
             KeyError, TypeError: a part is missing or of another kind.
         """
         targets = {name: torch.tensor(numbers, dtype=torch.int64) for name, numbers in value["targets"].items()}
-        return cls(
-            tuple(value["classes"]), value["backbone"], value["pooling"], value["aux_task"], TargetSpec(**targets)
-        )
+        components = {**EARLIER_COMPONENTS, **value}
+        chosen = {name: components[name] for name in COMPONENTS}
+        return cls(tuple(value["classes"]), target_spec=TargetSpec(**targets), **chosen)
 
 
 def build_classifier(spec: ModelSpec, weights: Weights) -> EmotionClassifier:
@@ -85,12 +99,21 @@ def build_classifier(spec: ModelSpec, weights: Weights) -> EmotionClassifier:
     backbone = instantiate_checked(
         dict(spec.backbone), "backbone", skip=NOT_OF_THE_NETWORK, family=family, weights=weights
     )
+    tuning = build_tuning(spec)
+    tuning.prepare(backbone)
     return EmotionClassifier(
         backbone=backbone,
         pooling=instantiate_checked(dict(spec.pooling), "pooling", dim=backbone.dim),
         auxiliary=build_auxiliary(spec, backbone.dim),
-        num_classes=len(spec.classes),
+        head=instantiate_checked(dict(spec.head), "head", dim=backbone.dim, num_classes=len(spec.classes)),
+        omits_frozen=tuning.is_partial and weights.source is not None,
     )
+
+
+def build_tuning(spec: ModelSpec) -> Tuning:
+    """Build the tuning mode of a classifier."""
+    tuning: Tuning = instantiate_checked(dict(spec.tune), "tune")
+    return tuning
 
 
 def build_auxiliary(spec: ModelSpec, dim: int) -> AuxiliaryTask:
@@ -117,3 +140,5 @@ def check_model_settings(config: Mapping[str, Any]) -> None:
     check_settings(config["backbone"], "backbone", NOT_OF_THE_NETWORK, runtime=("family", "weights"))
     instantiate_checked(config["pooling"], "pooling", dim=ANY_DIM)
     check_settings(config["aux_task"], "aux_task", runtime=("dim", "num_classes", "target_spec"))
+    check_settings(config["head"], "head", runtime=("dim", "num_classes"))
+    instantiate_checked(config["tune"], "tune")

@@ -84,12 +84,12 @@ class EmotionModel(lightning.LightningModule):
         self.test_figures: dict[str, Tensor] = {}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the tensors of the classifier."""
-        return self.classifier.state_dict(*args, **kwargs)
+        """Return the tensors of the classifier; see `EmotionClassifier.trained_state`."""
+        return self.classifier.trained_state()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load the tensors of the classifier."""
-        return self.classifier.load_state_dict(state_dict, strict, assign)
+        return self.classifier.load_trained_state(state_dict)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return class probabilities, shape (batch, classes)."""

@@ -59,7 +59,7 @@ def content_hashes(facts: Mapping[str, Any]) -> dict[str, Any]:
 CHOICE_GROUPS = ("backbone", "pooling", "aug", "aux_task")
 """Configuration groups that name an arm."""
 
-LATER_CHOICES = {"loss": "cross_entropy", "schedule": "none"}
+LATER_CHOICES = {"head": "linear", "tune": "all", "loss": "cross_entropy", "schedule": "none"}
 """Groups that only later results name, with the choice of earlier ones."""
 
 

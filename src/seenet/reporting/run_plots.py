@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from seenet.core.atomic import atomic_path
 from seenet.core.console import print_line
 from seenet.reporting.fonts import prepare_text, replace_missing_glyphs
+from seenet.runs.directory import main_choices
 from seenet.runs.results import CURVES, condition_label
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -213,7 +214,7 @@ def read_curves(path: Path) -> list[dict[str, float]]:
 def _format_run_title(results: Sequence[Mapping[str, Any]]) -> str:
     first = results[0]
     corpus = f"{first['dataset']}{' (SYNTHETIC)' if first['synthetic'] else ''}"
-    names = ", ".join(first[group] for group in ("backbone", "aug", "aux_task", "protocol"))
+    names = ", ".join(main_choices(first))
     return f"{corpus}, {len(results)} of {first['n_folds']} folds: {names}"
 
 

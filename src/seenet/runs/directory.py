@@ -12,8 +12,19 @@ from seenet.runs.identity import digest, training_identity
 
 def names_of(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the choice of each group, by which a run is named; augmentations are joined by `+`."""
-    groups = ("backbone", "pooling", "aux_task", "loss", "schedule", "protocol")
+    groups = ("backbone", "pooling", "aux_task", "head", "tune", "loss", "schedule", "protocol")
     return {"aug": "+".join(config["aug"]), **{group: config[group]["name"] for group in groups}}
+
+
+def main_choices(names: Mapping[str, str]) -> list[str]:
+    """Return the choices that name a run: head and tuning mode only where they differ from the paper's.
+
+    Args:
+        names: from `names_of`, or a result.
+    """
+    head, tune = names.get("head", "linear"), names.get("tune", "all")
+    own = [f"{head}_head"] * (head != "linear") + [f"tune_{tune}"] * (tune != "all")
+    return [names["backbone"], *own, *(names[group] for group in ("aug", "aux_task", "protocol"))]
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,7 @@ class RunDirectory:
             selection: the part that selects the epoch.
         """
         base = training_identity(config, content)
-        names = names_of(config)
-        chosen = [names[group] for group in ("backbone", "aug", "aux_task", "protocol")]
+        chosen = [choice.replace(":", "") for choice in main_choices(names_of(config))]
         return cls(output_dir / "-".join([corpus, *chosen, f"seed{config['seed']}", digest(base)]), base, selection)
 
     def training_name(self, fold: PlannedFold, test_hash: str) -> str:

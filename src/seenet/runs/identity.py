@@ -70,6 +70,8 @@ worse, be reused for other settings.
 """
 
 NEUTRAL_SECTIONS: Mapping[str, Mapping[str, Any]] = {
+    "head": {"class": "LinearHead"},
+    "tune": {"class": "Tuning"},
     "loss": {"class": "CrossEntropy"},
     "schedule": {"class": "Constant"},
 }
@@ -134,6 +136,8 @@ def describe_training(config: Mapping[str, Any]) -> dict[str, Any]:
         "pooling": describe_component(config["pooling"]),
         "aux_task": describe_component(config["aux_task"]),
         "optim": {**RECORDED_DEFAULTS["optim"], **describe_component(config["optim"])},
+        "head": describe_component(config.get("head", {"_target_": "seenet.LinearHead"})),
+        "tune": describe_component(config.get("tune", {"_target_": "seenet.Tuning"})),
         "loss": describe_component(config.get("loss", {"_target_": "seenet.CrossEntropy"})),
         "schedule": describe_component(config.get("schedule", {"_target_": "seenet.Constant"})),
         "trainer": {**RECORDED_DEFAULTS["trainer"], **trainer},

@@ -15,7 +15,7 @@ from seenet.core.console import warn_on_failure
 from seenet.corpora.folds import Fold
 from seenet.models.lightning_module import Prediction
 from seenet.reporting.run_plots import describe_selection_part, plot_confusion, plot_learning_curves
-from seenet.runs.directory import names_of
+from seenet.runs.directory import main_choices, names_of
 from seenet.runs.results import CURVES, condition_label, holds_predictions, write_json, write_predictions
 from seenet.training.experiment import Experiment
 
@@ -113,7 +113,7 @@ class FoldArtifacts:
                 path.write_bytes(encoded.getvalue())
 
     def _title(self) -> str:
-        manifest, names = self.experiment.manifest, names_of(self.experiment.config)
+        manifest = self.experiment.manifest
         corpus = f"{manifest.name}{' (SYNTHETIC)' if manifest.synthetic else ''}"
-        chosen = ", ".join(names[group] for group in ("backbone", "aug", "aux_task", "protocol"))
+        chosen = ", ".join(main_choices(names_of(self.experiment.config)))
         return f"{corpus}, test fold {f'{self.fold.number} {self.fold.name}'.strip()}: {chosen}"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from seenet.data.conditions.base import TestCondition
 
 
-NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "loss", "schedule", "protocol", "trainer")
+NAMED_GROUPS = ("dataset", "backbone", "pooling", "aux_task", "head", "tune", "loss", "schedule", "protocol", "trainer")
 """Groups whose choice has a name that results record."""
 
 

@@ -1,13 +1,15 @@
 """One fold: train it or resume its training, then test it."""
 
+import copy
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch import nn
 
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line
@@ -23,7 +25,7 @@ from seenet.data.conditions.base import TestCondition
 from seenet.data.dataset import FoldPart
 from seenet.data.targets import TargetSpec
 from seenet.models.classifier import EmotionClassifier
-from seenet.models.factory import ModelSpec, build_classifier
+from seenet.models.factory import ModelSpec, build_classifier, build_tuning
 from seenet.models.lightning_module import EmotionModel
 from seenet.runs.bundle import MODEL_JSON, fit_dev_temperature, write_bundle
 from seenet.runs.results import TRAINED, read_trained, write_json
@@ -43,9 +45,20 @@ from seenet.training.optimizers import build_optimizer
 
 
 def _count_tensors(classifier: EmotionClassifier) -> dict[str, int]:
-    """Count the parameters that come from the checkpoint, and those that are initialised at random."""
+    """Count the tensors that come from the checkpoint, those initialised at random, and all and trained parameters."""
     loaded = getattr(classifier.backbone, "loaded_tensors", 0)  # a user's own backbone may lack it
-    return {"loaded_tensors": loaded, "new_tensors": sum(1 for _ in classifier.parameters()) - loaded}
+    parameters = list(classifier.parameters())
+    return {
+        "loaded_tensors": loaded,
+        "new_tensors": len(parameters) - loaded,
+        "parameters": sum(p.numel() for p in parameters),
+        "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+    }
+
+
+def _describe_share(counts: Mapping[str, int]) -> str:
+    trained, total = counts["trained_parameters"], counts["parameters"]
+    return f"{trained} of {total} parameters ({100 * trained / total:.2g} %)"
 
 
 class FoldRunner:
@@ -104,6 +117,8 @@ class FoldRunner:
         Raises:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
+        if self.model.classifier.omits_frozen:
+            print_line(f"{label}: trains {_describe_share(_count_tensors(self.model.classifier))}")
         last = decide_on_rank_zero(lambda: self._find_checkpoint(label))
         history, selects = EpochHistory(label), self.experiment.protocol.selection != "none"
         callbacks: list[Callback] = [
@@ -253,9 +268,11 @@ class FoldRunner:
         temperature = fit_dev_temperature(self.artifacts.dev_predictions, self.experiment.classes)
         if (chosen_by := self.experiment.cross_validation) is not None:
             training["cross_validation"], temperature = chosen_by.to_json(), chosen_by.temperature
+        merged = copy.deepcopy(self.model.classifier)
+        build_tuning(self.spec).merge(cast(nn.Module, merged.backbone))
         write_bundle(
             self.folder,
-            self.model.classifier,
+            merged,
             self.spec,
             max_seconds=self.experiment.config["data"]["max_seconds"],
             temperature=temperature,

@@ -1,0 +1,1 @@
+"""Heads: from pooled vectors to the logits of the emotions."""
