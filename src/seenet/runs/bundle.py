@@ -3,12 +3,12 @@
 `model.safetensors` holds the tensors, `model.json` everything else (docs/results.md).
 """
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seenet import __version__
 from seenet.audio.reading import RATE
 from seenet.core.atomic import atomic_path
 from seenet.core.errors import SeenetError, one_line
@@ -89,7 +89,7 @@ def write_bundle(
         path.write_bytes(save(tensors))  # an OSError of Python names a full disk; safetensors raises its own type
     value = {
         "schema": SCHEMA,
-        "seenet": importlib.metadata.version("seenet"),
+        "seenet": __version__,
         "model": spec.portable(classifier).to_json(),
         "sampling_rate": RATE,
         "max_seconds": max_seconds,
@@ -122,7 +122,7 @@ def load_bundle(folder: Path) -> Bundle:
         )
     if value["schema"] != SCHEMA:
         raise SeenetError(
-            f"'{folder / MODEL_JSON}' has schema {value['schema']}, and seenet {importlib.metadata.version('seenet')} "
+            f"'{folder / MODEL_JSON}' has schema {value['schema']}, and seenet {__version__} "
             f"reads {SCHEMA}; install seenet {value['seenet']} or later"
         )
     try:

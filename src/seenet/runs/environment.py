@@ -3,17 +3,18 @@
 import importlib.metadata
 import subprocess
 
+from seenet import __version__
 from seenet.core.paths import conf_dir
 
 RECORDED = (
-    *("seenet", "torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
+    *("torch", "torchaudio", "transformers", "lightning", "torchmetrics"),
     *("hydra-core", "omegaconf", "numpy", "scikit-learn", "soxr", "soundfile"),
 )
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that affect a result."""
-    return {name: importlib.metadata.version(name) for name in RECORDED}
+    """Return the versions of seenet and of the packages that affect a result."""
+    return {"seenet": __version__, **{name: importlib.metadata.version(name) for name in RECORDED}}
 
 
 def git_commit() -> str | None:
