@@ -43,8 +43,12 @@ class EmotionClassifier(nn.Module):
     def trained_state(self) -> dict[str, Tensor]:
         """Return the tensors that a checkpoint of training holds, by name."""
         tensors: dict[str, Tensor] = self.state_dict()
-        frozen = {name for name, p in self.named_parameters() if self.omits_frozen and not p.requires_grad}
+        frozen = self.frozen_names()
         return {name: tensor for name, tensor in tensors.items() if name not in frozen}
+
+    def frozen_names(self) -> set[str]:
+        """Return the names of the parameters that `trained_state` omits."""
+        return {name for name, p in self.named_parameters() if self.omits_frozen and not p.requires_grad}
 
     def load_trained_state(self, tensors: Mapping[str, Tensor]) -> None:
         """Load the tensors of `trained_state`.

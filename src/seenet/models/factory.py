@@ -101,11 +101,13 @@ def build_classifier(spec: ModelSpec, weights: Weights) -> EmotionClassifier:
     )
     tuning = build_tuning(spec)
     tuning.prepare(backbone)
+    pooling = instantiate_checked(dict(spec.pooling), "pooling", dim=backbone.dim)
+    dim = getattr(pooling, "dim", backbone.dim)  # a pooling may change the width
     return EmotionClassifier(
         backbone=backbone,
-        pooling=instantiate_checked(dict(spec.pooling), "pooling", dim=backbone.dim),
-        auxiliary=build_auxiliary(spec, backbone.dim),
-        head=instantiate_checked(dict(spec.head), "head", dim=backbone.dim, num_classes=len(spec.classes)),
+        pooling=pooling,
+        auxiliary=build_auxiliary(spec, dim),
+        head=instantiate_checked(dict(spec.head), "head", dim=dim, num_classes=len(spec.classes)),
         omits_frozen=tuning.is_partial and weights.source is not None,
     )
 

@@ -2,13 +2,11 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics import MeanMetric
@@ -18,27 +16,13 @@ from seenet.core.seeds import AUXILIARY, TRAINING, derive_seed
 from seenet.data.batch import Batch
 from seenet.evaluation.fold_metrics import ConfusionMetric
 from seenet.models.classifier import EmotionClassifier
+from seenet.models.prediction import Prediction
 
 PARTS = ("fit", "dev", "test")
 LOSSES = ("fit_loss", "fit_auxiliary", "dev_loss")
 
 LOSS_CHECK_STEPS = 50
 """Steps between checks of the loss for NaN: each check waits for the device."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction of one clip.
-
-    Attributes:
-        index: its row in the manifest.
-        probabilities: of each class.
-        embedding: its pooled vector, float16. Shape (dim,).
-    """
-
-    index: int
-    probabilities: list[float]
-    embedding: NDArray[np.float16]
 
 
 class EmotionModel(lightning.LightningModule):

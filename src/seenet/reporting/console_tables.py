@@ -99,7 +99,7 @@ def print_run(results: Sequence[Result]) -> None:
         scores = [f"{100 * result['metrics'][score]:.1f}" for score in SCORE_HEADINGS]
         number = "" if result["config"].get("test_dataset") is not None else f"{result['fold']} of {result['n_folds']}"
         fold = f"{result['test_part']}  {number}".strip()
-        table.add_row(escape(fold), *scores, str(result["n_test"]), str(result["best_epoch"]))
+        table.add_row(escape(fold), *scores, str(result["n_test"]), str(result["best_epoch"] or "–"))
     table.add_section()
     table.add_row("mean ± std", *_format_scores(results), str(sum(r["n_test"] for r in results)), "", style="bold")
     row = published_row(first, comparable_only=True)

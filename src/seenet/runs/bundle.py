@@ -1,9 +1,12 @@
 """The bundle: a trained model as two files that need no corpus, no network and no original checkpoint.
 
-`model.safetensors` holds the tensors, `model.json` everything else (docs/results.md).
+`model.safetensors` holds the tensors, `model.json` everything else (docs/results.md). Where folds share a frozen
+encoder, `encoder.safetensors` holds its tensors: one file on disk, which each fold's folder links.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
     from seenet.models.classifier import EmotionClassifier
     from seenet.models.factory import ModelSpec
 
-MODEL_JSON, TENSORS = "model.json", "model.safetensors"
+MODEL_JSON, TENSORS, ENCODER = "model.json", "model.safetensors", "encoder.safetensors"
 
-SCHEMA = 1
-"""Version of model.json."""
+SCHEMA, SCHEMA_WITH_ENCODER = 1, 2
+"""Versions of model.json: without and with a file of the frozen encoder."""
 
 _KEYS = ("schema", "seenet", "model", "sampling_rate", "max_seconds", "temperature", "training")
 
@@ -68,6 +71,7 @@ def write_bundle(
     max_seconds: float,
     temperature: float | None,
     training: Mapping[str, Any],
+    shared: Collection[str] = (),
 ) -> None:
     """Write a trained classifier; model.json comes last and marks the bundle as complete.
 
@@ -78,17 +82,21 @@ def write_bundle(
         max_seconds: longest excerpt of a clip that it was trained on, in seconds.
         temperature: see `Bundle`.
         training: see `Bundle`.
+        shared: names of the tensors that are equal in every fold of the run, whose folder holds `folder`.
 
     Raises:
         SeenetError: the files cannot be written.
     """
-    from safetensors.torch import save
-
     tensors = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items()}
-    with atomic_path(folder / TENSORS) as path:
-        path.write_bytes(save(tensors))  # an OSError of Python names a full disk; safetensors raises its own type
+    common = {name: tensors.pop(name) for name in shared if name in tensors}
+    if common:
+        encoder = folder.parent / ENCODER
+        if not encoder.is_file():
+            _write_tensors(encoder, common)
+        _link(encoder, folder / ENCODER)
+    _write_tensors(folder / TENSORS, tensors)
     value = {
-        "schema": SCHEMA,
+        "schema": SCHEMA_WITH_ENCODER if common else SCHEMA,
         "seenet": __version__,
         "model": spec.portable(classifier).to_json(),
         "sampling_rate": RATE,
@@ -97,6 +105,24 @@ def write_bundle(
         "training": dict(training),
     }
     write_json(folder / MODEL_JSON, value)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    from safetensors.torch import save
+
+    with atomic_path(path) as building:
+        building.write_bytes(
+            save(dict(tensors))
+        )  # an OSError of Python names a full disk; safetensors has its own type
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link a file under a second name; a file system without links gets a copy."""
+    with atomic_path(target) as building:
+        try:
+            os.link(source, building)
+        except OSError:
+            shutil.copyfile(source, building)
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -120,15 +146,18 @@ def load_bundle(folder: Path) -> Bundle:
             f"'{folder / MODEL_JSON}' is {'damaged' if present else 'missing'}; give the folder of a trained fold, or "
             "run its seenet-train command again with another noise condition, which writes the model"
         )
-    if value["schema"] != SCHEMA:
+    if value["schema"] not in (SCHEMA, SCHEMA_WITH_ENCODER):
         raise SeenetError(
             f"'{folder / MODEL_JSON}' has schema {value['schema']}, and seenet {__version__} "
-            f"reads {SCHEMA}; install seenet {value['seenet']} or later"
+            f"reads {SCHEMA} and {SCHEMA_WITH_ENCODER}; install seenet {value['seenet']} or later"
         )
     try:
         spec = ModelSpec.from_json(value["model"])
         classifier = build_classifier(spec, Weights(None))
-        classifier.load_state_dict(load_file(folder / TENSORS))
+        tensors = load_file(folder / TENSORS)
+        if value["schema"] == SCHEMA_WITH_ENCODER:
+            tensors |= load_file(folder / ENCODER)
+        classifier.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError) as error:
         raise SeenetError(f"the model in '{folder}' cannot be loaded: {one_line(error)[:300]}") from error
     classifier.eval()

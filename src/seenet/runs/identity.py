@@ -16,6 +16,7 @@ IDENTITY_SCHEMA = 1
 RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "SpeechBackbone": {
         "layers": "last",
+        "combine": "sum",
         "freeze_feature_encoder": True,
         "freeze": False,
         "normalize": False,
@@ -30,6 +31,7 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "WhisperBackbone": {
         "layers": "last",
+        "combine": "sum",
         "freeze": False,
         "full_context": False,
         "dropout": None,

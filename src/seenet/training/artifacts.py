@@ -13,7 +13,7 @@ from seenet.audio.reading import RATE
 from seenet.core.atomic import atomic_path
 from seenet.core.console import warn_on_failure
 from seenet.corpora.folds import Fold
-from seenet.models.lightning_module import Prediction
+from seenet.models.prediction import Prediction
 from seenet.reporting.run_plots import describe_selection_part, plot_confusion, plot_learning_curves
 from seenet.runs.directory import main_choices, names_of
 from seenet.runs.results import CURVES, condition_label, holds_predictions, write_json, write_predictions

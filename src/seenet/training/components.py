@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+import hydra.utils
 import torch
 from torch import nn
 
+from seenet.core.errors import SeenetError
 from seenet.core.instantiate import check_settings, instantiate_checked
 from seenet.data.augmentation.base import Augmentation
+from seenet.data.augmentation.identity import Identity
 from seenet.data.targets import TargetSpec
-from seenet.models.factory import check_model_settings
+from seenet.models.factory import ANY_DIM, check_model_settings
+from seenet.models.heads.fitted import FittedHead
+from seenet.runs.identity import component_name
 from seenet.training.optimizers import build_optimizer
 from seenet.training.trainer import TrainerConfig
 
@@ -34,6 +39,28 @@ def build_loss(config: Mapping[str, Any], target_spec: TargetSpec) -> nn.Module:
     return loss
 
 
+def is_fitted(config: Mapping[str, Any]) -> bool:
+    """Return whether the head is fitted to features, and not trained by gradients."""
+    return issubclass(hydra.utils.get_class(config["head"]["_target_"]), FittedHead)
+
+
+def _check_fitted_head(config: Mapping[str, Any], trainer: TrainerConfig, augmentation: Augmentation) -> None:
+    """Raise a SeenetError for a component that a fitted head excludes."""
+    head = f"head={config['head']['name']} is fitted to features of a frozen encoder"
+    if component_name(config["tune"]["_target_"]) != "Frozen":
+        raise SeenetError(f"{head}; take tune=none, or head=linear with tune={config['tune']['name']}")
+    if not isinstance(augmentation, Identity):
+        raise SeenetError(f"{head}, and aug={'+'.join(config['aug'])} changes each clip at random; take aug=none")
+    if component_name(config["aux_task"]["_target_"]) != "NoAuxiliary":
+        raise SeenetError(
+            f"{head}, and aux_task={config['aux_task']['name']} needs gradients; take aux_task=none, or head=linear"
+        )
+    if list(instantiate_checked(config["pooling"], "pooling", dim=ANY_DIM).parameters()):
+        raise SeenetError(f"{head}, and pooling={config['pooling']['name']} is trained; take pooling=statistics")
+    if trainer.devices != 1:
+        raise SeenetError(f"{head} in one process; take trainer.devices=1")
+
+
 def check_components(
     config: Mapping[str, Any], classes: tuple[str, ...], trainer: TrainerConfig, augmentation: Augmentation
 ) -> None:
@@ -49,6 +76,8 @@ def check_components(
         SeenetError: a wrong setting.
     """
     check_model_settings(config)
+    if is_fitted(config):
+        _check_fitted_head(config, trainer, augmentation)
     nobody = torch.zeros(0, dtype=torch.int64)
     build_loss(config, TargetSpec(torch.ones(len(classes), dtype=torch.int64), nobody, nobody))
     build_optimizer(config["optim"], trainer)

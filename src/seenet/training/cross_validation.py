@@ -26,12 +26,14 @@ class CrossValidation:
         best_epochs: best epoch of each training, from 1.
         ua: mean over the folds of UA in clean conditions; None if a fold has no such result.
         temperature: median of the folds' calibration temperatures; None if no fold has one.
+        c: median of the folds' C of a fitted head; None if the head is trained in epochs.
     """
 
     run: str
     best_epochs: tuple[int, ...]
     ua: float | None
     temperature: float | None
+    c: float | None = None
 
     @property
     def epochs(self) -> int:
@@ -68,8 +70,10 @@ def resolve_epochs(experiment: "Experiment", protocol: Final, folds: "Folds") ->
                 chosen=list(range(len(folds))),
             )
         )
-        epochs = found.epochs
+        epochs = found.epochs if found.c is None else 1
         _print_summary(found)
+    elif "c" in experiment.config["head"]:
+        raise SeenetError(f"protocol.epochs={epochs}: head={experiment.config['head']['name']} has no epochs; take cv")
     if epochs > experiment.trainer.max_epochs:
         raise SeenetError(
             f"protocol.epochs={epochs}: expected at most trainer.max_epochs={experiment.trainer.max_epochs}"
@@ -90,18 +94,21 @@ def _read_cross_validation(experiment: "Experiment") -> CrossValidation:
         )
     models = [read_object(folder / MODEL_JSON, ("temperature",)) for folder in found]
     temperatures = [model["temperature"] for model in models if model and model["temperature"] is not None]
+    strengths = [record["fitted_head"]["c"] for record in found.values() if record and "fitted_head" in record]
     results = [experiment.results(number).get("clean") for number in experiment.chosen]
     return CrossValidation(
         run=experiment.run.folder.name,
-        best_epochs=tuple(record["best_epoch"] for record in found.values() if record),
+        best_epochs=tuple(record["best_epoch"] for record in found.values() if record and record["best_epoch"]),
         ua=statistics.mean(result["metrics"]["ua"] for result in results if result) if all(results) else None,
         temperature=statistics.median(temperatures) if temperatures else None,
+        c=statistics.median_low(strengths) if strengths else None,
     )
 
 
 def _print_summary(found: CrossValidation) -> None:
     ua = "" if found.ua is None else f", mean UA {100 * found.ua:.1f} %"
-    print_line(f"cross-validation {found.run}: best epochs {', '.join(map(str, found.best_epochs))}{ua}")
+    chosen = f"C {found.c:g}" if found.c else f"best epochs {', '.join(map(str, found.best_epochs))}"
+    print_line(f"cross-validation {found.run}: {chosen}{ua}")
 
 
 def _join_names(names: Sequence[str], shown: int = 5) -> str:

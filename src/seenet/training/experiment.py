@@ -21,6 +21,7 @@ from seenet.corpora.manifest import Manifest
 from seenet.corpora.protocols import Final, Protocol
 from seenet.corpora.waveform_store import WaveformStore, open_store
 from seenet.models.backbones.pretrained_weights import Weights, resolve_weights
+from seenet.runs.bundle import MODEL_JSON
 from seenet.runs.directory import RunDirectory
 from seenet.runs.identity import digest
 from seenet.runs.results import read_result, read_trained
@@ -231,7 +232,10 @@ class Experiment:
     def is_trained(self, fold: Fold | PlannedFold) -> bool:
         """Return whether the training of a fold is finished and its checkpoint exists."""
         folder = self.fold_folder(fold.number)
-        return read_trained(folder) is not None and zipfile.is_zipfile(folder / "best.ckpt")
+        trained = read_trained(folder)
+        if trained is not None and "fitted_head" in trained:
+            return (folder / MODEL_JSON).is_file()
+        return trained is not None and zipfile.is_zipfile(folder / "best.ckpt")
 
     def folds_to_train(self) -> list[PlannedFold]:
         """Return one fold for each training that is not finished."""

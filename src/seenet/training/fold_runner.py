@@ -1,15 +1,14 @@
 """One fold: train it or resume its training, then test it."""
 
 import copy
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from torch import nn
+from torch import Tensor, nn
 
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line
@@ -27,9 +26,8 @@ from seenet.data.targets import TargetSpec
 from seenet.models.classifier import EmotionClassifier
 from seenet.models.factory import ModelSpec, build_classifier, build_tuning
 from seenet.models.lightning_module import EmotionModel
-from seenet.runs.bundle import MODEL_JSON, fit_dev_temperature, write_bundle
+from seenet.models.prediction import Prediction
 from seenet.runs.results import TRAINED, read_trained, write_json
-from seenet.training.artifacts import FoldArtifacts
 from seenet.training.callbacks import EpochHistory
 from seenet.training.checkpoints import (
     TRAINING_STATE,
@@ -42,9 +40,10 @@ from seenet.training.components import build_data, build_loss
 from seenet.training.experiment import Experiment
 from seenet.training.lightning_calls import call_trainer, silence_libraries
 from seenet.training.optimizers import build_optimizer
+from seenet.training.runner import Runner
 
 
-def _count_tensors(classifier: EmotionClassifier) -> dict[str, int]:
+def count_tensors(classifier: EmotionClassifier) -> dict[str, int]:
     """Count the tensors that come from the checkpoint, those initialised at random, and all and trained parameters."""
     loaded = getattr(classifier.backbone, "loaded_tensors", 0)  # a user's own backbone may lack it
     parameters = list(classifier.parameters())
@@ -61,8 +60,8 @@ def _describe_share(counts: Mapping[str, int]) -> str:
     return f"{trained} of {total} parameters ({100 * trained / total:.2g} %)"
 
 
-class FoldRunner:
-    """Trains and tests one fold.
+class FoldRunner(Runner):
+    """Trains one fold with Lightning, and tests it.
 
     Args:
         experiment: the experiment.
@@ -71,9 +70,8 @@ class FoldRunner:
     """
 
     def __init__(self, experiment: Experiment, fold: Fold, folder: Path | None = None):
-        self.experiment, self.fold, config = experiment, fold, experiment.config
-        self.folder = folder or experiment.fold_folder(fold.number)
-        self.artifacts = FoldArtifacts(experiment, fold, self.folder)
+        super().__init__(experiment, fold, folder)
+        config = experiment.config
         stop_excluding()
         silence_libraries()
         # Folds that share their training clips start from the same weights: their numbers depend on the test parts.
@@ -98,7 +96,7 @@ class FoldRunner:
             seed=experiment.seed,
             schedule=self._schedule,
         )
-        self.weights = {**experiment.weights.describe(), **_count_tensors(classifier)}
+        self.weights = {**experiment.weights.describe(), **count_tensors(classifier)}
         self.logger = instantiate_checked(config["logger"], "logger", save_dir=str(self.folder))
         self.data = build_data(config, experiment.augmentation, train=train, dev=dev, test=test)
 
@@ -118,7 +116,7 @@ class FoldRunner:
             SeenetError: the loss became NaN, or the GPU's memory is too small.
         """
         if self.model.classifier.omits_frozen:
-            print_line(f"{label}: trains {_describe_share(_count_tensors(self.model.classifier))}")
+            print_line(f"{label}: trains {_describe_share(count_tensors(self.model.classifier))}")
         last = decide_on_rank_zero(lambda: self._find_checkpoint(label))
         history, selects = EpochHistory(label), self.experiment.protocol.selection != "none"
         callbacks: list[Callback] = [
@@ -193,50 +191,33 @@ class FoldRunner:
         self.artifacts.draw_curves(label, history.rows)
         return trained
 
-    def test(self, folder: Path, condition: TestCondition, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Test the best epoch and write predictions.csv, embeddings.npy, confusion.png and, last, result.json.
-
-        In clean conditions it also writes the audio of misclassified clips. The first test also predicts the
-        development part.
-
-        Args:
-            folder: of the test condition.
-            condition: what is done to the clips.
-            facts: the fields of result.json that are known before the test.
-
-        Returns:
-            What result.json holds.
-        """
-        start = time.perf_counter()
-        self._load_best()
-        if self.experiment.protocol.selection == "dev" and not decide_on_rank_zero(self.artifacts.has_dev_predictions):
-            trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
-            self.run_lightning(trainer.predict, return_predictions=False)
-            path, predictions = self.artifacts.dev_predictions, self.model.predictions
-            decide_on_rank_zero(lambda: self.artifacts.write_predictions(path, predictions))
-        decide_on_rank_zero(lambda: self._write_bundle(facts))
-        noise = condition.for_fold(self.fold)
-        self.data.condition = noise
-        trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
-        self.run_lightning(trainer.test, verbose=False)
-        remark = "; ".join(filter(None, (facts["remark"], noise.remark)))
-        seconds = facts["seconds"] + time.perf_counter() - start
-        result = {**facts, "remark": remark, "metrics": self._metrics(), "seconds": seconds}
-        return decide_on_rank_zero(lambda: self.artifacts.write_result(folder, result, self.model.predictions))
-
-    def save_model(self, facts: Mapping[str, Any]) -> None:
-        """Write the self-contained model of a training without a test.
-
-        Args:
-            facts: the fields of result.json that are known before a test.
-        """
-        self._load_best()
-        decide_on_rank_zero(lambda: self._write_bundle(facts))
-
-    def _load_best(self) -> None:
+    def load_trained(self) -> None:
         """Load the weights of the best epoch."""
         best = torch.load(self.folder / "best.ckpt", map_location="cpu", weights_only=True)
         self.model.load_state_dict(best["state_dict"])
+
+    def predict_dev(self) -> Sequence[Prediction]:
+        """Predict the development part."""
+        trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
+        self.run_lightning(trainer.predict, return_predictions=False)
+        return self.model.predictions
+
+    def predict_test(self, condition: TestCondition) -> tuple[Sequence[Prediction], Mapping[str, Tensor]]:
+        """Predict the test part under a condition."""
+        self.data.condition = condition
+        trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
+        self.run_lightning(trainer.test, verbose=False)
+        return self.model.predictions, self.model.test_figures
+
+    def shared_names(self) -> set[str]:
+        """Return the names of the frozen parameters of the backbone."""
+        return self.model.classifier.frozen_names()
+
+    def merged_classifier(self) -> EmotionClassifier:
+        """Return the model with the architecture of its configuration."""
+        merged = copy.deepcopy(self.model.classifier)
+        build_tuning(self.spec).merge(cast(nn.Module, merged.backbone))
+        return merged
 
     def _schedule(self, optimizer: torch.optim.Optimizer, count_steps: Callable[[], int]) -> dict[str, Any] | None:
         """Return the scheduler settings for `trainer.max_epochs`, also where training ends earlier."""
@@ -251,33 +232,6 @@ class FoldRunner:
                 "protocol=final lacks; run the cross-validation with another schedule"
             )
         return settings
-
-    def _metrics(self) -> dict[str, Any]:
-        """Return the metrics of the last test, as result.json records them."""
-        values, classes = self.model.test_figures, self.experiment.classes
-        recall = {c: None if r != r else r for c, r in zip(classes, values["recall"].tolist(), strict=True)}
-        metrics = {name: values[name].item() for name in ("ua", "wa", "macro_f1")}
-        return metrics | {"recall": recall, "confusion": values["confusion"].tolist()}
-
-    def _write_bundle(self, facts: Mapping[str, Any]) -> None:
-        """Write the self-contained model of the best epoch, unless it is there."""
-        if (self.folder / MODEL_JSON).is_file():
-            return
-        copied = ("dataset", "synthetic", "protocol", "selection", "run_id", "trained_fold", "seed", "n_train")
-        training = {name: facts[name] for name in (*copied, "best_epoch", "weights", "corpora")}
-        temperature = fit_dev_temperature(self.artifacts.dev_predictions, self.experiment.classes)
-        if (chosen_by := self.experiment.cross_validation) is not None:
-            training["cross_validation"], temperature = chosen_by.to_json(), chosen_by.temperature
-        merged = copy.deepcopy(self.model.classifier)
-        build_tuning(self.spec).merge(cast(nn.Module, merged.backbone))
-        write_bundle(
-            self.folder,
-            merged,
-            self.spec,
-            max_seconds=self.experiment.config["data"]["max_seconds"],
-            temperature=temperature,
-            training=training,
-        )
 
     def run_lightning(self, entry_point: Any, **options: Any) -> None:
         """Call an entry point of a Lightning trainer with the model and the data of the fold; see `call_trainer`."""

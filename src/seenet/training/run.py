@@ -34,7 +34,7 @@ from seenet.runs.results import SCHEMA
 from seenet.training.experiment import Experiment
 
 if TYPE_CHECKING:
-    from seenet.training.fold_runner import FoldRunner
+    from seenet.training.runner import Runner
 
 FOLDS_SHOWN = 20
 """Number of test folds that the console lists."""
@@ -90,8 +90,10 @@ def _train(cfg: DictConfig) -> list[Path]:
         from seenet.reporting.run_plots import plot_run_confusion, plot_run_curves
 
         with warn_on_failure("curves.png of the run"):
-            trainings = sorted({experiment.training_name(number) for number in experiment.chosen})
-            plot_run_curves([run.folder / name for name in trainings], next(iter(results.values())))
+            of_epochs = [result for result in next(iter(results.values())) if result["best_epoch"] is not None]
+            trainings = sorted({experiment.training_name(result["fold"]) for result in of_epochs})
+            if trainings:
+                plot_run_curves([run.folder / name for name in trainings], of_epochs)
         for name, of_condition in results.items():
             with warn_on_failure(f"the confusion matrix of {name}"):
                 plot_run_confusion(run.folder, of_condition)
@@ -156,16 +158,18 @@ def _run_fold(
     return tested
 
 
-def _train_fold(experiment: Experiment, fold: Fold, label: str) -> tuple["FoldRunner", dict[str, Any]]:
+def _train_fold(experiment: Experiment, fold: Fold, label: str) -> tuple["Runner", dict[str, Any]]:
     """Train a fold unless it is trained; return its runner, and the fields of result.json known before a test."""
     with pause_garbage_collection():
-        from seenet.training.fold_runner import FoldRunner  # imports Lightning and transformers
+        from seenet.training.components import is_fitted  # these import Lightning and transformers
+        from seenet.training.fitted_runner import FittedRunner
+        from seenet.training.fold_runner import FoldRunner
 
     if experiment.store.bad:
         path, manifest, bad = experiment.run.folder / BAD_FILES, experiment.manifest, experiment.store.bad
         decide_on_rank_zero(lambda: write_bad_files(path, manifest, bad))
     audited = _audit(experiment, fold)
-    fold_run = FoldRunner(experiment, fold)
+    fold_run: Runner = FittedRunner(experiment, fold) if is_fitted(experiment.config) else FoldRunner(experiment, fold)
     made_with = {
         "versions": versions(),
         "git_commit": git_commit(),

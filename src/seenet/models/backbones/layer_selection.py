@@ -1,4 +1,4 @@
-"""Selection of encoder layers: the last, or a learned weighted sum of several."""
+"""Selection of encoder layers: the last, a learned weighted sum of several, or their concatenation."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,22 +12,29 @@ Layers = Literal["last", "all"] | Sequence[int]
 """`last`, `all`, or numbers: 0 is the input of the first transformer layer, k the output of layer k."""
 
 
+Combination = Literal["sum", "concat"]
+
+
 class LayerSelection(nn.Module):
-    """A weighted sum of hidden states with weights softmax(w), w learned from 0 (Yang et al., *SUPERB*, 2021).
+    """Combines hidden states.
+
+    `sum` has weights softmax(w), w learned from 0 (Yang et al., *SUPERB*, 2021). `concat` joins the vectors of a frame.
 
     Args:
-        layers: the layers to sum; a single one has no weights.
+        layers: the layers to combine; a single one has no weights.
         count: number of transformer layers of the encoder.
+        combine: `sum` or `concat`.
 
     Attributes:
-        numbers: the layers that the sum contains.
+        numbers: the layers that are combined.
+        copies: width of the output in multiples of the width of a layer.
         is_last: whether the last layer is the only one.
 
     Raises:
         SeenetError: a layer that the encoder does not have, or none.
     """
 
-    def __init__(self, layers: Layers, count: int):
+    def __init__(self, layers: Layers, count: int, combine: Combination = "sum"):
         super().__init__()
         if layers == "last":
             self.numbers = [count]
@@ -39,19 +46,22 @@ class LayerSelection(nn.Module):
         if not different or len(different) < len(self.numbers) or not different <= set(range(count + 1)):
             raise SeenetError(f"backbone.layers={layers}: expected last, all, or different numbers from 0 to {count}")
         self.is_last = self.numbers == [count]
-        self.weight = nn.Parameter(torch.zeros(len(self.numbers))) if len(self.numbers) > 1 else None
+        self.copies = len(self.numbers) if combine == "concat" else 1
+        is_sum = combine == "sum" and len(self.numbers) > 1
+        self.weight = nn.Parameter(torch.zeros(len(self.numbers))) if is_sum else None
 
     def forward(self, hidden_states: Sequence[Tensor]) -> Tensor:
-        """Sum the selected layers.
+        """Combine the selected layers.
 
         Args:
             hidden_states: input of the first layer, then the output of each. Shape of each (batch, frames, dim).
 
         Returns:
-            Shape (batch, frames, dim).
+            Shape (batch, frames, copies · dim).
         """
         if self.weight is None:
-            return hidden_states[self.numbers[0]]
+            chosen = [hidden_states[number] for number in self.numbers]
+            return chosen[0] if len(chosen) == 1 else torch.cat(chosen, -1)
         weights = self.weight.softmax(0)
         mixed = weights[0] * hidden_states[self.numbers[0]]
         for weight, number in zip(weights[1:], self.numbers[1:], strict=True):

@@ -14,11 +14,11 @@ from seenet.models.backbones.checkpoint_loading import load_encoder
 from seenet.models.backbones.fast_attention import Form, use_attention
 from seenet.models.backbones.fast_convolutions import use_convolutions
 from seenet.models.backbones.fast_dropout import use_dropout
-from seenet.models.backbones.layer_selection import Layers, LayerSelection
+from seenet.models.backbones.layer_selection import Combination, Layers, LayerSelection
 from seenet.models.backbones.length_handling import pad_to, patch_length_handling, receptive_field, set_lengths
 from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.settings import portable_architecture, select_shares
-from seenet.models.backbones.speech_encoder import SpeechEncoder
+from seenet.models.backbones.speech_encoder import EncoderOutput, SpeechEncoder
 
 Attention = Literal[Form, "stock"]
 
@@ -45,7 +45,8 @@ class SpeechBackbone(nn.Module):
     Args:
         family: the model type.
         weights: source of the weights, from `resolve_weights`; without a source they are random.
-        layers: layers whose weighted sum is the output; see `LayerSelection`. Several exclude `layerdrop`.
+        layers: layers that give the output; see `LayerSelection`. Several exclude `layerdrop`.
+        combine: how several layers are combined; see `LayerSelection`.
         freeze_feature_encoder: whether to freeze the convolutions, as in the paper.
         freeze: whether to freeze the entire backbone and keep it in evaluation mode.
         normalize: whether to normalise each clip to zero mean and unit variance over its valid samples. The paper does
@@ -77,6 +78,7 @@ class SpeechBackbone(nn.Module):
         family: Literal["wav2vec2", "hubert", "wavlm", "data2vec-audio"],
         weights: Weights,
         layers: Literal["last", "all"] | list[int] = "last",
+        combine: Combination = "sum",
         freeze_feature_encoder: bool = True,
         freeze: bool = False,
         normalize: bool = False,
@@ -106,9 +108,9 @@ class SpeechBackbone(nn.Module):
         self.model = cast(SpeechEncoder, model)
         config = self.model.config
         _require_supported(config)
-        self.dim: int = config.hidden_size
         self.freeze, self.normalize = freeze, normalize
-        self.selection = LayerSelection(layers, config.num_hidden_layers)
+        self.selection = LayerSelection(layers, config.num_hidden_layers, combine)
+        self.dim: int = config.hidden_size * self.selection.copies
         self.dropout = nn.Dropout(config.final_dropout)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
         self._hop: int = math.prod(config.conv_stride)
@@ -162,6 +164,23 @@ class SpeechBackbone(nn.Module):
         Returns:
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True if valid.
         """
+        output, mask = self._encode(waveform, lengths, output_hidden_states=not self.selection.is_last)
+        frames = output.last_hidden_state if self.selection.is_last else self.selection(output.hidden_states)
+        return self.dropout(frames[:, : mask.shape[1]]), mask
+
+    def hidden_states(self, waveform: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Compute the input of the first transformer layer, then the output of each, as transformers returns them.
+
+        Args are those of `forward`.
+
+        Returns:
+            Hidden states, shape of each (batch, frames, dim), and the mask of the frames, shape (batch, frames).
+        """
+        output, mask = self._encode(waveform, lengths, output_hidden_states=True)
+        return [state[:, : mask.shape[1]] for state in output.hidden_states], mask
+
+    def _encode(self, waveform: Tensor, lengths: Tensor, output_hidden_states: bool) -> tuple[EncoderOutput, Tensor]:
+        """Return the output of the encoder, which may have more frames than the mask, and the mask."""
         waveform = torch.where(length_mask(lengths, waveform.shape[1]), waveform, 0)
         size = self._count_frames(waveform.shape[1])
         waveform = pad_to(waveform, self._padded_sample_count(waveform))
@@ -170,9 +189,8 @@ class SpeechBackbone(nn.Module):
         if self.normalize:
             waveform = _normalize(waveform, lengths, valid_samples)
         frame_counts = set_lengths(self.model, lengths)
-        output = self.model(waveform, attention_mask=valid_samples, output_hidden_states=not self.selection.is_last)
-        frames = output.last_hidden_state if self.selection.is_last else self.selection(output.hidden_states)
-        return self.dropout(frames[:, :size]), length_mask(frame_counts, size)
+        output = self.model(waveform, attention_mask=valid_samples, output_hidden_states=output_hidden_states)
+        return output, length_mask(frame_counts, size)
 
     def _count_frames(self, samples: int) -> int:
         """Return the number of frames of a number of samples; at least one."""

@@ -10,7 +10,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from seenet.core.errors import SeenetError
 from seenet.data.batch import length_mask
 from seenet.models.backbones.checkpoint_loading import load_encoder
-from seenet.models.backbones.layer_selection import LayerSelection
+from seenet.models.backbones.layer_selection import Combination, LayerSelection
 from seenet.models.backbones.length_handling import pad_to
 from seenet.models.backbones.log_mel import WhisperLogMel
 from seenet.models.backbones.pretrained_weights import Weights
@@ -35,7 +35,8 @@ class WhisperBackbone(nn.Module):
         family: `whisper`.
         weights: source of the weights, from `resolve_weights`; without a source they are random. A decoder in the
             checkpoint is ignored.
-        layers: layers whose weighted sum is the output; see `LayerSelection`.
+        layers: layers that give the output; see `LayerSelection`.
+        combine: how several layers are combined; see `LayerSelection`.
         freeze: whether to freeze the encoder and keep it in evaluation mode.
         full_context: whether to pad every clip to 30 s, as in Whisper's own training.
         dropout: dropout in the transformer layers.
@@ -60,6 +61,7 @@ class WhisperBackbone(nn.Module):
         family: Literal["whisper"],
         weights: Weights,
         layers: Literal["last", "all"] | list[int] = "last",
+        combine: Combination = "sum",
         freeze: bool = False,
         full_context: bool = False,
         dropout: float | None = None,
@@ -85,10 +87,10 @@ class WhisperBackbone(nn.Module):
         config = self.model.config
         if not config.apply_spec_augment:  # then the shares of the checkpoint are not in use
             config.mask_time_prob, config.mask_feature_prob = mask_time_prob or 0.0, mask_feature_prob or 0.0
-        self.dim: int = config.d_model
         self.freeze, self.full_context = freeze, full_context
         self.log_mel = WhisperLogMel(config.num_mel_bins)
-        self.selection = LayerSelection(layers, config.encoder_layers)
+        self.selection = LayerSelection(layers, config.encoder_layers, combine)
+        self.dim: int = config.d_model * self.selection.copies
         if checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
         if freeze:

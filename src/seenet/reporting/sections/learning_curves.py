@@ -20,7 +20,10 @@ def build_learning_section(study: Study, arms: Sequence[ArmMetrics], folder: Pat
     curves, epochs, missing = {}, [], []
     for arm in arms:
         name = arm.arm.name
-        trained = {result.folder.parent: result for result in arm.results}.values()
+        results = [result for result in arm.results if result.facts["best_epoch"] is not None]  # a fitted head has none
+        trained = {result.folder.parent: result for result in results}.values()
+        if not trained:
+            continue
         tables = [result.curves for result in trained if result.curves is not None]
         if len(tables) < len(trained):
             missing.append(f"{name}: {len(trained) - len(tables)} of {len(trained)} curves.csv are missing.")
@@ -30,6 +33,8 @@ def build_learning_section(study: Study, arms: Sequence[ArmMetrics], folder: Pat
         best = [result.facts["best_epoch"] for result in trained]
         numbers = {"arm": name, "epochs": max(r.facts["epochs"] for r in trained), "median": np.median(best)}
         epochs.append(numbers | {"selected": " ".join(map(str, sorted(best)))})
+    if not epochs:
+        return Section("Learning curves", ["No arm was trained in epochs."], [], [])
     table = pd.DataFrame(epochs)
     text = table.astype({"epochs": str}).assign(median=table["median"].map("{:g}".format))
     keys = {"epochs": "epochs", "median": "median"}

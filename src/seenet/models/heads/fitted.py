@@ -1,0 +1,95 @@
+"""Heads that are fitted to pooled vectors, without gradients through the backbone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seenet.core.errors import SeenetError
+
+MIN_SCALE = 1e-6
+"""Standard deviation below which a component counts as constant; its scale is 1."""
+
+Solution = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Weights, shape (classes, dim), and biases, shape (classes,), for standardised vectors."""
+
+
+class FittedHead(nn.Module, ABC):
+    """A linear map of standardised vectors: W (x - mean) / scale + b.
+
+    Args:
+        dim: width of a pooled vector.
+        num_classes: number of emotions.
+        c: values of C, the inverse strength of regularisation, from which the development speakers select.
+        refit: whether to fit the selected head again on training and development part together.
+
+    Raises:
+        SeenetError: `c` is empty or holds a number that is not positive.
+    """
+
+    calibrates = False
+    """Whether the temperature of the development part scales the scores, which are no log probabilities."""
+
+    mean: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, dim: int, num_classes: int, c: Sequence[float] = (1.0,), refit: bool = False):
+        super().__init__()
+        if not c or not all(0 < value < float("inf") for value in c):
+            raise SeenetError(f"head.c={list(c)}: expected one or more numbers above 0")
+        self.c, self.refit = sorted(c), refit
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("weight", torch.zeros(num_classes, dim))
+        self.register_buffer("bias", torch.zeros(num_classes))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return logits. Shape (batch, dim) to (batch, classes)."""
+        return nn.functional.linear((pooled - self.mean) / self.scale, self.weight, self.bias)
+
+    def fit(self, pooled: NDArray[np.float32], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[float]:
+        """Fit the head once for each C, in ascending order; yield C after each fit.
+
+        Args:
+            pooled: shape (clips, dim).
+            labels: class numbers. Shape (clips,).
+            c: values of C.
+        """
+        mean, deviation = pooled.mean(0, dtype=np.float64), pooled.std(0, dtype=np.float64)
+        scale = np.where(deviation > MIN_SCALE, deviation, 1.0)
+        standardised = (pooled - mean) / scale
+        basis = None
+        if len(pooled) < pooled.shape[1]:  # the solution lies in the span of the clips
+            left, size, basis = np.linalg.svd(standardised, full_matrices=False)
+            standardised = left * size
+        for value, (weight, bias) in zip(c, self.solve(standardised, labels, c), strict=True):
+            found = {"mean": mean, "scale": scale, "weight": weight if basis is None else weight @ basis, "bias": bias}
+            for name, values in found.items():
+                getattr(self, name).copy_(torch.from_numpy(values))
+            yield value
+
+    def divide(self, temperature: float) -> None:
+        """Divide the logits by a temperature."""
+        self.weight /= temperature
+        self.bias /= temperature
+
+    @abstractmethod
+    def solve(self, vectors: NDArray[np.float64], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[Solution]:
+        """Yield the solution for each C.
+
+        Args:
+            vectors: standardised, possibly rotated. Shape (clips, dim).
+            labels: class numbers. Shape (clips,).
+            c: values of C.
+        """
+
+    def _fill(self, found: NDArray[np.float64], present: NDArray[np.int64], missing: float) -> NDArray[np.float64]:
+        """Return an array with a row for each class; classes without clips get `missing`."""
+        filled = np.full((len(self.bias), *found.shape[1:]), missing)
+        filled[present] = found
+        return filled
