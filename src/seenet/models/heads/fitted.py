@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from seenet.core.errors import SeenetError
 
 MIN_SCALE = 1e-6
 """Standard deviation below which a component counts as constant; its scale is 1."""
+
+MIN_SHARE = 1e-10
+"""Share of the largest variance below which a direction counts as empty."""
 
 Solution = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights, shape (classes, dim), and biases, shape (classes,), for standardised vectors."""
@@ -64,9 +68,8 @@ class FittedHead(nn.Module, ABC):
         scale = np.where(deviation > MIN_SCALE, deviation, 1.0)
         standardised = (pooled - mean) / scale
         basis = None
-        if len(pooled) < pooled.shape[1]:  # the solution lies in the span of the clips
-            left, size, basis = np.linalg.svd(standardised, full_matrices=False)
-            standardised = left * size
+        if len(pooled) < pooled.shape[1]:
+            standardised, basis = _rotate(standardised)
         for value, (weight, bias) in zip(c, self.solve(standardised, labels, c), strict=True):
             found = {"mean": mean, "scale": scale, "weight": weight if basis is None else weight @ basis, "bias": bias}
             for name, values in found.items():
@@ -93,3 +96,21 @@ class FittedHead(nn.Module, ABC):
         filled = np.full((len(self.bias), *found.shape[1:]), missing)
         filled[present] = found
         return filled
+
+
+def _rotate(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the coordinates of fewer vectors than dimensions in a basis of their span, and the basis.
+
+    An L2 penalty does not depend on the rotation, and the solution lies in the span. The basis comes from the Gram
+    matrix, which takes a tenth of the time of a singular value decomposition.
+
+    Args:
+        vectors: shape (clips, dim).
+
+    Returns:
+        Shapes (clips, rank) and (rank, dim).
+    """
+    squares, left = scipy.linalg.eigh(vectors @ vectors.T)
+    kept = squares > MIN_SHARE * squares[-1]
+    sizes = np.sqrt(squares[kept])
+    return left[:, kept] * sizes, (left[:, kept] / sizes).T @ vectors
