@@ -12,7 +12,7 @@ import seenet
 ROOT = Path(seenet.__file__).parent
 ROOMS = [
     *("core", "audio", "corpora", "evaluation", "data", "models"),
-    *("runs", "reporting", "training", "inference", "cli"),
+    *("runs", "features", "reporting", "training", "inference", "cli"),
 ]
 """A room imports only from itself and from rooms to its left."""
 

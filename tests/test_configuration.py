@@ -124,7 +124,7 @@ def test_backbones_follow_the_paper(config, choice: str):
 
 def test_backbone_files_share_their_common_part():
     lengths = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in backbone_files()}
-    assert sum(lengths.values()) < 150
+    assert sum(lengths.values()) < 160
     assert max(lines for name, lines in lengths.items() if not name.startswith("_")) < 10
 
 

@@ -41,6 +41,7 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "mask_feature_prob": None,
         "architecture": {},
     },
+    "StatisticsPooling": {"statistics": ["mean", "std"]},
     "EnergyBasedMixup": {"ratio_db": [-5, 5]},
     "Mixup": {"max_ratio": 0.3, "probability": 0.5},
     "GaussianSNR": {"snr_db": [0, 20], "probability": 0.5},

@@ -197,8 +197,7 @@ class Experiment:
 
     def has_checkpoints_or_results(self) -> bool:
         """Return whether some fold of the run has a checkpoint to resume from, or a result."""
-        folder = self.run.folder
-        return any(folder.glob("fold*/*.ckpt")) or any(folder.glob("fold*/*/result.json"))
+        return any(any(self.run.folder.glob(name)) for name in ("fold*/*.ckpt", "fold*/*/result.json"))
 
     def fold(self, number: int) -> Fold:
         """Return one fold with its development part.
@@ -233,9 +232,9 @@ class Experiment:
         """Return whether the training of a fold is finished and its checkpoint exists."""
         folder = self.fold_folder(fold.number)
         trained = read_trained(folder)
-        if trained is not None and "fitted_head" in trained:
-            return (folder / MODEL_JSON).is_file()
-        return trained is not None and zipfile.is_zipfile(folder / "best.ckpt")
+        if trained is None or "fitted_head" in trained:
+            return trained is not None and (folder / MODEL_JSON).is_file()
+        return zipfile.is_zipfile(folder / "best.ckpt")
 
     def folds_to_train(self) -> list[PlannedFold]:
         """Return one fold for each training that is not finished."""

@@ -1,6 +1,7 @@
 """One fold of a head that is fitted to the features of a frozen encoder: no epochs, no gradients."""
 
 import copy
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seenet.core.console import print_line
 from seenet.core.errors import SeenetError
@@ -67,7 +68,7 @@ class FrozenEncoder:
                 )
             fingerprint = experiment.weights.fingerprint
             if experiment.weights.source is None:
-                fingerprint = digest([value.tolist() for value in classifier.state_dict().values()])
+                fingerprint = _hash_tensors(cast(nn.Module, classifier.backbone))
             config, device = experiment.config, "cuda" if experiment.trainer.accelerator == "gpu" else "cpu"
             extractor = FeatureExtractor(
                 classifier,
@@ -83,6 +84,14 @@ class FrozenEncoder:
 
 
 _latest: FrozenEncoder | None = None
+
+
+def _hash_tensors(encoder: nn.Module) -> str:
+    """Return a hash of random weights."""
+    state = hashlib.blake2b(digest_size=8)
+    for name, value in encoder.state_dict().items():
+        state.update(name.encode() + value.contiguous().numpy().tobytes())
+    return state.hexdigest()
 
 
 class FittedRunner(Runner):

@@ -193,6 +193,7 @@ def _result_metadata(experiment: Experiment, fold: Fold) -> dict[str, Any]:
         **names_of(experiment.config),
         "selection": protocol.selection,
         "remark": protocol.remark,
+        "fitted_head": None,
         "fold": fold.number,
         "test_part": fold.name,
         "trained_fold": fold.training,

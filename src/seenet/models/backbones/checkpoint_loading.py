@@ -70,7 +70,7 @@ def load_encoder(
         raise SeenetError(f"backbone.architecture.{unknown[0]}: {config_class.__name__} has no such setting")
     if weights.source is None:
         try:
-            return model_class(config_class(**architecture, **overrides)), 0
+            return model_class(config_class(**{**architecture, **overrides})), 0
         except Exception as error:  # transformers raises many types, all about these settings
             raise SeenetError(f"backbone.architecture={architecture}: {one_line(error)}") from error
     model, report = _load_checkpoint(

@@ -101,7 +101,7 @@ class FittedHead(nn.Module, ABC):
 def _rotate(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the coordinates of fewer vectors than dimensions in a basis of their span, and the basis.
 
-    An L2 penalty does not depend on the rotation, and the solution lies in the span. The basis comes from the Gram
+    An L2 penalty does not depend on the rotation, and the solution is in the span. The basis comes from the Gram
     matrix, which takes a tenth of the time of a singular value decomposition.
 
     Args:
