@@ -91,6 +91,16 @@ class FeatureExtractor:
         chosen = self._caches[key].rows[rows][:, :, self._numbers()]
         return np.ascontiguousarray(chosen.reshape(len(rows), -1))
 
+    def layout(self, dim: int) -> tuple[int, int, int]:
+        """Return the numbers of statistics, of layers and of components of a layer in a pooled vector.
+
+        Args:
+            dim: width of a pooled vector.
+        """
+        layers = len(self._numbers())
+        statistics = len(getattr(self._classifier.pooling, "statistics", ("mean",)))
+        return statistics, layers, dim // (statistics * layers)
+
     def _numbers(self) -> list[int]:
         """Return the numbers of the layers of the run; a backbone without a selection has one layer."""
         selection = getattr(self._classifier.backbone, "selection", None)

@@ -114,7 +114,7 @@ def build_classifier(spec: ModelSpec, weights: Weights) -> EmotionClassifier:
 
 def build_tuning(spec: ModelSpec) -> Tuning:
     """Build the tuning mode of a classifier."""
-    tuning: Tuning = instantiate_checked(dict(spec.tune), "tune")
+    tuning: Tuning = instantiate_checked(dict(spec.tune), "tune", skip=("recipe",))
     return tuning
 
 
@@ -143,4 +143,4 @@ def check_model_settings(config: Mapping[str, Any]) -> None:
     instantiate_checked(config["pooling"], "pooling", dim=ANY_DIM)
     check_settings(config["aux_task"], "aux_task", runtime=("dim", "num_classes", "target_spec"))
     check_settings(config["head"], "head", runtime=("dim", "num_classes"))
-    instantiate_checked(config["tune"], "tune")
+    instantiate_checked(config["tune"], "tune", skip=("recipe",))

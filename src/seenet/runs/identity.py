@@ -86,6 +86,8 @@ IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
         *("attention", "fast_layers", "checkpointing"),  # equal but for rounding
     ),
     "WhisperBackbone": ("checkpoint", "revision", "path", "recipe", "checkpointing"),
+    "FunctionalsBackbone": ("checkpoint", "revision", "path", "recipe"),
+    "Frozen": ("recipe",),  # the settings of the backbone say it
     "EmotionData": ("num_workers",),
     "Strict": ("allow_leaks",),
     "Paper": ("allow_leaks",),

@@ -137,7 +137,8 @@ class FittedRunner(Runner):
         selected, scores = self._select()
         if self.head.refit and self.experiment.protocol.selection == "dev":
             rows = np.sort(np.concatenate([fold.train, fold.dev]))
-            next(self.head.fit(self._pooled(rows), self._labels(rows), [selected]))
+            pooled = self._pooled(rows)
+            next(self.head.fit(pooled, self._labels(rows), [selected], self._extractor.layout(pooled.shape[1])))
             self.head.divide(self._temperature)
         trained = {
             **made_with,
@@ -158,7 +159,7 @@ class FittedRunner(Runner):
         grid = self.head.c if chosen_by is None or chosen_by.c is None else [chosen_by.c]
         best, state = grid[0], self.head.state_dict()
         pooled, labels = self._pooled(self.fold.train), self._labels(self.fold.train)
-        for c in self.head.fit(pooled, labels, grid):
+        for c in self.head.fit(pooled, labels, grid, self._extractor.layout(pooled.shape[1])):
             if len(dev):
                 scores[str(c)] = self._score(self._logits(dev), self._labels(dev))["ua"].item()
             if c == grid[0] or (scores and scores[str(c)] > scores[str(best)]):

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from seenet.core.errors import SeenetError
 
-Layers = Literal["last", "all"] | Sequence[int]
-"""`last`, `all`, or numbers: 0 is the input of the first transformer layer, k the output of layer k."""
+Layers = Literal["last", "all", "transformer"] | Sequence[int]
+"""`last`, `all`, `transformer` (all but 0), or numbers: 0 is the input of the first transformer layer, k the output of
+layer k."""
 
 
 Combination = Literal["sum", "concat"]
@@ -40,11 +41,15 @@ class LayerSelection(nn.Module):
             self.numbers = [count]
         elif layers == "all":
             self.numbers = list(range(count + 1))
+        elif layers == "transformer":
+            self.numbers = list(range(1, count + 1))
         else:
             self.numbers = [int(number) for number in layers]
         different = set(self.numbers)
         if not different or len(different) < len(self.numbers) or not different <= set(range(count + 1)):
-            raise SeenetError(f"backbone.layers={layers}: expected last, all, or different numbers from 0 to {count}")
+            raise SeenetError(
+                f"backbone.layers={layers}: expected last, all, transformer, or different numbers from 0 to {count}"
+            )
         self.is_last = self.numbers == [count]
         self.copies = len(self.numbers) if combine == "concat" else 1
         is_sum = combine == "sum" and len(self.numbers) > 1

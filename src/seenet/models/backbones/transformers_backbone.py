@@ -77,7 +77,7 @@ class SpeechBackbone(nn.Module):
         self,
         family: Literal["wav2vec2", "hubert", "wavlm", "data2vec-audio"],
         weights: Weights,
-        layers: Literal["last", "all"] | list[int] = "last",
+        layers: Literal["last", "all", "transformer"] | list[int] = "last",
         combine: Combination = "sum",
         freeze_feature_encoder: bool = True,
         freeze: bool = False,

@@ -60,7 +60,7 @@ class WhisperBackbone(nn.Module):
         self,
         family: Literal["whisper"],
         weights: Weights,
-        layers: Literal["last", "all"] | list[int] = "last",
+        layers: Literal["last", "all", "transformer"] | list[int] = "last",
         combine: Combination = "sum",
         freeze: bool = False,
         full_context: bool = False,

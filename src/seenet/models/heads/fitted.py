@@ -29,6 +29,7 @@ class FittedHead(nn.Module, ABC):
         num_classes: number of emotions.
         c: values of C, the inverse strength of regularisation, from which the development speakers select.
         refit: whether to fit the selected head again on training and development part together.
+        by_layer: whether to fit one classifier for each layer and to average their logits.
 
     Raises:
         SeenetError: `c` is empty or holds a number that is not positive.
@@ -42,11 +43,13 @@ class FittedHead(nn.Module, ABC):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, dim: int, num_classes: int, c: Sequence[float] = (1.0,), refit: bool = False):
+    def __init__(
+        self, dim: int, num_classes: int, c: Sequence[float] = (1.0,), refit: bool = False, by_layer: bool = False
+    ):
         super().__init__()
         if not c or not all(0 < value < float("inf") for value in c):
             raise SeenetError(f"head.c={list(c)}: expected one or more numbers above 0")
-        self.c, self.refit = sorted(c), refit
+        self.c, self.refit, self.by_layer = sorted(c), refit, by_layer
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("weight", torch.zeros(num_classes, dim))
@@ -56,25 +59,49 @@ class FittedHead(nn.Module, ABC):
         """Return logits. Shape (batch, dim) to (batch, classes)."""
         return nn.functional.linear((pooled - self.mean) / self.scale, self.weight, self.bias)
 
-    def fit(self, pooled: NDArray[np.float32], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[float]:
+    def fit(
+        self,
+        pooled: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        c: Sequence[float],
+        layout: tuple[int, int, int] | None = None,
+    ) -> Iterator[float]:
         """Fit the head once for each C, in ascending order; yield C after each fit.
 
         Args:
             pooled: shape (clips, dim).
             labels: class numbers. Shape (clips,).
             c: values of C.
+            layout: numbers of statistics, of layers and of components of a layer, in the order of a pooled vector; None
+                for vectors without layers.
         """
         mean, deviation = pooled.mean(0, dtype=np.float64), pooled.std(0, dtype=np.float64)
         scale = np.where(deviation > MIN_SCALE, deviation, 1.0)
         standardised = (pooled - mean) / scale
-        basis = None
-        if len(pooled) < pooled.shape[1]:
-            standardised, basis = _rotate(standardised)
-        for value, (weight, bias) in zip(c, self.solve(standardised, labels, c), strict=True):
-            found = {"mean": mean, "scale": scale, "weight": weight if basis is None else weight @ basis, "bias": bias}
-            for name, values in found.items():
+        dim = pooled.shape[1]
+        blocks = [np.arange(dim)]
+        if self.by_layer and layout is not None:
+            blocks = list(np.arange(dim).reshape(layout).transpose(1, 0, 2).reshape(layout[1], -1))
+        paths = [self._solve_block(standardised[:, block], labels, c) for block in blocks]
+        for value, *solutions in zip(c, *paths, strict=True):
+            weight = np.zeros((len(self.bias), dim))
+            for block, (own, _) in zip(blocks, solutions, strict=True):
+                weight[:, block] = own / len(blocks)
+            bias = np.mean([own for _, own in solutions], 0)
+            for name, values in {"mean": mean, "scale": scale, "weight": weight, "bias": bias}.items():
                 getattr(self, name).copy_(torch.from_numpy(values))
             yield value
+
+    def _solve_block(
+        self, vectors: NDArray[np.float64], labels: NDArray[np.int64], c: Sequence[float]
+    ) -> Iterator[Solution]:
+        """Yield the solution for each C of standardised vectors."""
+        if len(vectors) >= vectors.shape[1]:
+            yield from self.solve(vectors, labels, c)
+            return
+        rotated, basis = _rotate(vectors)
+        for weight, bias in self.solve(rotated, labels, c):
+            yield weight @ basis, bias
 
     def divide(self, temperature: float) -> None:
         """Divide the logits by a temperature."""

@@ -20,11 +20,20 @@ class LogisticHead(FittedHead):
         num_classes: number of emotions.
         c: values of C from which the development speakers select.
         refit: whether to fit the selected head again on training and development part together.
+        by_layer: whether to fit one classifier for each layer and to average their logits.
         max_iterations: limit of L-BFGS.
     """
 
-    def __init__(self, dim: int, num_classes: int, c: Sequence[float], refit: bool = True, max_iterations: int = 500):
-        super().__init__(dim, num_classes, c, refit)
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        c: Sequence[float],
+        refit: bool = True,
+        by_layer: bool = False,
+        max_iterations: int = 500,
+    ):
+        super().__init__(dim, num_classes, c, refit, by_layer)
         self.max_iterations = max_iterations
 
     def solve(self, vectors: NDArray[np.float64], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[Solution]:

@@ -20,12 +20,20 @@ class SvmHead(FittedHead):
         num_classes: number of emotions.
         c: values of C from which the development speakers select.
         refit: whether to fit the selected head again on training and development part together.
+        by_layer: whether to fit one classifier for each layer and to average their logits.
     """
 
     calibrates = True
 
-    def __init__(self, dim: int, num_classes: int, c: Sequence[float], refit: bool = True):
-        super().__init__(dim, num_classes, c, refit)
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        c: Sequence[float],
+        refit: bool = True,
+        by_layer: bool = False,
+    ):
+        super().__init__(dim, num_classes, c, refit, by_layer)
 
     def solve(self, vectors: NDArray[np.float64], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[Solution]:
         """Yield the solution for each C."""
