@@ -64,6 +64,25 @@ def test_predictions_equal_those_of_the_model_on_disk(composed):
     assert result["best_epoch"] is None
 
 
+def test_speaker_normalisation_is_declared_and_needs_enrolled_recordings(composed):
+    cfg = composed("fold=0", "head.normalize=speaker")
+    (folder,) = run_experiment(cfg)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["remark"].startswith("transductive:")
+    experiment, model = Experiment.from_config(cfg), seenet.load(folder.parent)
+    speaker = experiment.manifest.column("speaker")[experiment.fold(0).test[0]]
+    own = [row for row in experiment.fold(0).test if experiment.manifest.column("speaker")[row] == speaker]
+    clips = [experiment.store.waveform(row) for row in own]
+    with pytest.raises(SeenetError, match="enroll"):
+        model.predict_batch(clips)
+    with pytest.raises(SeenetError, match="two or more"):
+        model.enroll(clips[:1])
+    model.enroll(clips)
+    names = experiment.manifest.column("utterance")
+    expected = {row.split(",")[0]: [float(p) for p in row.split(",")[5:]] for row in rows_of(folder)[1:]}
+    np.testing.assert_allclose(model.predict_batch(clips), [expected[names[row]] for row in own], atol=1e-3)
+
+
 def test_noise_has_features_of_its_own(composed, capsys):
     clean, noisy = run_experiment(composed("fold=0", "noise=[clean,snr0]"))
     assert "computing features" in capsys.readouterr().out

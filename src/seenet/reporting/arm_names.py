@@ -32,7 +32,10 @@ def name_arms(facts: Sequence[Mapping[str, Any]]) -> list[str]:
         equal = [s for s in rivals if all(stable_key(s.get(name)) == stable_key(setting[name]) for name in keys)]
         keys += _find_differing(hashes, equal)
         words = [f"{group}={choice[group]}" for group in groups]
-        names.append(" ".join(words + [f"{name}={format_setting(setting[name])}" for name in keys]))
+        words += [f"{name}={format_setting(setting[name])}" for name in keys]
+        if setting.get("head.normalize") == "speaker":
+            words.append("(transductive)")
+        names.append(" ".join(words))
     return names
 
 

@@ -41,6 +41,8 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "mask_feature_prob": None,
         "architecture": {},
     },
+    "LogisticHead": {"refit": True, "by_layer": False, "normalize": "corpus", "max_iterations": 500},
+    "SvmHead": {"refit": True, "by_layer": False, "normalize": "corpus"},
     "StatisticsPooling": {"statistics": ["mean", "std"]},
     "EnergyBasedMixup": {"ratio_db": [-5, 5]},
     "Mixup": {"max_ratio": 0.3, "probability": 0.5},

@@ -27,7 +27,7 @@ from seenet.evaluation.fold_metrics import ConfusionMetric
 from seenet.features.extraction import FeatureExtractor
 from seenet.models.classifier import EmotionClassifier
 from seenet.models.factory import ModelSpec, build_classifier
-from seenet.models.heads.fitted import FittedHead
+from seenet.models.heads.fitted import FittedHead, standardize_speakers
 from seenet.models.prediction import Prediction
 from seenet.runs.identity import digest
 from seenet.runs.results import TRAINED, write_json
@@ -196,9 +196,15 @@ class FittedRunner(Runner):
         return self._classifier.frozen_names()
 
     def _pooled(self, rows: Indices, condition: TestCondition | None = None) -> NDArray[np.float32]:
-        """Return the features of clips, clean by default. Shape (clips, dim)."""
+        """Return the features of all clips of some speakers, clean by default. Shape (clips, dim)."""
         clean = Clean(self.experiment.manifest, self.experiment.store)
-        return self._extractor.pooled(rows, condition or clean, digest(self.fold.test.tolist()))
+        pooled = self._extractor.pooled(rows, condition or clean, digest(self.fold.test.tolist()))
+        if self.head.normalize == "corpus":
+            return pooled
+        speakers = self.experiment.manifest.codes("speaker")[rows]
+        if (speakers < 0).any():
+            raise SeenetError("head.normalize=speaker: the corpus does not name the speaker of every clip; take corpus")
+        return standardize_speakers(pooled, speakers)
 
     def _labels(self, rows: Indices) -> NDArray[np.int64]:
         """Return class numbers. Shape (clips,)."""

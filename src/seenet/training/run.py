@@ -1,7 +1,7 @@
 """The recipe of `seenet-train`: corpus, folds, audit, training, test, table."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,9 @@ from seenet.training.experiment import Experiment
 
 if TYPE_CHECKING:
     from seenet.training.runner import Runner
+
+TRANSDUCTIVE = "transductive: features are standardised by the unlabelled clips of each test speaker"
+"""Remark of results with `head.normalize=speaker`."""
 
 FOLDS_SHOWN = 20
 """Number of test folds that the console lists."""
@@ -192,7 +195,7 @@ def _result_metadata(experiment: Experiment, fold: Fold) -> dict[str, Any]:
         "synthetic": manifest.synthetic,
         **names_of(experiment.config),
         "selection": protocol.selection,
-        "remark": protocol.remark,
+        "remark": "; ".join(filter(None, (protocol.remark, _transductive_remark(experiment.config)))),
         "fitted_head": None,
         "fold": fold.number,
         "test_part": fold.name,
@@ -210,6 +213,11 @@ def _result_metadata(experiment: Experiment, fold: Fold) -> dict[str, Any]:
             "corpora": _contents(experiment),
         },
     }
+
+
+def _transductive_remark(config: Mapping[str, Any]) -> str:
+    """Return the remark on results that use unlabelled clips of the test speakers; may be empty."""
+    return TRANSDUCTIVE if config["head"].get("normalize") == "speaker" else ""
 
 
 def _contents(experiment: Experiment) -> dict[str, str]:

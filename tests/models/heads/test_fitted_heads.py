@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from seenet.core.errors import SeenetError
-from seenet.models.heads.fitted import FittedHead
+from seenet.models.heads.fitted import FittedHead, standardize_speakers
 from seenet.models.heads.logistic import LogisticHead
 from seenet.models.heads.majority import MajorityHead
 from seenet.models.heads.svm import SvmHead
@@ -84,3 +84,28 @@ def test_constant_components_and_equal_runs():
 def test_wrong_strengths_are_named(c: list[float]):
     with pytest.raises(SeenetError, match=r"head\.c=.*above 0"):
         LogisticHead(4, 2, c)
+
+
+def test_one_head_for_each_layer_averages_their_logits():
+    """Statistics, layers, components: the columns of a layer are not next to each other."""
+    pooled, labels = make_clusters(2 * 3 * 5)
+    layout = (2, 3, 5)
+    head = LogisticHead(30, 3, [0.1], by_layer=True)
+    next(head.fit(pooled, labels, [0.1], layout))
+    logits = []
+    for layer in range(3):
+        columns = pooled.reshape(len(pooled), *layout)[:, :, layer].reshape(len(pooled), -1)
+        single = LogisticHead(10, 3, [0.1])
+        next(single.fit(columns, labels, [0.1]))
+        logits.append(single(torch.from_numpy(columns)))
+    torch.testing.assert_close(head(torch.from_numpy(pooled)), torch.stack(logits).mean(0), atol=1e-4, rtol=1e-4)
+
+
+def test_speakers_are_standardised_by_their_own_clips():
+    rng = np.random.default_rng(0)
+    speakers = np.repeat([3, 0, 3, 1], 5)
+    clips = (rng.normal(size=(20, 4)) * (1 + speakers[:, None]) + 10 * speakers[:, None]).astype(np.float32)
+    found = standardize_speakers(clips, speakers)
+    for speaker in (0, 1, 3):
+        np.testing.assert_allclose(found[speakers == speaker].mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(found[speakers == speaker].std(0), 1, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import scipy.linalg
@@ -21,6 +22,9 @@ Solution = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights, shape (classes, dim), and biases, shape (classes,), for standardised vectors."""
 
 
+Normalization = Literal["corpus", "speaker"]
+
+
 class FittedHead(nn.Module, ABC):
     """A linear map of standardised vectors: W (x - mean) / scale + b.
 
@@ -30,6 +34,8 @@ class FittedHead(nn.Module, ABC):
         c: values of C, the inverse strength of regularisation, from which the development speakers select.
         refit: whether to fit the selected head again on training and development part together.
         by_layer: whether to fit one classifier for each layer and to average their logits.
+        normalize: `speaker` expects vectors that `standardize_speakers` has standardised. This is transductive: it
+            needs several clips of a speaker, without labels.
 
     Raises:
         SeenetError: `c` is empty or holds a number that is not positive.
@@ -44,12 +50,18 @@ class FittedHead(nn.Module, ABC):
     bias: Tensor
 
     def __init__(
-        self, dim: int, num_classes: int, c: Sequence[float] = (1.0,), refit: bool = False, by_layer: bool = False
+        self,
+        dim: int,
+        num_classes: int,
+        c: Sequence[float] = (1.0,),
+        refit: bool = False,
+        by_layer: bool = False,
+        normalize: Normalization = "corpus",
     ):
         super().__init__()
         if not c or not all(0 < value < float("inf") for value in c):
             raise SeenetError(f"head.c={list(c)}: expected one or more numbers above 0")
-        self.c, self.refit, self.by_layer = sorted(c), refit, by_layer
+        self.c, self.refit, self.by_layer, self.normalize = sorted(c), refit, by_layer, normalize
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("weight", torch.zeros(num_classes, dim))
@@ -75,8 +87,7 @@ class FittedHead(nn.Module, ABC):
             layout: numbers of statistics, of layers and of components of a layer, in the order of a pooled vector; None
                 for vectors without layers.
         """
-        mean, deviation = pooled.mean(0, dtype=np.float64), pooled.std(0, dtype=np.float64)
-        scale = np.where(deviation > MIN_SCALE, deviation, 1.0)
+        mean, scale = measure(pooled)
         standardised = (pooled - mean) / scale
         dim = pooled.shape[1]
         blocks = [np.arange(dim)]
@@ -123,6 +134,27 @@ class FittedHead(nn.Module, ABC):
         filled = np.full((len(self.bias), *found.shape[1:]), missing)
         filled[present] = found
         return filled
+
+
+def standardize_speakers(pooled: NDArray[np.float32], speakers: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Standardise vectors by the mean and the deviation of the clips of the same speaker.
+
+    Args:
+        pooled: shape (clips, dim).
+        speakers: a number for each speaker. Shape (clips,).
+    """
+    standardised = np.empty_like(pooled)
+    for speaker in np.unique(speakers):
+        own = speakers == speaker
+        mean, scale = measure(pooled[own])
+        standardised[own] = (pooled[own] - mean) / scale
+    return standardised
+
+
+def measure(pooled: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and scale of each component. Shape (clips, dim) to (dim,) each."""
+    deviation = pooled.std(0, dtype=np.float64)
+    return pooled.mean(0, dtype=np.float64), np.where(deviation > MIN_SCALE, deviation, 1.0)
 
 
 def _rotate(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

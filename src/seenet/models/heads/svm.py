@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
-from seenet.models.heads.fitted import FittedHead, Solution
+from seenet.models.heads.fitted import FittedHead, Normalization, Solution
 from seenet.models.heads.logistic import ABSENT_CLASS
 
 
@@ -21,6 +21,7 @@ class SvmHead(FittedHead):
         c: values of C from which the development speakers select.
         refit: whether to fit the selected head again on training and development part together.
         by_layer: whether to fit one classifier for each layer and to average their logits.
+        normalize: see `FittedHead`.
     """
 
     calibrates = True
@@ -32,8 +33,9 @@ class SvmHead(FittedHead):
         c: Sequence[float],
         refit: bool = True,
         by_layer: bool = False,
+        normalize: Normalization = "corpus",
     ):
-        super().__init__(dim, num_classes, c, refit, by_layer)
+        super().__init__(dim, num_classes, c, refit, by_layer, normalize)
 
     def solve(self, vectors: NDArray[np.float64], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[Solution]:
         """Yield the solution for each C."""
