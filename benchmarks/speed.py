@@ -60,6 +60,7 @@ PREDICTED = {"cpu": 64, "cuda": 512}  # clips for prediction
 ROUNDS = {"cpu": 3, "cuda": 10}  # rounds of steps
 EPOCHS = {"cpu": 3, "cuda": 2}  # rounds of epochs
 QUICK = {"cpu": (32, 8, 1, 1), "cuda": (512, 128, 3, 1)}  # the four numbers above for `--quick`
+QUICK_BATCH = 32  # clips per batch for `--quick`, which measures memory last: its processes take minutes
 WORKERS = min(8, os.cpu_count() or 1)  # loader workers of stock, if any
 CHILD = Path(__file__).with_name("child.py")
 
@@ -230,9 +231,11 @@ def measured(setting: str, quick: bool = False) -> Iterator[tuple[str, object]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         corpus = Corpus(folder / "16000", RATE, CLIPS[device.type])
-        peaks = memory(device)  # before this process allocates GPU memory
-        yield "memory", peaks
-        clips = peaks["clips"]
+        clips = QUICK_BATCH
+        if not quick:
+            peaks = memory(device)  # before this process allocates GPU memory
+            yield "memory", peaks
+            clips = peaks["clips"]
         for family in ("wavlm", *(other for other in FAMILIES if other != "wavlm" and not quick)):
             pair = sides(family, *model(family, device.type), device)
             few = 16 if setting == "cpu" and family != "wavlm" else clips
@@ -253,6 +256,8 @@ def measured(setting: str, quick: bool = False) -> Iterator[tuple[str, object]]:
             base = sides("wavlm", {}, True, device)
             yield "epoch_base", sampled_epoch("wavlm base", base, corpus, 8, 2)
             yield "first_step", first_step(folder / "demo")
+        if quick:
+            yield "memory", memory(device)
         yield "data_path", data_path(Corpus(folder / "48000", 48000, CLIPS[device.type]))
 
 
