@@ -4,7 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all reproduce-all test test-slow lint format docs benchmark wheel clean
+CORPORA := emodb ravdess crema_d savee tess esd
+FROZEN = dataset=$@ dataset.root="$(DATA)" tune=none output_dir=outputs/$@
+
+.PHONY: $(CORPORA) help demo demo-all reproduce-all test test-slow lint format docs benchmark wheel clean
 
 EXPERIMENTS := main backbones augmentation auxiliary noise cross-corpus
 OPTIONS = $(if $(DRY),sweep.dry=true) $(ARGS)
@@ -14,6 +17,15 @@ help:  ## list the targets
 
 demo: .venv/installed  ## train SeeNet on the synthetic corpus (minutes on 2 cores)
 	$(BIN)/seenet-train
+
+# A real corpus on a laptop: baselines and a small frozen encoder, with a report. ENCODER=FOLDER replaces the download of
+# Whisper tiny by a local folder; ARGS adds settings, e.g. ARGS=dataset.on_bad_file=quarantine.
+$(CORPORA): .venv/installed
+	@test -n "$(DATA)" || { echo "the folder of the corpus is missing; run: make $@ DATA=FOLDER" >&2; exit 1; }
+	$(BIN)/seenet-train $(FROZEN) backbone=loudness_pitch head=majority $(ARGS)
+	$(BIN)/seenet-train -m $(FROZEN) backbone=loudness_pitch,functionals head=svm sweep.report=false $(ARGS)
+	$(BIN)/seenet-train $(FROZEN) backbone=whisper_tiny $(if $(ENCODER),backbone.path="$(ENCODER)") $(ARGS)
+	$(BIN)/seenet-report outputs/$@
 
 # Experiments of the paper: make reproduce-augmentation DATA=/data. DRY=1 prints the plan; ARGS='seed=0,1,2' adds settings.
 $(EXPERIMENTS:%=reproduce-%): reproduce-%: .venv/installed
