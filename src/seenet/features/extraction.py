@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line, track_progress
@@ -161,23 +161,25 @@ class FeatureExtractor:
     @torch.inference_mode()
     def _encode(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Return pooled vectors. Shape (batch, statistics, layers, width of a layer)."""
-        return pool_layers(self._classifier.backbone, self._classifier.pooling, waveform, lengths)
+        return pool_layers(self._classifier, waveform, lengths)
 
 
-def pool_layers(backbone: Any, pooling: nn.Module, waveform: Tensor, lengths: Tensor) -> Tensor:
+def pool_layers(classifier: EmotionClassifier, waveform: Tensor, lengths: Tensor) -> Tensor:
     """Pool the frames of every layer of an encoder.
 
     Args:
-        backbone: has `hidden_states`.
-        pooling: statistics of frames, one after another, each as wide as a frame.
+        classifier: its backbone has `hidden_states`; its pooling gives statistics, each as wide as a frame.
         waveform: shape (batch, samples).
         lengths: shape (batch,).
 
     Returns:
         Shape (batch, statistics, layers, width of a layer).
     """
+    backbone: Any = classifier.backbone
     layers, mask = backbone.hidden_states(waveform, lengths)
-    pooled = torch.stack([pooling(frames, mask) for frames in layers], 1)  # (batch, layers, statistics · width)
+    pooled = torch.stack(
+        [classifier.pool_frames(frames, mask, waveform) for frames in layers], 1
+    )  # (batch, layers, statistics · width)
     batch, count, width = len(waveform), len(layers), layers[0].shape[2]
     return pooled.reshape(batch, count, -1, width).transpose(1, 2)
 

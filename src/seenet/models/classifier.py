@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from seenet.models.auxiliary.base import AuxiliaryTask
+from seenet.models.frame_level import level_weights
 
 
 class Backbone(Protocol):
@@ -68,8 +69,26 @@ class EmotionClassifier(nn.Module):
         Returns:
             Shape (batch, dim).
         """
-        pooled: Tensor = self.pooling(*self.backbone(waveform, lengths))
-        return pooled
+        frames, mask = self.backbone(waveform, lengths)
+        return self.pool_frames(frames, mask, waveform)
+
+    def pool_frames(self, frames: Tensor, mask: Tensor, waveform: Tensor) -> Tensor:
+        """Pool frames to one vector per clip.
+
+        Args:
+            frames: shape (batch, frames, dim).
+            mask: True where valid. Shape (batch, frames).
+            waveform: zero behind each clip. Shape (batch, samples).
+
+        Returns:
+            Shape (batch, dim of a pooled vector).
+        """
+        range_db, hop = getattr(self.pooling, "range_db", None), getattr(self.backbone, "hop", None)
+        if range_db is None or hop is None:
+            pooled: Tensor = self.pooling(frames, mask)
+            return pooled
+        weighted: Tensor = self.pooling(frames, mask, level_weights(waveform, mask, hop, range_db))
+        return weighted
 
     def logits(self, pooled: Tensor) -> Tensor:
         """Return the main head's logits of pooled vectors, float32. Shape (batch, classes)."""

@@ -28,7 +28,7 @@ class MeanPooling(nn.Module):
         Returns:
             Shape (batch, dim).
         """
-        return _mean(frames, mask[..., None])
+        return _mean(frames, mask[..., None].to(frames.dtype))
 
 
 class AttentionPooling(nn.Module):
@@ -57,37 +57,25 @@ class AttentionPooling(nn.Module):
         return (weights[:, None] @ torch.where(mask[..., None], frames, 0))[:, 0]
 
 
-def _mean(frames: Tensor, valid: Tensor) -> Tensor:
-    return torch.where(valid, frames, 0).sum(1) / valid.sum(1)
+def _mean(frames: Tensor, weights: Tensor) -> Tensor:
+    return torch.where(weights > 0, frames * weights, 0).sum(1) / weights.sum(1)
 
 
-def _std(frames: Tensor, valid: Tensor) -> Tensor:
-    centred = torch.where(valid, frames - _mean(frames, valid)[:, None], 0)
-    return (centred.square().sum(1) / valid.sum(1)).sqrt()
+def _std(frames: Tensor, weights: Tensor) -> Tensor:
+    squares = (frames - _mean(frames, weights)[:, None]).square()
+    return _mean(squares, weights).sqrt()
 
 
-def _min(frames: Tensor, valid: Tensor) -> Tensor:
-    return torch.where(valid, frames, torch.inf).amin(1)
+def _min(frames: Tensor, weights: Tensor) -> Tensor:
+    return torch.where(weights > 0, frames, torch.inf).amin(1)
 
 
-def _max(frames: Tensor, valid: Tensor) -> Tensor:
-    return torch.where(valid, frames, -torch.inf).amax(1)
+def _max(frames: Tensor, weights: Tensor) -> Tensor:
+    return torch.where(weights > 0, frames, -torch.inf).amax(1)
 
 
-def _change(frames: Tensor, valid: Tensor) -> Tensor:
-    pairs = valid[:, 1:]  # a valid frame follows a valid frame
-    return torch.where(pairs, frames.diff(dim=1).abs(), 0).sum(1) / pairs.sum(1).clamp(min=1)
-
-
-STATISTICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mean": _mean,
-    "std": _std,
-    "min": _min,
-    "max": _max,
-    "change": _change,
-}
-"""Statistics over the valid frames by name; `std` divides by the number of frames, `change` is the mean absolute
-difference between a frame and the next."""
+STATISTICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": _mean, "std": _std, "min": _min, "max": _max}
+"""Statistics of frames with weights by name; `std` is that of the population, `min` and `max` use weights above 0."""
 
 
 class StatisticsPooling(nn.Module):
@@ -96,30 +84,36 @@ class StatisticsPooling(nn.Module):
     Args:
         dim: width of a frame.
         statistics: names from `STATISTICS`.
+        range_db: weighs each frame by its level in dB above a floor that is this far below the loud frames of the clip
+            (`level_weights`); None gives equal weights. A backbone without `hop` has equal weights, too.
 
     Attributes:
         dim: width of a pooled vector, `dim` for each statistic.
 
     Raises:
-        SeenetError: an unknown statistic, one that is named twice, or none.
+        SeenetError: an unknown statistic, one that is named twice, or none; a range that is not positive.
     """
 
-    def __init__(self, dim: int, statistics: Sequence[str] = ("mean", "std")):
+    def __init__(self, dim: int, statistics: Sequence[str] = ("mean", "std"), range_db: float | None = None):
         super().__init__()
         if not statistics or len(set(statistics)) < len(statistics) or not set(statistics) <= set(STATISTICS):
             raise SeenetError(
                 f"pooling.statistics={list(statistics)}: expected different names from {', '.join(STATISTICS)}"
             )
-        self.statistics, self.dim = tuple(statistics), dim * len(statistics)
+        if range_db is not None and not 0 < range_db < float("inf"):
+            raise SeenetError(f"pooling.range_db={range_db}: expected a number above 0, or null")
+        self.statistics, self.dim, self.range_db = tuple(statistics), dim * len(statistics), range_db
 
-    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
         """Pool frames to one vector.
 
         Args:
             frames: shape (batch, frames, dim).
             mask: True where valid. Shape (batch, frames).
+            weights: of the frames, 0 where not valid; None for equal ones. Shape (batch, frames).
 
         Returns:
             Shape (batch, statistics · dim).
         """
-        return torch.cat([STATISTICS[name](frames, mask[..., None]) for name in self.statistics], 1)
+        weights = (mask if weights is None else weights).to(frames.dtype)[..., None]
+        return torch.cat([STATISTICS[name](frames, weights) for name in self.statistics], 1)

@@ -66,6 +66,7 @@ class SpeechBackbone(nn.Module):
 
     Attributes:
         dim: width of a frame.
+        hop: samples between frames.
         loaded_tensors: number of parameters that come from the checkpoint; 0 with random weights.
 
     Raises:
@@ -113,7 +114,7 @@ class SpeechBackbone(nn.Module):
         self.dim: int = config.hidden_size * self.selection.copies
         self.dropout = nn.Dropout(config.final_dropout)
         self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
-        self._hop: int = math.prod(config.conv_stride)
+        self.hop: int = math.prod(config.conv_stride)
         self._patch_layers(attention, fast_layers, checkpointing)
         if freeze_feature_encoder or freeze:
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public method for this
@@ -194,7 +195,7 @@ class SpeechBackbone(nn.Module):
 
     def _count_frames(self, samples: int) -> int:
         """Return the number of frames of a number of samples; at least one."""
-        return max(0, samples - self._shortest) // self._hop + 1
+        return max(0, samples - self._shortest) // self.hop + 1
 
     def _padded_sample_count(self, waveform: Tensor) -> int:
         """Return the number of samples that gives a multiple of `FRAME_MULTIPLES` frames exactly.
@@ -202,8 +203,8 @@ class SpeechBackbone(nn.Module):
         A remainder in some batches would make torch.compile compile the feature encoder again.
         """
         multiple = FRAME_MULTIPLES.get(waveform.device.type, 1)
-        frames = self._count_frames(waveform.shape[1] + self._hop - 1)
-        return self._shortest + (-(-frames // multiple) * multiple - 1) * self._hop
+        frames = self._count_frames(waveform.shape[1] + self.hop - 1)
+        return self._shortest + (-(-frames // multiple) * multiple - 1) * self.hop
 
 
 def _resolve_layerdrop(layerdrop: float | None, layers: Layers) -> float | None:

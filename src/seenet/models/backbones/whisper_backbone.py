@@ -49,6 +49,7 @@ class WhisperBackbone(nn.Module):
 
     Attributes:
         dim: width of a frame.
+        hop: samples between frames.
         loaded_tensors: number of parameters that come from the checkpoint; 0 with random weights.
 
     Raises:
@@ -88,6 +89,7 @@ class WhisperBackbone(nn.Module):
         if not config.apply_spec_augment:  # then the shares of the checkpoint are not in use
             config.mask_time_prob, config.mask_feature_prob = mask_time_prob or 0.0, mask_feature_prob or 0.0
         self.freeze, self.full_context = freeze, full_context
+        self.hop = HOP
         self.log_mel = WhisperLogMel(config.num_mel_bins)
         self.selection = LayerSelection(layers, config.encoder_layers, combine)
         self.dim: int = config.d_model * self.selection.copies
