@@ -41,6 +41,7 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "mask_feature_prob": None,
         "architecture": {},
     },
+    "FunctionalsBackbone": {"features": ["loudness", "pitch", "mfcc", "spectral"]},
     "LogisticHead": {"refit": True, "by_layer": False, "normalize": "corpus", "max_iterations": 500},
     "SvmHead": {"refit": True, "by_layer": False, "normalize": "corpus"},
     "StatisticsPooling": {"statistics": ["mean", "std"], "range_db": None},
