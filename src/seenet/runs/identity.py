@@ -43,7 +43,7 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     },
     "FunctionalsBackbone": {"features": ["loudness", "pitch", "mfcc", "spectral"]},
     "LogisticHead": {"refit": True, "by_layer": False, "normalize": "corpus", "max_iterations": 500},
-    "SvmHead": {"refit": True, "by_layer": False, "normalize": "corpus"},
+    "SvmHead": {"refit": True, "by_layer": False, "normalize": "corpus", "max_iterations": 500},
     "StatisticsPooling": {"statistics": ["mean", "std"], "range_db": None},
     "EnergyBasedMixup": {"ratio_db": [-5, 5]},
     "Mixup": {"max_ratio": 0.3, "probability": 0.5},
