@@ -1,7 +1,7 @@
 """Results on real speech: baselines and a frozen encoder on EMO-DB and RAVDESS, and the page docs/real_speech.md.
 
-`run` trains every arm that `results/real_speech.json` lacks through the console command and adds its figures. The corpora
-are no part of the project. `page` writes the page from that file and `results/emodb_tuned.json`.
+`run` trains every arm that `results/real_speech.json` lacks through the console command and adds its figures. `page`
+writes the page from that file and `results/emodb_tuned.json`. The corpora are no part of the project.
 
 Usage: python benchmarks/real_speech.py run CORPUS FOLDER ENCODER [--work FOLDER] | page
 """
