@@ -24,6 +24,7 @@ from seenet.runs.environment import versions
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES, TUNED = RESULTS / "real_speech.json", RESULTS / "emodb_tuned.json"
+EXPLORED = RESULTS / "recipe_exploration.json"
 PAGE = Path(__file__).parents[1] / "docs" / "real_speech.md"
 
 CORPORA = {
@@ -103,6 +104,15 @@ def rows_of_corpus(arms: dict[str, Any]) -> Iterable[str]:
         )
 
 
+def rows_of_explored(explored: dict[str, Any]) -> Iterable[str]:
+    """Yield the table of the variants that were compared on development speakers."""
+    yield "| variant | RAVDESS | EMO-DB | mean | C |"
+    yield "|---|---|---|---|---|"
+    for row in explored["variants"]:
+        mean = (row["ravdess"] + row["emodb"]) / 2
+        yield f"| {row['variant']} | {row['ravdess']:.1f} | {row['emodb']:.1f} | {mean:.1f} | {row['c']:g} |"
+
+
 def rows_of_tuned(tuned: dict[str, Any]) -> Iterable[str]:
     """Yield the table of the tuned encoder over the folds that every arm and seed has."""
     common = sorted(set.intersection(*(set(arm["folds"]) for arm in tuned["arms"])))
@@ -142,6 +152,10 @@ standard deviation; the interval of the pooled UA is over speakers ([reports](re
 complete command. The first command with an encoder or with other statistics computes the features; the others read
 them. The recipe was chosen on development speakers ([pretrained encoders](frozen.md))."""
 
+EXPLORED_TITLE = """## How the recipe was chosen
+
+{about}"""
+
 TUNED_TITLE = """## The tuned encoder on EMO-DB
 
 {about} Device: {device}. The modes were compared on development speakers alone:"""
@@ -156,13 +170,14 @@ trainer.max_epochs=20 trainer.precision=32-true aug=none,ebm aux_task=none,see s
 
 def build_page() -> str:
     """Return the page in Markdown."""
-    figures, tuned = (json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, TUNED))
+    figures, tuned, explored = (json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, TUNED, EXPLORED))
     parts = [INTRODUCTION]
     for corpus, (title, remark) in CORPORA.items():
         if corpus in figures:
             machines = sorted({arm["machine"] for arm in figures[corpus].values()})
             table = "\n".join(rows_of_corpus(figures[corpus]))
             parts += [f"## {title}", remark, table, f"Machine: {', '.join(machines)}."]
+    parts += [EXPLORED_TITLE.format(**explored), "\n".join(rows_of_explored(explored))]
     parts += [TUNED_TITLE.format(**tuned), "\n".join(rows_of_pilot(tuned)), TUNED_ARMS]
     parts += ["\n".join(rows_of_tuned(tuned)), TUNED_END]
     return "\n\n".join(parts) + "\n"

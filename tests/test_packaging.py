@@ -15,6 +15,7 @@ import pytest
 import transformers
 from hydra import compose, initialize_config_dir
 
+from seenet.cli.overrides import register_tuned_layers
 from seenet.cli.report import parse_arguments as report_arguments
 from seenet.core.paths import conf_dir
 from support.console import SMALL
@@ -143,7 +144,7 @@ def test_large_backbone_trains_a_step(seenet_train_process, tmp_path: Path):
 
 def test_commands_in_the_documentation_are_valid():
     """Make targets exist, overrides compose and options parse."""
-    names = ("README.md", "docs/data.md", "docs/report.md", "docs/results.md")
+    names = ("README.md", "docs/data.md", "docs/report.md", "docs/results.md", "docs/frozen.md")
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
     targets = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
     assert {"demo", "test", "demo-augmentation", "reproduce-augmentation"} <= targets
@@ -161,6 +162,7 @@ def test_commands_in_the_documentation_are_valid():
         words = [word for word in shlex.split(command, comments=True) if "=" in word]
         if "-m" in command:
             words = [word if "[" in word else word.split(",")[0] for word in words]
+        register_tuned_layers(words)
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             compose(root, overrides=words)
 
