@@ -15,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from seenet.runs.environment import versions
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES, TUNED = RESULTS / "real_speech.json", RESULTS / "emodb_tuned.json"
-EXPLORED = RESULTS / "recipe_exploration.json"
+EXPLORED, TIMES = RESULTS / "recipe_exploration.json", RESULTS / "real_speech_time.json"
 PAGE = Path(__file__).parents[1] / "docs" / "real_speech.md"
 
 CORPORA = {
@@ -64,25 +63,24 @@ def run(corpus: str, root: Path, encoder: Path, work: Path) -> None:
         own = [*settings.split(), *([f"backbone.path={encoder}"] if WHISPER in settings else [])]
         output = work / corpus / str(number)
         command = ["seenet.cli.train", f"dataset={corpus}", f"dataset.root={root}", "dataset.on_bad_file=quarantine"]
-        seconds, memory = timed([*command, "tune=none", *own, f"output_dir={output}"])
-        timed(["seenet.cli.report", str(output)])
+        memory = peak_memory([*command, "tune=none", *own, f"output_dir={output}"])
+        peak_memory(["seenet.cli.report", str(output)])
         with (output / "report/tables/leaderboard.csv").open(newline="", encoding="utf-8") as file:
             (scores,) = csv.DictReader(file)
-        arm = {"settings": settings, "seconds": seconds, "peak_gib": memory, "scores": scores}
+        arm = {"settings": settings, "peak_gib": memory, "scores": scores}
         machine = f"{platform.machine()} CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads"
         figures[corpus][name] = {**arm, "machine": machine, "versions": versions()}
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        print(f"{corpus}, {name}: UA {100 * float(scores['ua']):.1f} %, {seconds:.0f} s", flush=True)
+        print(f"{corpus}, {name}: UA {100 * float(scores['ua']):.1f} %", flush=True)
 
 
-def timed(module: list[str]) -> tuple[float, float]:
-    """Run a module of Python; return its seconds and its peak memory in GiB."""
-    start = time.perf_counter()
+def peak_memory(module: list[str]) -> float:
+    """Run a module of Python; return its peak memory in GiB."""
     process = subprocess.Popen([sys.executable, "-m", *module], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(module)} failed")
-    return round(time.perf_counter() - start, 1), round(usage.ru_maxrss / 2**20, 2)
+    return round(usage.ru_maxrss / 2**20, 2)
 
 
 def percent(scores: dict[str, str], name: str) -> str:
@@ -92,16 +90,26 @@ def percent(scores: dict[str, str], name: str) -> str:
 
 def rows_of_corpus(arms: dict[str, Any]) -> Iterable[str]:
     """Yield the rows of the table of a corpus."""
-    yield "| arm | UA % | pooled UA % | 95 % interval | WA % | seconds | memory GiB | settings |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| arm | UA % | pooled UA % | 95 % interval | WA % | memory GiB | settings |"
+    yield "|---|---|---|---|---|---|---|"
     for name in (each for each in ARMS if each in arms):
         arm, scores = arms[name], arms[name]["scores"]
         interval = f"{percent(scores, 'ua_low')} to {percent(scores, 'ua_high')}"
         yield (
             f"| {name} | {percent(scores, 'ua')} ± {percent(scores, 'ua_std')} | {percent(scores, 'ua_pooled')} | "
-            f"{interval} | {percent(scores, 'wa')} | {arm['seconds']:.0f} | {arm['peak_gib']:.1f} | "
+            f"{interval} | {percent(scores, 'wa')} | {arm['peak_gib']:.1f} | "
             f"`{arm['settings']}` |"
         )
+
+
+def rows_of_times(times: dict[str, Any]) -> Iterable[str]:
+    """Yield the table of times."""
+    yield "| corpus | seenet | script | ratio | UA % of the script |"
+    yield "|---|---|---|---|---|"
+    for corpus, seconds in times["seconds"].items():
+        ours, script = seconds["seenet"], seconds["script"]
+        ua = 100 * times["script_ua"][corpus]
+        yield f"| {corpus} | {ours:.0f} s | {script:.0f} s | {ours / script:.2f} | {ua:.1f} |"
 
 
 def rows_of_explored(explored: dict[str, Any]) -> Iterable[str]:
@@ -148,9 +156,12 @@ INTRODUCTION = """# Results on real speech
 
 Measured through `seenet-train tune=none dataset=… dataset.root=FOLDER` with the settings of each row, protocol
 `strict`, seed 0. The encoder is that of Whisper tiny.en (`backbone.path=FOLDER`). UA is the mean over test folds ±
-standard deviation; the interval of the pooled UA is over speakers ([reports](report.md)). Seconds are those of the
-complete command. The first command with an encoder or with other statistics computes the features; the others read
-them. The recipe was chosen on development speakers ([pretrained encoders](frozen.md))."""
+standard deviation; the interval of the pooled UA is over speakers ([reports](report.md)). The recipe was chosen
+on development speakers ([pretrained encoders](frozen.md))."""
+
+TIMES_TITLE = """## Time
+
+{about}"""
 
 EXPLORED_TITLE = """## How the recipe was chosen
 
@@ -170,13 +181,16 @@ trainer.max_epochs=20 trainer.precision=32-true aug=none,ebm aux_task=none,see s
 
 def build_page() -> str:
     """Return the page in Markdown."""
-    figures, tuned, explored = (json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, TUNED, EXPLORED))
+    figures, tuned, explored, times = (
+        json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, TUNED, EXPLORED, TIMES)
+    )
     parts = [INTRODUCTION]
     for corpus, (title, remark) in CORPORA.items():
         if corpus in figures:
             machines = sorted({arm["machine"] for arm in figures[corpus].values()})
             table = "\n".join(rows_of_corpus(figures[corpus]))
             parts += [f"## {title}", remark, table, f"Machine: {', '.join(machines)}."]
+    parts += [TIMES_TITLE.format(**times), "\n".join(rows_of_times(times))]
     parts += [EXPLORED_TITLE.format(**explored), "\n".join(rows_of_explored(explored))]
     parts += [TUNED_TITLE.format(**tuned), "\n".join(rows_of_pilot(tuned)), TUNED_ARMS]
     parts += ["\n".join(rows_of_tuned(tuned)), TUNED_END]

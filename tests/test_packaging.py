@@ -161,7 +161,7 @@ def test_commands_in_the_documentation_are_valid():
     for root, command in commands:
         words = [word for word in shlex.split(command, comments=True) if "=" in word]
         if "-m" in command:
-            words = [word if "[" in word else word.split(",")[0] for word in words]
+            words = [re.split(r",(?![^\[]*\])", word)[0] for word in words]  # a comma outside of a list
         register_tuned_layers(words)
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             compose(root, overrides=words)
