@@ -135,7 +135,7 @@ class FeatureExtractor:
 
         def clips() -> Iterator[int]:
             """Yield once for each clip, after it is computed; write blocks of batches."""
-            for number, batch_rows in enumerate(_batches(rows, self._store.lengths[rows])):
+            for number, batch_rows in enumerate(batch_by_length(rows, self._store.lengths[rows])):
                 computed.append(batch_rows)
                 values.append(self._encode_rows(batch_rows, condition))
                 if number % BLOCK_BATCHES == BLOCK_BATCHES - 1:
@@ -184,7 +184,7 @@ def pool_layers(classifier: EmotionClassifier, waveform: Tensor, lengths: Tensor
     return pooled.reshape(batch, count, -1, width).transpose(1, 2)
 
 
-def _batches(rows: NDArray[np.int64], lengths: Sequence[int] | NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def batch_by_length(rows: NDArray[np.int64], lengths: Sequence[int] | NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield rows of similar length, the longest first, in batches of at most `BATCH_SECONDS`."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0
