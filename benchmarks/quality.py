@@ -15,8 +15,6 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from seenet.runs.results import read_json
-
 SIDES = {
     "on": (),
     "off": ("data.bucketed=false", "backbone.attention=stock", "backbone.fast_layers=false", "optim.fused=false"),
@@ -27,7 +25,7 @@ def uas(folder: Path) -> list[float]:
     """Return the UA of each seed in percent, the mean over its folds."""
     folds: dict[int, list[float]] = defaultdict(list)
     for path in folder.glob("*/fold*/*/result.json"):
-        result = read_json(path)
+        result = json.loads(path.read_text(encoding="utf-8"))
         folds[result["seed"]].append(100 * result["metrics"]["ua"])
     return [statistics.mean(folds[seed]) for seed in sorted(folds)]
 

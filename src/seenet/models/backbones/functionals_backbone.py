@@ -120,7 +120,7 @@ class FunctionalsBackbone(nn.Module):
         SeenetError: an unknown group, one that is named twice, or none.
     """
 
-    def __init__(self, family: Literal["functionals"], weights: Weights, features: Sequence[str]):
+    def __init__(self, family: Literal["functionals"], weights: Weights, features: Sequence[str] = tuple(GROUPS)):
         super().__init__()
         if not features or len(set(features)) < len(features) or not set(features) <= set(GROUPS):
             raise SeenetError(f"backbone.features={list(features)}: expected different names from {', '.join(GROUPS)}")

@@ -1,0 +1,187 @@
+"""Results on real speech: baselines and a frozen encoder on EMO-DB and RAVDESS, and the page docs/real_speech.md.
+
+`run` trains every arm through the console command and writes `results/real_speech.json` after each. The corpora are no
+part of the project. `page` writes the page from that file and `results/emodb_tuned.json`.
+
+Usage: python benchmarks/real_speech.py run CORPUS FOLDER ENCODER [--work FOLDER] | page
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from seenet.runs.environment import versions
+
+RESULTS = Path(__file__).parent / "results"
+FIGURES, TUNED = RESULTS / "real_speech.json", RESULTS / "emodb_tuned.json"
+PAGE = Path(__file__).parents[1] / "docs" / "real_speech.md"
+
+CORPORA = {
+    "emodb": (
+        "EMO-DB, 7 emotions, leave one speaker out",
+        "A public copy that cuts each clip to 2.0 s, without one truncated file: its figures do not compare with "
+        "published ones.",
+    ),
+    "ravdess": (
+        "RAVDESS, 8 emotions, folds luna5",
+        "All 1440 clips. The paper reports 80.6 % for SeeNet with WavLM large (317 million parameters), trained on "
+        "GPUs, with the epoch selected on the test fold. Here the encoder has 8 million parameters, is not trained, "
+        "and each test fold is used once.",
+    ),
+}
+WHISPER = "backbone=whisper_tiny"
+ARMS = {
+    "the most frequent class": "backbone=loudness_pitch head=majority",
+    "level and pitch, SVM": "backbone=loudness_pitch head=svm",
+    "functionals, SVM": "backbone=functionals head=svm",
+    "frozen Whisper tiny.en (default recipe)": WHISPER,
+    "the same, SVM": f"{WHISPER} head=svm",
+    "the same, one logistic regression on all layers": f"{WHISPER} head.by_layer=false",
+    "the same, equal weights of frames": f"{WHISPER} pooling.range_db=null",
+    "the same, with the input of the first layer": f"{WHISPER} backbone.layers=all",
+    "the same, normalised by speaker (transductive)": f"{WHISPER} head.normalize=speaker",
+}
+"""Settings of each arm, added to `tune=none`."""
+
+
+def run(corpus: str, root: Path, encoder: Path, work: Path) -> None:
+    """Train and test every arm on a corpus and add its figures to the file."""
+    for name, settings in ARMS.items():
+        own = [*settings.split(), *([f"backbone.path={encoder}"] if WHISPER in settings else [])]
+        output = work / corpus / name.replace(" ", "_").replace(",", "")
+        command = ["seenet.cli.train", f"dataset={corpus}", f"dataset.root={root}", "dataset.on_bad_file=quarantine"]
+        seconds, memory = timed([*command, "tune=none", *own, f"output_dir={output}"])
+        timed(["seenet.cli.report", str(output)])
+        with (output / "report/tables/leaderboard.csv").open(newline="", encoding="utf-8") as file:
+            (scores,) = csv.DictReader(file)
+        figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+        arm = {"settings": settings, "seconds": seconds, "peak_gib": memory, "scores": scores}
+        machine = f"{platform.machine()} CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads"
+        figures.setdefault(corpus, {})[name] = {**arm, "machine": machine, "versions": versions()}
+        FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        print(f"{corpus}, {name}: UA {100 * float(scores['ua']):.1f} %, {seconds:.0f} s", flush=True)
+
+
+def timed(module: list[str]) -> tuple[float, float]:
+    """Run a module of Python; return its seconds and its peak memory in GiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", *module], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(module)} failed")
+    return round(time.perf_counter() - start, 1), round(usage.ru_maxrss / 2**20, 2)
+
+
+def percent(scores: dict[str, str], name: str) -> str:
+    """Return a score in percent with one decimal."""
+    return f"{100 * float(scores[name]):.1f}"
+
+
+def rows_of_corpus(arms: dict[str, Any]) -> Iterable[str]:
+    """Yield the rows of the table of a corpus."""
+    yield "| arm | UA % | pooled UA % | 95 % interval | WA % | seconds | memory GiB | settings |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name in (each for each in ARMS if each in arms):
+        arm, scores = arms[name], arms[name]["scores"]
+        interval = f"{percent(scores, 'ua_low')} to {percent(scores, 'ua_high')}"
+        yield (
+            f"| {name} | {percent(scores, 'ua')} ± {percent(scores, 'ua_std')} | {percent(scores, 'ua_pooled')} | "
+            f"{interval} | {percent(scores, 'wa')} | {arm['seconds']:.0f} | {arm['peak_gib']:.1f} | "
+            f"`{arm['settings']}` |"
+        )
+
+
+def rows_of_tuned(tuned: dict[str, Any]) -> Iterable[str]:
+    """Yield the table of the tuned encoder over the folds that every arm and seed has."""
+    common = sorted(set.intersection(*(set(arm["folds"]) for arm in tuned["arms"])))
+    yield f"| aug | aux_task | seeds | UA % of folds {', '.join(common)} | of each seed | trained folds |"
+    yield "|---|---|---|---|---|---|"
+    for chosen in sorted({(arm["aug"], arm["aux_task"]) for arm in tuned["arms"]}, reverse=True):
+        arms = [arm for arm in tuned["arms"] if (arm["aug"], arm["aux_task"]) == chosen]
+        means = [100 * statistics.mean(arm["folds"][fold]["test_ua"] for fold in common) for arm in arms]
+        each, folds = ", ".join(f"{mean:.1f}" for mean in means), sum(len(arm["folds"]) for arm in arms)
+        yield (
+            f"| {chosen[0]} | {chosen[1]} | {len(arms)} | "
+            f"{statistics.mean(means):.1f} ± {statistics.stdev(means):.1f} | {each} | {folds} of 30 |"
+        )
+
+
+def rows_of_pilot(tuned: dict[str, Any]) -> Iterable[str]:
+    """Yield the table of the modes that were compared on development speakers."""
+    candidates = [
+        *tuned["pilot"],
+        *(a for a in tuned["arms"] if (a["aug"], a["aux_task"], a["seed"]) == ("none", "none", 0)),
+    ]
+    common = sorted(set.intersection(*(set(arm["folds"]) for arm in candidates)))
+    yield f"| tune | learning rate | UA % of the development parts of folds {', '.join(common)} |"
+    yield "|---|---|---|"
+    for arm in candidates:
+        mean = statistics.mean(arm["folds"][fold]["dev_ua"] for fold in common)
+        yield f"| {arm['tune']} | {arm['lr']:g} | {100 * mean:.1f} |"
+
+
+INTRODUCTION = """# Results on real speech
+
+<!-- Generated: python benchmarks/real_speech.py page -->
+
+Measured through `seenet-train tune=none dataset=… dataset.root=FOLDER` with the settings of each row, protocol
+`strict`, seed 0. The encoder is that of Whisper tiny.en (`backbone.path=FOLDER`). UA is the mean over test folds ±
+standard deviation; the interval of the pooled UA is over speakers ([reports](report.md)). Seconds are those of the
+complete command. The first command with an encoder or with other statistics computes the features; the others read
+them. The recipe was chosen on development speakers ([pretrained encoders](frozen.md))."""
+
+TUNED_TITLE = """## The tuned encoder on EMO-DB
+
+{about} Device: {device}. The modes were compared on development speakers alone:"""
+
+TUNED_ARMS = """The chosen mode with EBM and SEE. The runs are incomplete: a test of significance needs every fold of
+every arm. So far no arm differs from another by more than its spread over seeds."""
+
+TUNED_END = """`benchmarks/results/emodb_tuned.tar.xz` holds the results by fold. Extracted next to `outputs/`, the same
+commands reuse them: `seenet-train -m dataset=emodb backbone=whisper_tiny tune=last:2 optim.lr=3e-4 schedule=linear
+trainer.max_epochs=20 trainer.precision=32-true aug=none,ebm aux_task=none,see seed=0,1,2`."""
+
+
+def build_page() -> str:
+    """Return the page in Markdown."""
+    figures, tuned = (json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, TUNED))
+    parts = [INTRODUCTION]
+    for corpus, (title, remark) in CORPORA.items():
+        if corpus in figures:
+            machines = sorted({arm["machine"] for arm in figures[corpus].values()})
+            table = "\n".join(rows_of_corpus(figures[corpus]))
+            parts += [f"## {title}", remark, table, f"Machine: {', '.join(machines)}."]
+    parts += [TUNED_TITLE.format(**tuned), "\n".join(rows_of_pilot(tuned)), TUNED_ARMS]
+    parts += ["\n".join(rows_of_tuned(tuned)), TUNED_END]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("page", help="write docs/real_speech.md")
+    runner = commands.add_parser("run", help="train and test every arm on a corpus")
+    runner.add_argument("corpus", choices=sorted(CORPORA))
+    runner.add_argument("root", type=Path, help="folder of the corpus")
+    runner.add_argument("encoder", type=Path, help="folder of the encoder")
+    runner.add_argument("--work", type=Path, help="folder of the runs; a temporary one by default")
+    arguments = parser.parse_args()
+    if arguments.command == "page":
+        PAGE.write_text(build_page(), encoding="utf-8")
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            run(arguments.corpus, arguments.root, arguments.encoder, arguments.work or Path(temporary))
+
+
+if __name__ == "__main__":
+    main()
