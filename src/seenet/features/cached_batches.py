@@ -1,4 +1,4 @@
-"""Parts of a fold whose batches hold cached features in addition to the waveforms."""
+"""Parts of a fold whose batches hold cached features in place of the waveforms."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,24 @@ from seenet.data.batch import Batch, length_mask
 from seenet.data.batch_sampler import Item
 from seenet.data.dataset import FoldPart
 from seenet.features.hidden_states import HiddenStates, selected_layers
+
+
+class _FeaturesPart(FoldPart):
+    """A part of a fold whose batches hold features.
+
+    Args:
+        part: the clips.
+        reads_waveforms: whether batches also hold waveforms; otherwise these have no samples.
+    """
+
+    def __init__(self, part: FoldPart, reads_waveforms: bool):
+        self.__dict__.update(part.__dict__)
+        self._reads_waveforms = reads_waveforms
+
+    def _read_waveforms(self, positions: list[int]) -> tuple[Tensor, Tensor]:
+        if self._reads_waveforms:
+            return super()._read_waveforms(positions)
+        return torch.zeros(len(positions), 0), torch.from_numpy(self.lengths[positions])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +52,17 @@ class StatesBatch(Batch):
         return pooled
 
 
-class StatesPart(FoldPart):
+class StatesPart(_FeaturesPart):
     """A part of a fold with the hidden states of its clips.
 
     Args:
         part: the clips.
         states: computed for them.
+        reads_waveforms: whether pooling weighs frames by the level of the waveform.
     """
 
-    def __init__(self, part: FoldPart, states: HiddenStates):
-        self.__dict__.update(part.__dict__)
+    def __init__(self, part: FoldPart, states: HiddenStates, reads_waveforms: bool):
+        super().__init__(part, reads_waveforms)
         self._states = states
 
     def __getitems__(self, items: list[Item]) -> StatesBatch:
@@ -68,7 +87,7 @@ class VectorsBatch(Batch):
         return self.vectors
 
 
-class VectorsPart(FoldPart):
+class VectorsPart(_FeaturesPart):
     """A part of a fold with the pooled vectors of its clips.
 
     Args:
@@ -77,7 +96,7 @@ class VectorsPart(FoldPart):
     """
 
     def __init__(self, part: FoldPart, vectors: NDArray[np.float32]):
-        self.__dict__.update(part.__dict__)
+        super().__init__(part, reads_waveforms=False)
         self._vectors = torch.from_numpy(vectors)
 
     def __getitems__(self, items: list[Item]) -> VectorsBatch:

@@ -79,7 +79,8 @@ def _read_parts(
         _device(experiment),
     )
     states.compute(rows)
-    return {name: StatesPart(part, states) for name, part in parts.items()}
+    weighs_frames = getattr(classifier.pooling, "range_db", None) is not None
+    return {name: StatesPart(part, states, weighs_frames) for name, part in parts.items()}
 
 
 def _is_pooling_constant(classifier: EmotionClassifier) -> bool:
