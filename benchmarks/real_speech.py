@@ -1,7 +1,7 @@
 """Results on real speech: baselines and a frozen encoder on EMO-DB and RAVDESS, and the page docs/real_speech.md.
 
-`run` trains every arm through the console command and writes `results/real_speech.json` after each. The corpora are no
-part of the project. `page` writes the page from that file and `results/emodb_tuned.json`.
+`run` trains every arm that `results/real_speech.json` lacks through the console command and adds its figures. `page`
+writes the page from that file and `results/emodb_tuned.json`. The corpora are no part of the project.
 
 Usage: python benchmarks/real_speech.py run CORPUS FOLDER ENCODER [--work FOLDER] | page
 """
@@ -55,19 +55,21 @@ ARMS = {
 
 
 def run(corpus: str, root: Path, encoder: Path, work: Path) -> None:
-    """Train and test every arm on a corpus and add its figures to the file."""
-    for name, settings in ARMS.items():
+    """Train and test every arm that the file lacks for a corpus, and add its figures."""
+    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    for number, (name, settings) in enumerate(ARMS.items()):
+        if name in figures.setdefault(corpus, {}):
+            continue
         own = [*settings.split(), *([f"backbone.path={encoder}"] if WHISPER in settings else [])]
-        output = work / corpus / name.replace(" ", "_").replace(",", "")
+        output = work / corpus / str(number)
         command = ["seenet.cli.train", f"dataset={corpus}", f"dataset.root={root}", "dataset.on_bad_file=quarantine"]
         seconds, memory = timed([*command, "tune=none", *own, f"output_dir={output}"])
         timed(["seenet.cli.report", str(output)])
         with (output / "report/tables/leaderboard.csv").open(newline="", encoding="utf-8") as file:
             (scores,) = csv.DictReader(file)
-        figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
         arm = {"settings": settings, "seconds": seconds, "peak_gib": memory, "scores": scores}
         machine = f"{platform.machine()} CPU, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads"
-        figures.setdefault(corpus, {})[name] = {**arm, "machine": machine, "versions": versions()}
+        figures[corpus][name] = {**arm, "machine": machine, "versions": versions()}
         FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         print(f"{corpus}, {name}: UA {100 * float(scores['ua']):.1f} %, {seconds:.0f} s", flush=True)
 
