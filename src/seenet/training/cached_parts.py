@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from seenet.corpora.folds import Fold
 from seenet.data.augmentation.identity import Identity
 from seenet.data.conditions.clean import Clean
 from seenet.data.dataset import FoldPart
@@ -32,7 +33,7 @@ def reads_cache(experiment: Experiment) -> bool:
 
 
 def make_cached_parts(
-    experiment: Experiment, classifier: EmotionClassifier, parts: Mapping[str, FoldPart]
+    experiment: Experiment, fold: Fold, classifier: EmotionClassifier, parts: Mapping[str, FoldPart]
 ) -> dict[str, FoldPart]:
     """Return parts that hold features, which are computed where the cache lacks them.
 
@@ -40,6 +41,7 @@ def make_cached_parts(
 
     Args:
         experiment: the experiment.
+        fold: the fold.
         classifier: its backbone is frozen.
         parts: of the fold, with waveforms.
 
@@ -54,13 +56,13 @@ def make_cached_parts(
         return dict(parts)
     was_training = classifier.training
     try:
-        return _read_parts(experiment, classifier, parts)
+        return _read_parts(experiment, fold, classifier, parts)
     finally:
         classifier.train(was_training)  # extraction sets the evaluation mode, which Lightning would keep
 
 
 def _read_parts(
-    experiment: Experiment, classifier: EmotionClassifier, parts: Mapping[str, FoldPart]
+    experiment: Experiment, fold: Fold, classifier: EmotionClassifier, parts: Mapping[str, FoldPart]
 ) -> dict[str, FoldPart]:
     rows, backbone = (
         np.unique(np.concatenate([part.indices for part in parts.values()])),
@@ -68,7 +70,7 @@ def _read_parts(
     )
     if _is_pooling_constant(classifier):
         extractor = _make_extractor(experiment, classifier)
-        vectors = extractor.pooled(rows, Clean(experiment.manifest, experiment.store))
+        vectors = extractor.pooled(rows, Clean(experiment.manifest, experiment.store), fold)
         return {name: VectorsPart(part, vectors[np.searchsorted(rows, part.indices)]) for name, part in parts.items()}
     states = HiddenStates(
         experiment.manifest,
@@ -119,5 +121,6 @@ def _make_extractor(experiment: Experiment, classifier: EmotionClassifier) -> Fe
         _fingerprint(experiment, cast(nn.Module, classifier.backbone)),
         experiment.store,
         experiment.manifest.name,
+        experiment.manifest.column("utterance").tolist(),
         _device(experiment),
     )

@@ -106,7 +106,7 @@ class FoldRunner(Runner):
     @cached_property
     def _cached_parts(self) -> dict[str, FoldPart]:
         """The parts with cached features where the encoder is frozen and nothing changes the clips."""
-        return make_cached_parts(self.experiment, self.model.classifier, self._parts)
+        return make_cached_parts(self.experiment, self.fold, self.model.classifier, self._parts)
 
     def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the last epoch, from `last.ckpt` where an interrupted training left one.
