@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 import seenet
 from seenet.core.errors import SeenetError
+from seenet.data.batch import Batch
+from seenet.data.conditions.base import TestCondition
 from seenet.features.extraction import FeatureExtractor
 from seenet.features.feature_cache import FeatureCache
 from seenet.training.experiment import Experiment
@@ -90,6 +93,37 @@ def test_noise_has_features_of_its_own(composed, capsys):
     again = run_experiment(composed("fold=0", "noise=snr0", "head=svm"))
     assert "computing" not in capsys.readouterr().out
     assert rows_of(again[0]) != rows_of(noisy)
+
+
+@pytest.mark.parametrize(("source", "computed"), [("white", 1), ("babble", 3)])
+def test_noise_is_computed_again_only_where_its_source_differs(composed, tmp_path: Path, capsys, source, computed):
+    """White noise of a clip is the same in every fold, and so are its features; babble comes from other speakers."""
+    run_experiment(composed("noise=snr0", f"noise.source={source}"))
+    folders = [path for path in Path(os.environ["SEENET_CACHE"]).glob("features/*/about.json")]
+    described = [json.loads(path.read_text()) for path in folders]
+    of_source = [each for each in described if each.get("condition", {}).get("source") == source]
+    assert len({json.dumps(each["sources"]) for each in of_source}) == computed
+    capsys.readouterr()
+    run_experiment(composed("noise=snr0", f"noise.source={source}", "head=majority"))
+    assert "computing" not in capsys.readouterr().out
+
+
+class Silence(TestCondition):
+    """A condition of a user that has no settings."""
+
+    def __init__(self, manifest, store):
+        self.settings = {}
+
+    def __call__(self, batch: Batch) -> Batch:
+        return replace(batch, waveform=batch.waveform * 0)
+
+
+def test_condition_without_settings_is_not_clean(composed):
+    own = f"+noise.conditions.silence={{_target_: {__name__}.Silence}}"
+    clean, silent = run_experiment(composed("fold=0", own))
+    assert rows_of(clean) != rows_of(silent)
+    probabilities = {row.split(",", 5)[5] for row in rows_of(silent)[1:]}
+    assert len(probabilities) < len(rows_of(clean)) - 1, "silent clips of one length are alike"
 
 
 def test_final_model_takes_the_median_c(composed, capsys):

@@ -45,6 +45,12 @@ def send_signal_at(number: int, step: str, at: int) -> None:
     setattr(owner, last, sending)
 
 
+def send_signal_in_extraction(number: int, at: int) -> None:
+    """Write hidden states of every clip at once, and let this process send itself a signal at one such write."""
+    importlib.import_module("seenet.features.hidden_states").BLOCK_SECONDS = 0.0
+    send_signal_at(number, "seenet.features.array_cache:ArrayWriter.append", at)
+
+
 def limit_file_size(size: int) -> None:
     """Let every write of this process beyond so many bytes of a file fail."""
     import resource  # POSIX only

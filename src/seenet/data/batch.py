@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +49,14 @@ class Batch:
         for f in fields(self):
             if (value := getattr(self, f.name)) is not None:
                 value.record_stream(stream)
+
+    def pooled_by(self, classifier: Any) -> Tensor:
+        """Return the pooled vectors of a `seenet.models.classifier.EmotionClassifier`, shape (batch, dim).
+
+        A batch with cached features overrides it and needs no encoder.
+        """
+        pooled: Tensor = classifier.pool(self.waveform, self.lengths)
+        return pooled
 
     def require_partners(self) -> tuple[Tensor, Tensor]:
         """Return the partners and their lengths.

@@ -14,9 +14,12 @@ from seenet.core.atomic import explain_write_errors
 from seenet.core.console import print_line, track_progress
 from seenet.core.locks import hold_lock
 from seenet.core.paths import cache_dir
+from seenet.corpora.folds import Fold
 from seenet.corpora.waveform_store import WaveformStore
 from seenet.data.batch import Batch
 from seenet.data.conditions.base import TestCondition
+from seenet.data.conditions.clean import Clean
+from seenet.features.clip_keys import hash_source, key_clips
 from seenet.features.feature_cache import FeatureCache
 from seenet.models.classifier import EmotionClassifier
 from seenet.runs.identity import describe_component, digest
@@ -44,6 +47,7 @@ class FeatureExtractor:
         weights: hash of the weights of the backbone.
         store: the waveforms.
         corpus: name of the corpus, for messages.
+        names: of the clips of the store. Shape (clips,).
         device: where the encoder runs.
     """
 
@@ -55,9 +59,11 @@ class FeatureExtractor:
         weights: str,
         store: WaveformStore,
         corpus: str,
+        names: Sequence[str],
         device: torch.device,
     ):
         self._classifier, self._store, self._corpus, self._device = classifier, store, corpus, device
+        self._names = list(names)
         described = describe_component(backbone)
         self._content = {
             "format": FORMAT,
@@ -68,13 +74,13 @@ class FeatureExtractor:
         }
         self._caches: dict[str, FeatureCache] = {}
 
-    def pooled(self, rows: NDArray[np.int64], condition: TestCondition, fold: str = "") -> NDArray[np.float32]:
+    def pooled(self, rows: NDArray[np.int64], condition: TestCondition, fold: Fold) -> NDArray[np.float32]:
         """Return the pooled vectors of clips for the layers of the run; compute those that the cache lacks.
 
         Args:
             rows: of the manifest. Shape (clips,).
-            condition: what is done to the clips.
-            fold: tells apart the folds on which the condition depends.
+            condition: what is done to the clips, for the fold.
+            fold: of the clips; noise may come from its other clips.
 
         Returns:
             Shape (clips, dim).
@@ -82,14 +88,25 @@ class FeatureExtractor:
         Raises:
             SeenetError: the cache cannot be written.
         """
-        settings = {"class": type(condition).__name__, **condition.settings} if condition.settings else {}
-        content = {**self._content, **({"condition": settings, "fold": fold} if settings else {})}
+        content = {**self._content, **self._describe(condition, fold)}
         key = digest(content)
         folder = cache_dir() / "features" / f"{self._corpus}-{key}"
         if key not in self._caches or len(self._caches[key].missing(rows)):
             self._caches[key] = self._fill(folder, content, rows, condition)
         chosen = self._caches[key].rows[rows][:, :, self._numbers()]
         return np.ascontiguousarray(chosen.reshape(len(rows), -1))
+
+    def _describe(self, condition: TestCondition, fold: Fold) -> dict[str, Any]:
+        """Return what determines a change of the clips; nothing for clean ones."""
+        if isinstance(condition, Clean):
+            return {}
+        kind, sources = type(condition), condition.find_source_clips(fold)
+        return {
+            "condition": {"class": f"{kind.__module__}.{kind.__qualname__}", **condition.settings},
+            "code": hash_source(kind),
+            "names": digest(self._names),  # noise is a function of the name of a clip
+            "sources": None if sources is None else key_clips(self._store, sources).tolist(),
+        }
 
     def layout(self, dim: int) -> tuple[int, int, int]:
         """Return the numbers of statistics, of layers and of components of a layer in a pooled vector.
@@ -135,7 +152,7 @@ class FeatureExtractor:
 
         def clips() -> Iterator[int]:
             """Yield once for each clip, after it is computed; write blocks of batches."""
-            for number, batch_rows in enumerate(_batches(rows, self._store.lengths[rows])):
+            for number, batch_rows in enumerate(batch_by_length(rows, self._store.lengths[rows])):
                 computed.append(batch_rows)
                 values.append(self._encode_rows(batch_rows, condition))
                 if number % BLOCK_BATCHES == BLOCK_BATCHES - 1:
@@ -184,7 +201,7 @@ def pool_layers(classifier: EmotionClassifier, waveform: Tensor, lengths: Tensor
     return pooled.reshape(batch, count, -1, width).transpose(1, 2)
 
 
-def _batches(rows: NDArray[np.int64], lengths: Sequence[int] | NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def batch_by_length(rows: NDArray[np.int64], lengths: Sequence[int] | NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield rows of similar length, the longest first, in batches of at most `BATCH_SECONDS`."""
     order = np.argsort(-np.asarray(lengths), kind="stable")
     start = 0

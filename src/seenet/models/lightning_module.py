@@ -77,8 +77,7 @@ class EmotionModel(lightning.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return class probabilities, shape (batch, classes)."""
-        probabilities: Tensor = self.classifier(batch.waveform, batch.lengths)
-        return probabilities
+        return self.classifier.classify(batch.pooled_by(self.classifier))
 
     def _running(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the metric sums of the running epoch, by name."""
@@ -125,7 +124,7 @@ class EmotionModel(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        pooled = self.classifier.pool(batch.waveform, batch.lengths)
+        pooled = batch.pooled_by(self.classifier)
         logits = self.classifier.logits(pooled)
         main = self.loss(logits, batch.labels)
         loss, auxiliary = self.classifier.auxiliary.loss(main, pooled, batch, self._generator)
@@ -170,7 +169,7 @@ class EmotionModel(lightning.LightningModule):
 
     def _predict(self, batch: Batch) -> Tensor:
         """Return and buffer the probabilities of a batch. Shape (batch, classes)."""
-        pooled = self.classifier.pool(batch.waveform, batch.lengths)
+        pooled = batch.pooled_by(self.classifier)
         probabilities = self.classifier.classify(pooled)
         rows = zip(batch.indices.tolist(), probabilities.double().tolist(), pooled.half().cpu().numpy(), strict=True)
         self.predictions += [Prediction(*row) for row in rows]

@@ -61,9 +61,13 @@ def _mean(frames: Tensor, weights: Tensor) -> Tensor:
     return torch.where(weights > 0, frames * weights, 0).sum(1) / weights.sum(1)
 
 
+MIN_VARIANCE = 1e-12
+"""Lower bound of a variance: the gradient of the square root is infinite at 0."""
+
+
 def _std(frames: Tensor, weights: Tensor) -> Tensor:
     squares = (frames - _mean(frames, weights)[:, None]).square()
-    return _mean(squares, weights).sqrt()
+    return _mean(squares, weights).clamp(min=MIN_VARIANCE).sqrt()
 
 
 def _min(frames: Tensor, weights: Tensor) -> Tensor:

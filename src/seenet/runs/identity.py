@@ -90,7 +90,7 @@ IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
     ),
     "WhisperBackbone": ("checkpoint", "revision", "path", "recipe", "checkpointing"),
     "FunctionalsBackbone": ("checkpoint", "revision", "path", "recipe"),
-    "Frozen": ("recipe",),  # the settings of the backbone say it
+    "Frozen": ("recipe", "cache"),  # the settings of the backbone say it; rounding
     "EmotionData": ("num_workers",),
     "Strict": ("allow_leaks",),
     "Paper": ("allow_leaks",),

@@ -6,6 +6,7 @@ from seenet.core.console import print_line
 from seenet.core.errors import SeenetError, one_line
 from seenet.runs.identity import EQUIVALENT_OPTIONS
 from seenet.runs.results import read_object, write_json
+from seenet.training.cached_parts import reads_cache
 from seenet.training.components import is_fitted
 from seenet.training.experiment import Experiment
 from seenet.training.probing import probe
@@ -27,7 +28,7 @@ def resolve_compile(experiment: Experiment) -> Experiment:
     """
     if experiment.trainer.compile != "auto":
         return experiment
-    if is_fitted(experiment.config):
+    if is_fitted(experiment.config) or reads_cache(experiment):
         return replace(experiment, trainer=replace(experiment.trainer, compile=False))
     without, compiled = (
         replace(experiment, trainer=replace(experiment.trainer, compile=value)) for value in (False, True)

@@ -29,7 +29,6 @@ from seenet.models.classifier import EmotionClassifier
 from seenet.models.factory import ModelSpec, build_classifier
 from seenet.models.heads.fitted import FittedHead, standardize_speakers
 from seenet.models.prediction import Prediction
-from seenet.runs.identity import digest
 from seenet.runs.results import TRAINED, write_json
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import count_tensors
@@ -77,6 +76,7 @@ class FrozenEncoder:
                 fingerprint,
                 experiment.store,
                 experiment.manifest.name,
+                experiment.manifest.column("utterance").tolist(),
                 torch.device(device),
             )
             _latest = cls(experiment, classifier, extractor)
@@ -198,7 +198,7 @@ class FittedRunner(Runner):
     def _pooled(self, rows: Indices, condition: TestCondition | None = None) -> NDArray[np.float32]:
         """Return the features of all clips of some speakers, clean by default. Shape (clips, dim)."""
         clean = Clean(self.experiment.manifest, self.experiment.store)
-        pooled = self._extractor.pooled(rows, condition or clean, digest(self.fold.test.tolist()))
+        pooled = self._extractor.pooled(rows, condition or clean, self.fold)
         if self.head.normalize == "corpus":
             return pooled
         speakers = self.experiment.manifest.codes("speaker")[rows]

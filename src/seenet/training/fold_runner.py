@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from seenet.core.processes import (
 from seenet.core.seeds import INITIALISATION, derive_seed
 from seenet.corpora.folds import Fold
 from seenet.data.conditions.base import TestCondition
+from seenet.data.conditions.clean import Clean
 from seenet.data.dataset import FoldPart
 from seenet.data.targets import TargetSpec
 from seenet.models.classifier import EmotionClassifier
@@ -28,6 +30,7 @@ from seenet.models.factory import ModelSpec, build_classifier, build_tuning
 from seenet.models.lightning_module import EmotionModel
 from seenet.models.prediction import Prediction
 from seenet.runs.results import TRAINED, read_trained, write_json
+from seenet.training.cached_parts import make_cached_parts
 from seenet.training.callbacks import EpochHistory
 from seenet.training.checkpoints import (
     TRAINING_STATE,
@@ -77,11 +80,11 @@ class FoldRunner(Runner):
         # Folds that share their training clips start from the same weights: their numbers depend on the test parts.
         stream = 0 if fold.shared else fold.number
         lightning.seed_everything(derive_seed(experiment.seed, INITIALISATION, stream) % 2**32, verbose=False)
-        train, dev, test = (
-            FoldPart(experiment.manifest, experiment.store, part, experiment.classes)
-            for part in (fold.train, fold.dev, fold.test)
-        )
-        targets = TargetSpec.of(train, len(experiment.classes))
+        self._parts = {
+            name: FoldPart(experiment.manifest, experiment.store, getattr(fold, name), experiment.classes)
+            for name in ("train", "dev", "test")
+        }
+        targets = TargetSpec.of(self._parts["train"], len(experiment.classes))
         self.spec = ModelSpec.of(config, experiment.classes, targets)
         classifier = build_classifier(self.spec, experiment.weights)
         if experiment.trainer.compile is True:
@@ -98,7 +101,12 @@ class FoldRunner(Runner):
         )
         self.weights = {**experiment.weights.describe(), **count_tensors(classifier)}
         self.logger = instantiate_checked(config["logger"], "logger", save_dir=str(self.folder))
-        self.data = build_data(config, experiment.augmentation, train=train, dev=dev, test=test)
+        self.data = build_data(config, experiment.augmentation, **self._parts)
+
+    @cached_property
+    def _cached_parts(self) -> dict[str, FoldPart]:
+        """The parts with cached features where the encoder is frozen and nothing changes the clips."""
+        return make_cached_parts(self.experiment, self.fold, self.model.classifier, self._parts)
 
     def train(self, label: str, made_with: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the last epoch, from `last.ckpt` where an interrupted training left one.
@@ -118,6 +126,7 @@ class FoldRunner(Runner):
         if self.model.classifier.omits_frozen:
             print_line(f"{label}: trains {_describe_share(count_tensors(self.model.classifier))}")
         last = decide_on_rank_zero(lambda: self._find_checkpoint(label))
+        self.data.parts = self._cached_parts
         history, selects = EpochHistory(label), self.experiment.protocol.selection != "none"
         callbacks: list[Callback] = [
             history,
@@ -198,6 +207,7 @@ class FoldRunner(Runner):
 
     def predict_dev(self) -> Sequence[Prediction]:
         """Predict the development part."""
+        self.data.parts = self._cached_parts
         trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
         self.run_lightning(trainer.predict, return_predictions=False)
         return self.model.predictions
@@ -205,6 +215,7 @@ class FoldRunner(Runner):
     def predict_test(self, condition: TestCondition) -> tuple[Sequence[Prediction], Mapping[str, Tensor]]:
         """Predict the test part under a condition."""
         self.data.condition = condition
+        self.data.parts = self._cached_parts if isinstance(condition, Clean) else self._parts
         trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
         self.run_lightning(trainer.test, verbose=False)
         return self.model.predictions, self.model.test_figures

@@ -52,6 +52,10 @@ class AdditiveNoise(TestCondition):
         condition.remark = condition.source.remark
         return condition
 
+    def find_source_clips(self, fold: Fold) -> NDArray[np.int64] | None:
+        """Return the rows from which babble comes; None for other noise."""
+        return self.source.for_fold(fold).pool
+
     def draw_noise(self, index: int, clip: NDArray[np.float32]) -> NDArray[np.float32]:
         """Draw the noise of a clip, scaled to the ratio.
 

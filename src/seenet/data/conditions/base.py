@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from seenet.core.errors import SeenetError
@@ -35,6 +37,18 @@ class TestCondition(ABC):
             SeenetError: only clips of the test part could provide the noise.
         """
         return self
+
+    def find_source_clips(self, fold: Fold) -> NDArray[np.int64] | None:
+        """Return the rows of other clips from which the condition takes noise; None if it takes none.
+
+        Caches of features depend on them. By default these are all clips of the fold where `for_fold` depends on it.
+
+        Args:
+            fold: the fold to test.
+        """
+        if type(self).for_fold is TestCondition.for_fold:
+            return None
+        return np.concatenate([fold.train, fold.dev, fold.test])
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Batch:

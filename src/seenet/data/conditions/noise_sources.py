@@ -32,6 +32,8 @@ class NoiseSource(ABC):
 
     settings: Mapping[str, object]
     remark: str = ""
+    pool: NDArray[np.int64] | None = None
+    """Rows of the corpus from which the noise comes, after `for_fold`; None for noise from elsewhere."""
 
     def for_fold(self, fold: Fold) -> "NoiseSource":
         """Return the source for the test part of one fold."""
@@ -125,7 +127,7 @@ class Babble(NoiseSource):
     def __init__(self, manifest: Manifest, store: WaveformStore):
         self.settings = {"source": "babble", "speakers": "not tested"}
         self.store, self.speakers = store, manifest.codes("speaker")
-        self.pool: NDArray[np.int64] = np.array([], dtype=np.int64)
+        self.pool = np.array([], dtype=np.int64)
 
     def for_fold(self, fold: Fold) -> "Babble":
         """Return babble of the training and development clips of speakers outside the test part."""
@@ -146,7 +148,7 @@ class Babble(NoiseSource):
 
     def draw(self, index: int, length: int, rng: np.random.Generator) -> Array:
         """Draw the sum of six excerpts. Shape (length,)."""
-        assert len(self.pool), "call for_fold first"
+        assert self.pool is not None and len(self.pool), "call for_fold first"
         excerpts = [random_excerpt(self.store, int(row), length, rng) for row in rng.choice(self.pool, BABBLE_CLIPS)]
         babble: Array = np.sum([excerpt / np.sqrt(np.square(excerpt).mean()) for excerpt in excerpts], axis=0)
         return babble

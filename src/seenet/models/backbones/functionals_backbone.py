@@ -1,6 +1,6 @@
 """Acoustic functionals as backbone: the classical baseline, without weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -141,6 +141,10 @@ class FunctionalsBackbone(nn.Module):
         vectors = [self._describe(clip[:length]) for clip, length in zip(clips, lengths.tolist(), strict=True)]
         frames = torch.tensor(vectors, dtype=torch.float32, device=waveform.device)[:, None]
         return frames, torch.ones(frames.shape[:2], dtype=torch.bool, device=waveform.device)
+
+    def combine(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
+        """Return the only layer. Shape (batch, 1, dim)."""
+        return hidden_states[0]
 
     def hidden_states(self, waveform: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the output of `forward` as the only layer."""

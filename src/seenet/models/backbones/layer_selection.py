@@ -1,6 +1,6 @@
 """Selection of encoder layers: the last, a learned weighted sum of several, or their concatenation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -55,11 +55,12 @@ class LayerSelection(nn.Module):
         is_sum = combine == "sum" and len(self.numbers) > 1
         self.weight = nn.Parameter(torch.zeros(len(self.numbers))) if is_sum else None
 
-    def forward(self, hidden_states: Sequence[Tensor]) -> Tensor:
+    def forward(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
         """Combine the selected layers.
 
         Args:
-            hidden_states: input of the first layer, then the output of each. Shape of each (batch, frames, dim).
+            hidden_states: by number, the input of the first layer, then the output of each; the selected ones suffice.
+                Shape of each (batch, frames, dim).
 
         Returns:
             Shape (batch, frames, copies · dim).

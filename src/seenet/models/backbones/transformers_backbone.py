@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -169,6 +170,18 @@ class SpeechBackbone(nn.Module):
         frames = output.last_hidden_state if self.selection.is_last else self.selection(output.hidden_states)
         return self.dropout(frames[:, : mask.shape[1]]), mask
 
+    def combine(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
+        """Return the frames of `forward` from hidden states by number; the selected ones suffice.
+
+        Args:
+            hidden_states: from `hidden_states`. Shape of each (batch, frames, dim).
+
+        Returns:
+            Shape (batch, frames, dim of the backbone).
+        """
+        frames: Tensor = self.dropout(self.selection(hidden_states))
+        return frames
+
     def hidden_states(self, waveform: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Compute the input of the first transformer layer, then the output of each, as transformers returns them.
 
@@ -190,7 +203,9 @@ class SpeechBackbone(nn.Module):
         if self.normalize:
             waveform = _normalize(waveform, lengths, valid_samples)
         frame_counts = set_lengths(self.model, lengths)
-        output = self.model(waveform, attention_mask=valid_samples, output_hidden_states=output_hidden_states)
+        # transformers draws for layerdrop in evaluation mode, too; the draws of dropout and heads must not depend on it
+        with torch.random.fork_rng(devices=[], enabled=self.freeze and self.training):
+            output = self.model(waveform, attention_mask=valid_samples, output_hidden_states=output_hidden_states)
         return output, length_mask(frame_counts, size)
 
     def _count_frames(self, samples: int) -> int:

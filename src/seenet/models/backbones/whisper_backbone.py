@@ -1,5 +1,6 @@
 """The encoder of Whisper as backbone."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
@@ -125,7 +126,19 @@ class WhisperBackbone(nn.Module):
             SeenetError: a clip is longer than the encoder's positions.
         """
         hidden_states, mask = self.hidden_states(waveform, lengths)
-        return self.selection(hidden_states), mask
+        return self.combine(hidden_states), mask
+
+    def combine(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
+        """Return the frames of `forward` from hidden states by number; the selected ones suffice.
+
+        Args:
+            hidden_states: from `hidden_states`. Shape of each (batch, frames, dim).
+
+        Returns:
+            Shape (batch, frames, dim of the backbone).
+        """
+        frames: Tensor = self.selection(hidden_states)
+        return frames
 
     def hidden_states(self, waveform: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Compute the input of the first transformer layer, then the output of each, the last one normalised.

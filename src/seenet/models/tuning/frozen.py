@@ -6,9 +6,16 @@ from seenet.models.tuning.base import Tuning, require_encoder
 
 
 class Frozen(Tuning):
-    """Trains no parameter of the encoder and keeps it in evaluation mode. Weights of layers are trained."""
+    """Trains no parameter of the encoder and keeps it in evaluation mode. Weights of layers are trained.
+
+    Args:
+        cache: whether training reads hidden states that are computed once per clip, where it can.
+    """
 
     is_partial = True
+
+    def __init__(self, cache: bool = True):
+        self.cache = cache
 
     def prepare(self, backbone: nn.Module) -> None:
         """Freeze the encoder, if there is one: functionals have no parameters."""

@@ -1,0 +1,126 @@
+"""Features that are computed once where a head is trained by gradient on a frozen encoder."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from seenet.corpora.folds import Fold
+from seenet.data.augmentation.identity import Identity
+from seenet.data.conditions.clean import Clean
+from seenet.data.dataset import FoldPart
+from seenet.features.cached_batches import StatesPart, VectorsPart
+from seenet.features.clip_keys import NOT_OF_HIDDEN_STATES, hash_source, hash_tensors
+from seenet.features.extraction import FeatureExtractor
+from seenet.features.hidden_states import HiddenStates
+from seenet.models.classifier import EmotionClassifier
+from seenet.models.pooling import MeanPooling, StatisticsPooling
+from seenet.models.tuning.frozen import Frozen
+from seenet.runs.identity import component_name, describe_component
+from seenet.training.experiment import Experiment
+
+
+def reads_cache(experiment: Experiment) -> bool:
+    """Return whether the waveforms, hence the output of a frozen encoder, are the same in every epoch.
+
+    Several processes would have to share the extraction; they compute the encoder in every step.
+    """
+    tune = experiment.config["tune"]
+    is_frozen = component_name(tune["_target_"]) == Frozen.__name__ and tune.get("cache", True)
+    return is_frozen and isinstance(experiment.augmentation, Identity) and experiment.trainer.devices == 1
+
+
+def make_cached_parts(
+    experiment: Experiment, fold: Fold, classifier: EmotionClassifier, parts: Mapping[str, FoldPart]
+) -> dict[str, FoldPart]:
+    """Return parts that hold features, which are computed where the cache lacks them.
+
+    Pooled vectors are enough where nothing before the head is trained or random; otherwise batches hold hidden states.
+
+    Args:
+        experiment: the experiment.
+        fold: the fold.
+        classifier: its backbone is frozen.
+        parts: of the fold, with waveforms.
+
+    Returns:
+        The same parts where features cannot be cached.
+
+    Raises:
+        SeenetError: the cache cannot be written, or the disk is too small.
+    """
+    backbone = cast(Any, classifier.backbone)
+    if not (reads_cache(experiment) and hasattr(backbone, "hidden_states") and hasattr(backbone, "combine")):
+        return dict(parts)
+    was_training = classifier.training
+    try:
+        return _read_parts(experiment, fold, classifier, parts)
+    finally:
+        classifier.train(was_training)  # extraction sets the evaluation mode, which Lightning would keep
+
+
+def _read_parts(
+    experiment: Experiment, fold: Fold, classifier: EmotionClassifier, parts: Mapping[str, FoldPart]
+) -> dict[str, FoldPart]:
+    rows, backbone = (
+        np.unique(np.concatenate([part.indices for part in parts.values()])),
+        cast(Any, classifier.backbone),
+    )
+    if _is_pooling_constant(classifier):
+        extractor = _make_extractor(experiment, classifier)
+        vectors = extractor.pooled(rows, Clean(experiment.manifest, experiment.store), fold)
+        return {name: VectorsPart(part, vectors[np.searchsorted(rows, part.indices)]) for name, part in parts.items()}
+    states = HiddenStates(
+        experiment.manifest,
+        experiment.store,
+        backbone,
+        experiment.config["backbone"]["name"],
+        _describe_encoder(experiment, backbone),
+        _device(experiment),
+    )
+    states.compute(rows)
+    weighs_frames = getattr(classifier.pooling, "range_db", None) is not None
+    return {name: StatesPart(part, states, weighs_frames) for name, part in parts.items()}
+
+
+def _is_pooling_constant(classifier: EmotionClassifier) -> bool:
+    """Return whether the pooled vector of a clip is the same in every step."""
+    backbone = cast(nn.Module, classifier.backbone)
+    is_trained = any(p.requires_grad for p in backbone.parameters())
+    has_dropout = any(getattr(module, "p", 0) > 0 for module in backbone.children())
+    return isinstance(classifier.pooling, MeanPooling | StatisticsPooling) and not is_trained and not has_dropout
+
+
+def _device(experiment: Experiment) -> torch.device:
+    return torch.device("cuda" if experiment.trainer.accelerator == "gpu" else "cpu")
+
+
+def _fingerprint(experiment: Experiment, backbone: nn.Module) -> str:
+    return experiment.weights.fingerprint if experiment.weights.source is not None else hash_tensors(backbone)
+
+
+def _describe_encoder(experiment: Experiment, backbone: nn.Module) -> dict[str, Any]:
+    """Return what determines the hidden states of a frozen encoder."""
+    described = describe_component(experiment.config["backbone"])
+    return {
+        "backbone": {name: value for name, value in described.items() if name not in NOT_OF_HIDDEN_STATES},
+        "code": hash_source(type(backbone)),
+        "weights": _fingerprint(experiment, backbone),
+    }
+
+
+def _make_extractor(experiment: Experiment, classifier: EmotionClassifier) -> FeatureExtractor:
+    """Return the extractor of pooled vectors, whose cache fitted heads read, too."""
+    config = experiment.config
+    return FeatureExtractor(
+        classifier,
+        config["backbone"],
+        config["pooling"],
+        _fingerprint(experiment, cast(nn.Module, classifier.backbone)),
+        experiment.store,
+        experiment.manifest.name,
+        experiment.manifest.column("utterance").tolist(),
+        _device(experiment),
+    )
