@@ -122,7 +122,9 @@ def test_weighted_sum_equals_a_loop_and_starts_as_the_mean():
 
 @pytest.mark.parametrize("layers", [[], [4], [-1], [1, 1]])
 def test_layers_that_do_not_exist_are_refused(layers):
-    with pytest.raises(SeenetError, match=r"backbone.layers=.*: expected last, all, or different numbers from 0 to 3"):
+    with pytest.raises(
+        SeenetError, match=r"backbone.layers=.*: expected last, all, transformer, or different numbers from 0 to 3"
+    ):
         make_whisper(layers=layers)
 
 
