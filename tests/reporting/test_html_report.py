@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from matplotlib.image import imread
 
 from seenet.core.errors import SeenetError
 from seenet.reporting.html_report import write_report
@@ -110,6 +111,25 @@ def test_seenet_report_writes_report_or_one_error_line(seenet_report, tmp_path: 
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("seenet: error: ")
     assert wrong.stderr.count("\n") == 1
+
+
+def take_screenshot(page: Path, picture: Path, *flags: str) -> bytes:
+    common = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,2500"]
+    command = [CHROMIUM, *common, *flags, f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(command, capture_output=True, timeout=HANG, check=True)
+    return imread(picture).tobytes()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_page_stays_light_in_automatic_dark_mode(report: Path, tmp_path: Path):
+    """Browsers that darken light pages invert the labels of SVG figures, but not their background."""
+    dark, page = ("--enable-features=WebContentsForceDark", "--force-dark-mode"), report / "index.html"
+    light = take_screenshot(page, tmp_path / "light.png")
+    assert take_screenshot(page, tmp_path / "dark.png", *dark) == light
+    (tmp_path / "page.html").write_text(page.read_text().replace("only light", "light"))
+    assert take_screenshot(tmp_path / "page.html", tmp_path / "dark.png", *dark) != light, (
+        "the check must be able to fail"
+    )
 
 
 def open_in_browser(page: Path) -> tuple[str, str]:

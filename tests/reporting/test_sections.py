@@ -1,5 +1,6 @@
 """Numbers and texts of the sections, compared with computations from predictions."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -136,6 +137,42 @@ def test_report_names_missing_files_and_continues(tmp_path: Path):
         *("A job failed: <code>aug=x</code>: lower optim.lr",),
     ):
         assert text in page, text
+
+
+def write_layer_weights(results: list[Path], layers: list[int], weights: list[list[float]]):
+    """Record learned weights in results; results without an entry stay as older versions wrote them."""
+    for folder, of_training in zip(results, weights, strict=False):
+        facts = json.loads((folder / "result.json").read_text())
+        facts["layer_weights"] = {"layers": layers, "weights": of_training}
+        (folder / "result.json").write_text(json.dumps(facts))
+
+
+def test_layer_weights_section_summarises_trainings(tmp_path: Path):
+    """Noisy tests of a training do not count twice, and results of older versions are left out."""
+    made = {"n_speakers": 6, "clips": 2, "sounds": 0, "snrs": (10,)}
+    ebm, none, _ = (fabricate_results(tmp_path / "outputs", augs=(aug,), **made) for aug in ("ebm", "none", "mixup"))
+    learned = [[0.2, 0.1, 0.7], [0.2, 0.3, 0.5], [0.2, 0.2, 0.6]]
+    write_layer_weights(ebm, [0, 1, 4], [weights for weights in learned for _ in ("clean", "snr10")])
+    write_layer_weights(none, [0, 1], [[0.502, 0.498]] * 2)
+    page = write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
+    found = read_report_table(tmp_path / "report", "layer_weights")
+    assert set(found.index) == {"aug=ebm", "aug=none"}
+    table = found.loc["aug=ebm"].set_index("layer")
+    assert list(table.index) == [0, 1, 4]
+    np.testing.assert_allclose(table["mean"], np.mean(learned, axis=0))
+    np.testing.assert_allclose(table["lowest"], np.min(learned, axis=0))
+    np.testing.assert_allclose(table["highest"], np.max(learned, axis=0))
+    assert set(table["trainings"]) == {3}
+    assert set(found.loc["aug=none", "trainings"]) == {1}
+    assert "aug=none: training hardly changed the weights" in page
+    assert "aug=ebm: training hardly" not in page
+    assert (tmp_path / "report/figures/layer_weights.png").is_file()
+
+
+def test_layer_weights_section_is_absent_without_learned_weights(tmp_path: Path):
+    fabricate_results(tmp_path / "outputs", augs=("none",), folds=(0,), facts={"layer_weights": None})
+    fabricate_results(tmp_path / "outputs", augs=("ebm",), folds=(0,))  # an older version
+    assert "Layer weights" not in write_report([tmp_path / "outputs"], tmp_path / "report", audio=False).read_text()
 
 
 def make_ravdess_facts(**changes) -> dict:

@@ -1,6 +1,7 @@
 """Heads trained by gradient on cached features of a frozen encoder: equal to an encoder that runs in every epoch."""
 
 import csv
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,28 @@ def test_extraction_keeps_heads_and_dropout_in_training_mode(config, run, poolin
 def test_changing_clips_and_trained_encoders_are_not_cached(run, override: str, tmp_path: Path):
     run(*BACKBONE, *SEE, "fold=0", override)
     assert not list((tmp_path / "cache").glob("features/*layer*"))
+
+
+@pytest.mark.parametrize("recipe", [("tune=none", *SEE, "aug=none"), ("tune=all", *SEE, "aug=ebm")])
+def test_results_record_learned_weights_of_layers(run, recipe: tuple[str, ...]):
+    layers = ("backbone.combine=sum", "optim.lr=0.1", "fold=0")
+    (learned,) = run(*BACKBONE, *recipe, *layers, "backbone.layers=[0,2]")
+    recorded = json.loads((learned / "result.json").read_text())["layer_weights"]
+    best = torch.load(learned.parent / "best.ckpt", weights_only=True)["state_dict"]
+    (weight,) = (tensor for name, tensor in best.items() if name.endswith("selection.weight"))
+    assert recorded["layers"] == [0, 2]
+    assert recorded["weights"] == pytest.approx(weight.softmax(0).tolist())
+    assert sum(recorded["weights"]) == pytest.approx(1)
+    assert weight.abs().min() > 0, "training changed them"
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [(*BACKBONE, "head=logistic"), (*BACKBONE, *SEE, "backbone.layers=last"), ("backbone=functionals", "head=svm")],
+)
+def test_results_record_no_weights_where_none_are_learned(run, recipe: tuple[str, ...]):
+    (folder,) = run(*recipe, "fold=0")
+    assert json.loads((folder / "result.json").read_text())["layer_weights"] is None
 
 
 def test_hidden_states_are_those_of_each_clip(config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

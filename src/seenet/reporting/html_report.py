@@ -20,6 +20,7 @@ from seenet.reporting.sections.calibration import build_calibration_section
 from seenet.reporting.sections.classes import build_classes_section
 from seenet.reporting.sections.embeddings import build_embedding_section
 from seenet.reporting.sections.fidelity import build_fidelity_section
+from seenet.reporting.sections.layer_weights import build_layer_weights_section
 from seenet.reporting.sections.leaderboard import build_leaderboard_section
 from seenet.reporting.sections.learning_curves import build_learning_section
 from seenet.reporting.sections.misclassified_clips import build_misclassified_section
@@ -129,6 +130,7 @@ def _build_chapter(study: Study, baseline: str | None, audio: bool, folder: Path
         build_classes_section(arms, folder, prefix),
         build_speakers_section(arms, folder, prefix),
         build_learning_section(study, arms, folder, prefix),
+        build_layer_weights_section(arms, folder, prefix),
         build_noise_section(study, [*(arm.arm for arm in arms), *untested], folder, prefix),
         build_calibration_section(study, arms, folder, prefix),
         build_embedding_section(arms[0], base, folder, prefix),

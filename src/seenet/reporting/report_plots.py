@@ -176,6 +176,32 @@ def plot_learning_curves(curves: Mapping[str, pd.DataFrame], evaluated: str) -> 
     return figure
 
 
+def plot_layer_weights(weights: Mapping[str, tuple[int, pd.DataFrame]]) -> Figure:
+    """Plot the mean weight of each layer as a bar, with a line from lowest to highest, one panel per arm.
+
+    Args:
+        weights: by arm, its number and one row per training; columns are layers, and the weights of a row sum to 1.
+    """
+    columns = min(len(weights), 3)
+    rows = math.ceil(len(weights) / columns)
+    figure = _create_figure(0.3 + 2.5 * rows, FIGURE_WIDTH if columns > 1 else 5)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes in panels.flat[len(weights) :]:
+        axes.set_visible(False)
+    for axes, (name, (number, table)) in zip(panels.flat, weights.items(), strict=False):
+        layers = np.array(table.columns)
+        axes.bar(layers, 100 * table.mean(), width=0.7, color=COLOURS[number % len(COLOURS)], alpha=0.6)
+        axes.vlines(layers, 100 * table.min(), 100 * table.max(), color="black", linewidth=1.6)
+        axes.axhline(100 / len(layers), color=GREY, linewidth=1, linestyle=":")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(name, fontsize=8.5, wrap=True)
+        axes.set(xlabel="layer")
+        _simplify_axes(axes, "y")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("weight %")
+    return figure
+
+
 def plot_noise_curves(
     curves: Mapping[str, Mapping[float, tuple[float, float, float]]], clean: Mapping[str, tuple[float, float, float]]
 ) -> Figure:

@@ -25,6 +25,7 @@ from seenet.data.conditions.base import TestCondition
 from seenet.data.conditions.clean import Clean
 from seenet.data.dataset import FoldPart
 from seenet.data.targets import TargetSpec
+from seenet.models.backbones.layer_selection import LayerSelection
 from seenet.models.classifier import EmotionClassifier
 from seenet.models.factory import ModelSpec, build_classifier, build_tuning
 from seenet.models.lightning_module import EmotionModel
@@ -219,6 +220,11 @@ class FoldRunner(Runner):
         trainer = self.experiment.trainer.create_trainer(self.folder, False, [])
         self.run_lightning(trainer.test, verbose=False)
         return self.model.predictions, self.model.test_figures
+
+    def layer_weights(self) -> dict[str, Any] | None:
+        """Return the learned weights of the encoder's layers at the loaded epoch."""
+        selection = getattr(self.model.classifier.backbone, "selection", None)  # a user's own backbone may lack it
+        return selection.describe_weights() if isinstance(selection, LayerSelection) else None
 
     def shared_names(self) -> set[str]:
         """Return the names of the frozen parameters of the backbone."""

@@ -65,6 +65,10 @@ class Runner(ABC):
             Predictions and the values of `ConfusionMetric`.
         """
 
+    def layer_weights(self) -> dict[str, Any] | None:
+        """Return the learned weights of encoder layers, as result.json records them; None without any."""
+        return None
+
     @abstractmethod
     def merged_classifier(self) -> EmotionClassifier:
         """Return the model with the architecture of its configuration."""
@@ -97,7 +101,8 @@ class Runner(ABC):
         predictions, figures = self.predict_test(noise)
         remark = "; ".join(filter(None, (facts["remark"], noise.remark)))
         seconds = facts["seconds"] + time.perf_counter() - start
-        result = {**facts, "remark": remark, "metrics": self._metrics(figures), "seconds": seconds}
+        known = {**facts, "remark": remark, "layer_weights": self.layer_weights()}
+        result = {**known, "metrics": self._metrics(figures), "seconds": seconds}
         return decide_on_rank_zero(lambda: self.artifacts.write_result(folder, result, predictions))
 
     def save_model(self, facts: Mapping[str, Any]) -> None:

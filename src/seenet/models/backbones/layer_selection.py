@@ -1,7 +1,7 @@
 """Selection of encoder layers: the last, a learned weighted sum of several, or their concatenation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,12 @@ class LayerSelection(nn.Module):
         self.copies = len(self.numbers) if combine == "concat" else 1
         is_sum = combine == "sum" and len(self.numbers) > 1
         self.weight = nn.Parameter(torch.zeros(len(self.numbers))) if is_sum else None
+
+    def describe_weights(self) -> dict[str, list[Any]] | None:
+        """Return the combined layers and their weights, which sum to 1; None if no weights are learned."""
+        if self.weight is None:
+            return None
+        return {"layers": list(self.numbers), "weights": self.weight.detach().double().softmax(0).tolist()}
 
     def forward(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
         """Combine the selected layers.
