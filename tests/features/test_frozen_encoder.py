@@ -168,6 +168,15 @@ def test_cache_keeps_rows_of_an_interrupted_process(tmp_path: Path):
     assert (cache.rows[[4, 1]] == 1).all()
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: os.truncate(path, 7)])
+def test_lost_rows_are_computed_again(tmp_path: Path, damage):
+    """Marks of rows that are gone must not turn zeros into features."""
+    FeatureCache(tmp_path / "cache", (6, 3), "{}").write(np.arange(6), np.ones((6, 3), np.float32))
+    assert not len(FeatureCache(tmp_path / "cache", (6, 3), "{}").missing(np.arange(6)))
+    damage(tmp_path / "cache/rows.f32")
+    assert len(FeatureCache(tmp_path / "cache", (6, 3), "{}").missing(np.arange(6))) == 6
+
+
 def test_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

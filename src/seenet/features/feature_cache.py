@@ -31,8 +31,11 @@ class FeatureCache:
         self._shape = tuple(shape)
         with explain_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self.rows = _map(folder / "rows.f32", np.dtype("<f4"), self._shape)
-            self._finished = _map(folder / "finished.u8", np.dtype("u1"), self._shape[:1])
+            rows, finished = folder / "rows.f32", folder / "finished.u8"
+            if not _is_complete(rows, np.dtype("<f4"), self._shape):
+                finished.unlink(missing_ok=True)  # before the rows: marks must not outlive what they mark
+            self.rows = _map(rows, np.dtype("<f4"), self._shape)
+            self._finished = _map(finished, np.dtype("u1"), self._shape[:1])
             if not (folder / "about.json").is_file():
                 atomic_write_text(folder / "about.json", about)
 
@@ -54,12 +57,17 @@ class FeatureCache:
         self._finished.flush()
 
 
+def _is_complete(path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bool:
+    """Return whether a file has the size of an array."""
+    return path.is_file() and path.stat().st_size == dtype.itemsize * int(np.prod(shape))
+
+
 def _map(
     path: Path, dtype: np.dtype[np.generic], shape: tuple[int, ...]
 ) -> "np.memmap[tuple[int, ...], np.dtype[np.generic]]":
     """Map a file for writing; a new one has its complete size on disk at once, because a full disk ends a mapping."""
     size = dtype.itemsize * int(np.prod(shape))
-    if not path.is_file() or path.stat().st_size != size:
+    if not _is_complete(path, dtype, shape):
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
