@@ -25,7 +25,7 @@ from seenet.data.batch_sampler import TrainBatches
 from seenet.data.dataset import FoldPart
 from seenet.data.loader import Loader
 from seenet.models.auxiliary.soft_emotion_experts import SoftEmotionExperts
-from seenet.models.backbones.checkpoint_loading import FAMILIES
+from seenet.models.backbones.checkpoint_loading import encoder_classes
 from seenet.models.backbones.pretrained_weights import Weights
 from seenet.models.backbones.transformers_backbone import SpeechBackbone
 from seenet.models.pooling import AttentionPooling
@@ -133,7 +133,7 @@ class Corpus:
 def sides(family: str, architecture: dict, frozen: bool, device: torch.device) -> Sides:
     """Build the stock model and ours with the same weights."""
     torch.manual_seed(0)
-    known = FAMILIES[family][0]()
+    known = encoder_classes(family)[0]()
     architecture = {name: value for name, value in architecture.items() if hasattr(known, name)}
     stock = Trainer(Stock(family, architecture, frozen), False, device)
     ours = SpeechBackbone(family, Weights(None), freeze_feature_encoder=frozen, architecture=architecture, **QUIET)

@@ -20,10 +20,10 @@ class Stock(nn.Module):
 
     def __init__(self, family: str, architecture: dict, frozen: bool):
         # Imported here because the bare script of child.py needs no seenet model.
-        from seenet.models.backbones.checkpoint_loading import FAMILIES
+        from seenet.models.backbones.checkpoint_loading import encoder_classes
 
         super().__init__()
-        make_config, make = FAMILIES[family]
+        make_config, make = encoder_classes(family)
         self.model = make(make_config(**architecture, **QUIET))
         self.dim = self.model.config.hidden_size
         if frozen:

@@ -109,7 +109,7 @@ def test_schemes_build(config, choice: str):
 @pytest.mark.parametrize("choice", of("backbone"))
 def test_backbones_follow_the_paper(config, choice: str):
     backbone = config(f"backbone={choice}").backbone
-    if not choice.startswith(("wav2vec2", "hubert", "wavlm", "data2vec")):
+    if not choice.startswith(("wav2vec2", "hubert", "wavlm", "data2vec")) or choice == "wav2vec2_conformer":
         pytest.skip("not a backbone of the paper")
     if choice.endswith("_tiny"):
         assert backbone.checkpoint is None
@@ -124,7 +124,7 @@ def test_backbones_follow_the_paper(config, choice: str):
 
 def test_backbone_files_share_their_common_part():
     lengths = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in backbone_files()}
-    assert sum(lengths.values()) < 190
+    assert sum(lengths.values()) < 250
     assert max(lines for name, lines in lengths.items() if not name.startswith("_")) < 10
 
 

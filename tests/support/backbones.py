@@ -6,7 +6,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from seenet.models.backbones.checkpoint_loading import FAMILIES
+from seenet.models.backbones.checkpoint_loading import encoder_classes
 from seenet.models.backbones.pretrained_weights import resolve_weights
 from seenet.models.backbones.transformers_backbone import SpeechBackbone
 
@@ -34,7 +34,7 @@ def save_checkpoint(
 ) -> transformers.PreTrainedModel:
     """Save a small model with random weights, or with `tensors` in their place; return the model."""
     torch.manual_seed(0)
-    config_class, model_class = FAMILIES[family]
+    config_class, model_class = encoder_classes(family)
     model = model_class(
         config_class(**{**SMALL_ARCHITECTURE, "num_hidden_layers": 2, "mask_time_prob": 0.1, **settings})
     )

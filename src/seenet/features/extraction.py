@@ -24,7 +24,7 @@ from seenet.features.feature_cache import FeatureCache
 from seenet.models.classifier import EmotionClassifier
 from seenet.runs.identity import describe_component, digest
 
-FORMAT = 1
+FORMAT = 2
 """Raised where equal settings give other features than before."""
 
 BATCH_SECONDS = 30

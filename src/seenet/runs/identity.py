@@ -41,6 +41,24 @@ RECORDED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "mask_feature_prob": None,
         "architecture": {},
     },
+    "Wav2Vec2BertBackbone": {
+        "layers": "last",
+        "combine": "sum",
+        "freeze": False,
+        **dict.fromkeys(("hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop")),
+        **dict.fromkeys(("mask_time_prob", "mask_feature_prob")),
+        "architecture": {},
+    },
+    "AstBackbone": {
+        "layers": "last",
+        "combine": "sum",
+        "freeze": False,
+        "full_context": False,
+        "mean": -4.2677393,
+        "std": 4.5689974,
+        **dict.fromkeys(("hidden_dropout", "attention_dropout")),
+        "architecture": {},
+    },
     "FunctionalsBackbone": {"features": ["loudness", "pitch", "mfcc", "spectral"]},
     "LogisticHead": {"refit": True, "by_layer": False, "normalize": "corpus", "max_iterations": 500},
     "SvmHead": {"refit": True, "by_layer": False, "normalize": "corpus", "max_iterations": 500},
@@ -88,7 +106,10 @@ IGNORED_SETTINGS: Mapping[str, tuple[str, ...]] = {
         *("checkpoint", "revision", "path", "recipe"),  # the content of the weights and other settings say it
         *("attention", "fast_layers", "checkpointing"),  # equal but for rounding
     ),
-    "WhisperBackbone": ("checkpoint", "revision", "path", "recipe", "checkpointing"),
+    **{
+        name: ("checkpoint", "revision", "path", "recipe", "checkpointing")
+        for name in ("WhisperBackbone", "Wav2Vec2BertBackbone", "AstBackbone")
+    },
     "FunctionalsBackbone": ("checkpoint", "revision", "path", "recipe"),
     "Frozen": ("recipe", "cache"),  # the settings of the backbone say it; rounding
     "EmotionData": ("num_workers",),

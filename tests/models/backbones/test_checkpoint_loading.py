@@ -9,20 +9,20 @@ import torch
 import transformers
 
 from seenet.core.errors import SeenetError
-from seenet.models.backbones.checkpoint_loading import FAMILIES
+from seenet.models.backbones.checkpoint_loading import FAMILIES, encoder_classes
 from seenet.models.backbones.pretrained_weights import resolve_weights
+from seenet.models.backbones.transformers_backbone import SpeechBackbone
 from support.backbones import LFS_POINTER, SMALL_ARCHITECTURE, load_backbone, make_clips, save_checkpoint
 from support.batches import pad
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_load_encoder_restores_a_saved_folder(make_backbone, family: str, tmp_path: Path):
-    config_class, model_class = FAMILIES[family]
+def test_load_encoder_restores_a_saved_folder(family: str, tmp_path: Path):
+    config_class, model_class = encoder_classes(family)
     saved = model_class(config_class(**SMALL_ARCHITECTURE))
     saved.save_pretrained(tmp_path)
     weights = resolve_weights(family, "microsoft/wavlm-large", path=str(tmp_path))
-    choice = {"data2vec-audio": "data2vec"}.get(family, family)
-    backbone = make_backbone(f"{choice}_base", weights=weights)
+    backbone = SpeechBackbone(family, weights)
     assert type(backbone.model) is model_class
     for name, value in saved.state_dict().items():
         torch.testing.assert_close(backbone.model.state_dict()[name], value)
@@ -113,13 +113,22 @@ HEADS = {
     "hubert": ("Hubert", ["CTC", "SequenceClassification"]),
     "wavlm": ("WavLM", ["CTC", "SequenceClassification", "XVector", "AudioFrameClassification"]),
     "data2vec-audio": ("Data2VecAudio", ["CTC", "SequenceClassification", "XVector", "AudioFrameClassification"]),
+    "unispeech": ("UniSpeech", ["CTC", "SequenceClassification", "PreTraining"]),
+    "unispeech-sat": ("UniSpeechSat", ["CTC", "SequenceClassification", "PreTraining", "XVector"]),
+    "wav2vec2-conformer": ("Wav2Vec2Conformer", ["CTC", "SequenceClassification", "PreTraining", "XVector"]),
+    "sew": ("SEW", ["CTC", "SequenceClassification"]),
 }
+
+
+def headed_model(family: str, head: str, config: transformers.PreTrainedConfig) -> transformers.PreTrainedModel:
+    config.vocab_size = 32  # the configuration of Conformer has no default
+    return getattr(transformers, f"{HEADS[family][0]}For{head}")(config)
 
 
 @pytest.mark.parametrize(("family", "head"), [(f, head) for f, (_, heads) in HEADS.items() for head in heads])
 def test_checkpoint_with_a_task_head_equals_the_bare_encoder(family: str, head: str, tmp_path):
     bare = save_checkpoint(tmp_path / "bare", family)
-    headed = getattr(transformers, f"{HEADS[family][0]}For{head}")(bare.config)
+    headed = headed_model(family, head, bare.config)
     encoder = getattr(headed, headed.base_model_prefix)
     encoder.load_state_dict(bare.state_dict())
     headed.save_pretrained(tmp_path / "headed")
@@ -133,7 +142,7 @@ def test_checkpoint_with_a_task_head_equals_the_bare_encoder(family: str, head: 
 @pytest.mark.parametrize(("family", "head"), [(f, head) for f, (_, heads) in HEADS.items() for head in heads])
 def test_checkpoint_with_a_task_head_is_refused_when_its_encoder_is_deeper(family: str, head: str, tmp_path: Path):
     bare = save_checkpoint(tmp_path / "bare", family)
-    getattr(transformers, f"{HEADS[family][0]}For{head}")(bare.config).save_pretrained(tmp_path)
+    headed_model(family, head, bare.config).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
     with pytest.raises(SeenetError, match=r"encoder tensors that .* does not have: .*encoder\.layers\.1\."):

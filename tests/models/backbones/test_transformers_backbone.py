@@ -149,7 +149,8 @@ def test_backbone_raises_when_the_configuration_is_unsupported(architecture: dic
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pretrained_backbone_is_in_training_mode(family: str, tmp_path: Path):
     save_checkpoint(tmp_path, family)
-    assert all(module.training for module in load_backbone(family, tmp_path).modules())
+    modules = load_backbone(family, tmp_path).modules()
+    assert all(module.training for module in modules if not isinstance(module, torch.nn.BatchNorm1d))
     frozen = load_backbone(family, tmp_path, freeze=True)
     assert not any(module.training for module in frozen.model.modules())
 
@@ -178,6 +179,8 @@ def test_pretrained_backbone_regularisation_changes_the_training_loss(family: st
         for module in model.modules():
             if hasattr(module, "activation_dropout") or type(module).__name__.endswith("FeedForward"):
                 module.intermediate_dropout.p = 0.0
+            if "ConformerConvolution" in type(module).__name__:
+                module.dropout.p = 0.0
     waveform, lengths = pad([clip[:2500] for clip in make_clips()])
     torch.manual_seed(0)
     target = torch.randn(len(lengths), quiet.dim)
@@ -197,13 +200,54 @@ def test_pretrained_backbone_regularisation_changes_the_training_loss(family: st
 def test_selected_layers_equal_the_hidden_states_of_transformers(family: str, tmp_path: Path):
     stock = save_checkpoint(tmp_path, family, layerdrop=0.0).eval()
     clip = make_clips()[1][None]
-    states = stock(clip, output_hidden_states=True).hidden_states
+    output = stock(clip, output_hidden_states=True)
+    last = output.hidden_states[-1] if family == "sew" else output.last_hidden_state
+    states = [*output.hidden_states[:-1], last]
     for number, expected in enumerate(states):
         backbone = load_backbone(family, tmp_path, layers=[number], final_dropout=0.0).eval()
         frames, _ = backbone(clip, torch.tensor([clip.shape[1]]))
         torch.testing.assert_close(frames, expected, atol=1e-5, rtol=0)
     both = load_backbone(family, tmp_path, layers="all").eval()(clip, torch.tensor([clip.shape[1]]))[0]
-    torch.testing.assert_close(both, sum(states) / len(states), atol=1e-5, rtol=0)
+    torch.testing.assert_close(both, sum(states) / len(states), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.inference_mode()
+def test_every_layer_of_a_clip_is_equal_alone_and_in_a_padded_batch(family: str, norm: str, tmp_path: Path):
+    settings = {} if family == "data2vec-audio" else {"feat_extract_norm": norm}
+    save_checkpoint(tmp_path, family, **settings)
+    backbone = load_backbone(family, tmp_path).eval()
+    clips = [*make_clips(), make_clips()[1][: 16000 - 20]]  # one frame less: an incomplete group of SEW
+    waveform, lengths = pad(clips)
+    waveform = torch.where(torch.arange(waveform.shape[1]) < lengths[:, None], waveform, 9.0)
+    together, mask = backbone.hidden_states(waveform, lengths)
+    for i, clip in enumerate(clips):
+        alone, own = backbone.hidden_states(clip[None], lengths[i : i + 1])
+        assert own.all()
+        for a, b in zip(alone, together, strict=True):
+            torch.testing.assert_close(a[0], b[i, mask[i]], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm", "unispeech-sat", "wav2vec2-conformer"])
+@torch.inference_mode()
+def test_last_hidden_state_is_normalised_as_the_output_of_the_encoder(family: str, tmp_path: Path):
+    """The large checkpoints normalise behind the layers, where transformers' own list has the state before."""
+    stable = {} if family == "wav2vec2-conformer" else {"do_stable_layer_norm": True}
+    stock = save_checkpoint(tmp_path, family, **stable).eval()
+    clip = make_clips()[1][None]
+    backbone = load_backbone(family, tmp_path).eval()
+    states, _ = backbone.hidden_states(*pad([clip[0]]))
+    torch.testing.assert_close(states[-1], stock(clip).last_hidden_state, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(backbone.combine(states), backbone(*pad([clip[0]]))[0])
+
+
+def test_training_of_rotary_positions_follows_a_forward_pass_in_inference_mode(tmp_path: Path):
+    save_checkpoint(tmp_path, "wav2vec2-conformer", position_embeddings_type="rotary")
+    backbone = load_backbone("wav2vec2-conformer", tmp_path)
+    with torch.inference_mode():
+        backbone(*pad(make_clips()))
+    backbone(*pad(make_clips()))[0].sum().backward()
 
 
 def test_sum_of_layers_excludes_layerdrop(tmp_path: Path):

@@ -16,21 +16,25 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from seenet.core.errors import SeenetError, one_line
 from seenet.models.backbones.pretrained_weights import Weights
 
-Encoders = Mapping[str, tuple[type[transformers.PreTrainedConfig], type[transformers.PreTrainedModel]]]
-
-FAMILIES: Encoders = {
-    "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
-    "hubert": (transformers.HubertConfig, transformers.HubertModel),
-    "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
-    "data2vec-audio": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
+FAMILIES: Mapping[str, str] = {
+    "wav2vec2": "Wav2Vec2",
+    "hubert": "Hubert",
+    "wavlm": "WavLM",
+    "data2vec-audio": "Data2VecAudio",
+    "unispeech": "UniSpeech",
+    "unispeech-sat": "UniSpeechSat",
+    "wav2vec2-conformer": "Wav2Vec2Conformer",
+    "sew": "SEW",
 }
-"""Configuration and model class of each model type that `SpeechBackbone` reads."""
+"""Names of transformers' classes, without `Config` and `Model`, of each model type that `SpeechBackbone` reads."""
 
-ENCODERS: Encoders = {
+ENCODERS: Mapping[str, str] = {
     **FAMILIES,
-    "whisper": (transformers.WhisperConfig, WhisperEncoder),
+    "whisper": "Whisper",
+    "wav2vec2-bert": "Wav2Vec2Bert",
+    "audio-spectrogram-transformer": "AST",
 }
-"""Configuration and encoder class of each model type."""
+"""The same names of every model type."""
 
 KEY_MAPPINGS = {"whisper": {r"^(model\.)?encoder\.": "", r"^model\.decoder\.": "decoder."}}
 """Names of tensors in checkpoints of a complete model, as patterns, and their names in the encoder."""
@@ -43,6 +47,13 @@ OPTIONAL_MODULES = frozenset({"adapter"})
 
 HEAD_TENSORS = frozenset({"feature_extractor.weight", "feature_extractor.bias"})
 """Tensors of a task head (XVector) under the name of an encoder module, which has only deeper names itself."""
+
+
+def encoder_classes(family: str) -> tuple[type[transformers.PreTrainedConfig], type[transformers.PreTrainedModel]]:
+    """Return the configuration and the encoder class of a model type."""
+    name = ENCODERS[family]
+    model = WhisperEncoder if family == "whisper" else getattr(transformers, f"{name}Model")
+    return getattr(transformers, f"{name}Config"), model
 
 
 def load_encoder(
@@ -62,7 +73,7 @@ def load_encoder(
     Raises:
         SeenetError: a setting is unknown or invalid, or the checkpoint is damaged or does not fit the architecture.
     """
-    config_class, model_class = ENCODERS[family]
+    config_class, model_class = encoder_classes(family)
     transformers.utils.logging.set_verbosity(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped in transformers
     unknown = [name for name in architecture if not hasattr(config_class(), name)]
@@ -89,7 +100,7 @@ def _load_checkpoint(
     Raises:
         SeenetError: the files cannot be loaded.
     """
-    config_class, model_class = ENCODERS[family]
+    config_class, model_class = encoder_classes(family)
     try:
         config = config_class.from_pretrained(source, **location)
         for name, value in overrides.items():

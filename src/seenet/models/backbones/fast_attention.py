@@ -31,8 +31,7 @@ MAX_CHUNK_WEIGHTS = 2**22
 """Attention weights per chunk in the eager form; a chunk fits the cache of a CPU."""
 
 SDPA_BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Backends of fused attention. cuDNN is excluded: its backward pass returns NaN for some masks and lengths (pytorch
-issue 196678), and it builds a new plan for every length."""
+"""Backends of fused attention, without cuDNN: its backward pass returns NaN for some masks (pytorch issue 196678)."""
 
 
 class Positions(NamedTuple):
@@ -64,7 +63,7 @@ def masked_attention(
         key: shape of `query`.
         value: shape of `query`.
         valid: True for valid frames, or None if there is no padding. Shape (batch, frames).
-        dropout: dropped share of the attention weights.
+        dropout: dropped share of the weights.
         gated: gate of the position bias for each query, shape (batch, heads, frames, 1), and the bias.
 
     Returns:
@@ -89,6 +88,10 @@ def masked_attention(
     if form == "flex" and dropout == 0 and not (query.requires_grad and query.device.type == "cpu"):
         return _flex_attention(query, key, value, valid.sum(1), (gate, table) if gated else None)
     bias = torch.addcmul(padding, gate, pairs) if gated else padding
+    return _fused_attention(query, key, value, bias, dropout)
+
+
+def _fused_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float) -> Tensor:
     with sdpa_kernel(SDPA_BACKENDS):
         return F.scaled_dot_product_attention(query, key, value, bias, dropout)
 
@@ -262,14 +265,12 @@ def _register_attention(form: Form) -> str:
     """Register a form with transformers, for families other than WavLM, and return its name."""
 
     def forward(
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        dropout: float = 0.0,
-        **_: Any,
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
     ) -> tuple[Tensor, None]:
+        dropout, bias = options.get("dropout", 0.0), options.get("position_bias")
+        if bias is not None:  # (batch, heads, frames, frames), of Conformer
+            bias = bias if mask is None else bias.masked_fill(~mask[:, None, None], -math.inf)
+            return _fused_attention(query, key, value, bias, dropout).transpose(1, 2), None
         return masked_attention(form, query, key, value, mask, dropout).transpose(1, 2), None
 
     def valid(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
@@ -285,7 +286,7 @@ def use_attention(model: SpeechEncoder, form: Form) -> None:
     """Replace the attention of a transformers speech model; weights and state-dict keys stay.
 
     Args:
-        model: wav2vec 2.0, HuBERT, WavLM or data2vec-audio; changed in place.
+        model: of a type in `FAMILIES`; changed in place.
         form: `eager` computes the formula in chunks of clips, the fastest form on a CPU. `sdpa` passes padding and bias
             to the fused attention of torch. `flex` adds them within FlexAttention; with dropout, or for training on a
             CPU, which FlexAttention does not support, it is `sdpa`. `auto` is `eager` on a CPU, else `sdpa`.
@@ -293,8 +294,7 @@ def use_attention(model: SpeechEncoder, form: Form) -> None:
     for module in model.modules():
         if isinstance(module, WavLMAttention):
             module.__class__ = GatedAttention
-    gated = [module for module in model.modules() if isinstance(module, GatedAttention)]
-    for module in gated:
+    for module in (gated := [module for module in model.modules() if isinstance(module, GatedAttention)]):
         module.form = form
     if not gated:
         model.set_attn_implementation(_register_attention(form))

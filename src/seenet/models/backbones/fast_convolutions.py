@@ -155,5 +155,5 @@ def use_convolutions(model: SpeechEncoder) -> None:
     """Replace the convolutions of a transformers speech model in place; weights and keys stay."""
     _mix_in(TimeMajorEncoderMixin, model.feature_extractor)
     for module in model.encoder.pos_conv_embed.modules():
-        if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= MIN_FFT_KERNEL:
+        if isinstance(module, nn.Conv1d) and module.kernel_size[0] >= MIN_FFT_KERNEL and module.stride == (1,):
             _mix_in(FFTConvMixin, module)

@@ -1,6 +1,6 @@
 """The parts of the speech models of transformers that this package uses.
 
-wav2vec 2.0, HuBERT, WavLM and data2vec-audio share them without a common base class.
+The models with the convolutions of wav2vec 2.0 share them without a common base class.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

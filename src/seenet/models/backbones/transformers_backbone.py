@@ -1,4 +1,4 @@
-"""Backbones wav2vec 2.0, HuBERT, WavLM and data2vec-audio, through transformers."""
+"""Backbones with the convolutions of wav2vec 2.0, through transformers: see `FAMILIES`."""
 
 import math
 import warnings
@@ -12,14 +12,21 @@ from torch import Tensor, nn
 from seenet.core.errors import SeenetError
 from seenet.data.batch import length_mask
 from seenet.models.backbones.checkpoint_loading import load_encoder
+from seenet.models.backbones.encoder_backbone import EncoderBackbone
 from seenet.models.backbones.fast_attention import Form, use_attention
 from seenet.models.backbones.fast_convolutions import use_convolutions
 from seenet.models.backbones.fast_dropout import use_dropout
 from seenet.models.backbones.layer_selection import Combination, Layers, LayerSelection
-from seenet.models.backbones.length_handling import pad_to, patch_length_handling, receptive_field, set_lengths
+from seenet.models.backbones.length_handling import (
+    pad_to,
+    patch_length_handling,
+    receptive_field,
+    require_no_adapter,
+    set_lengths,
+)
 from seenet.models.backbones.pretrained_weights import Weights
-from seenet.models.backbones.settings import portable_architecture, select_shares
-from seenet.models.backbones.speech_encoder import EncoderOutput, SpeechEncoder
+from seenet.models.backbones.settings import select_shares
+from seenet.models.backbones.speech_encoder import SpeechEncoder
 
 Attention = Literal[Form, "stock"]
 
@@ -27,17 +34,11 @@ FRAME_MULTIPLES = {"cuda": 8}
 """Multiple of frames to which batches are padded, by device. On CUDA, the fused attention of torch would otherwise copy
 the bias in each layer."""
 
-CHECKPOINT_DROPOUTS = (
-    *("final_dropout", "hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"),
-    *("mask_time_prob", "mask_feature_prob"),
-)
-"""Settings that a checkpoint's configuration decides where they are null."""
-
 RECOMPILE_LIMIT = 1024
 """Maximum number of compiled variants of one layer per process, for training and test of every arm of a sweep."""
 
 
-class SpeechBackbone(nn.Module):
+class SpeechBackbone(EncoderBackbone):
     """A speech encoder that maps (waveform, lengths) to (frames, frame mask).
 
     The frames of a clip do not depend on the other clips of its batch. Options that are None keep the value of the
@@ -65,19 +66,23 @@ class SpeechBackbone(nn.Module):
             transformer layers, which needs a fraction of the memory but longer steps.
         architecture: settings of the transformers configuration for random weights.
 
-    Attributes:
-        dim: width of a frame.
-        hop: samples between frames.
-        loaded_tensors: number of parameters that come from the checkpoint; 0 with random weights.
-
     Raises:
         SeenetError: a share is outside [0, 1], the configuration refuses a setting, or the checkpoint does not fit the
             architecture.
     """
 
+    CHECKPOINT_SETTINGS = (
+        *("final_dropout", "hidden_dropout", "attention_dropout", "feat_proj_dropout", "layerdrop"),
+        *("mask_time_prob", "mask_feature_prob"),
+    )
+
+    model: SpeechEncoder
+
     def __init__(
         self,
-        family: Literal["wav2vec2", "hubert", "wavlm", "data2vec-audio"],
+        family: Literal[
+            "wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer", "sew"
+        ],
         weights: Weights,
         layers: Literal["last", "all", "transformer"] | list[int] = "last",
         combine: Combination = "sum",
@@ -110,19 +115,18 @@ class SpeechBackbone(nn.Module):
         self.model = cast(SpeechEncoder, model)
         config = self.model.config
         _require_supported(config)
-        self.freeze, self.normalize = freeze, normalize
+        self.normalize = normalize
         self.selection = LayerSelection(layers, config.num_hidden_layers, combine)
         self.dim: int = config.hidden_size * self.selection.copies
         self.dropout = nn.Dropout(config.final_dropout)
-        self._shortest = receptive_field(config.conv_kernel, config.conv_stride)
-        self.hop: int = math.prod(config.conv_stride)
+        self._group = getattr(config, "squeeze_factor", 1)
+        strides = [*config.conv_stride, self._group]
+        self._shortest = receptive_field([*config.conv_kernel, self._group], strides)
+        self.hop: int = math.prod(strides)
         self._patch_layers(attention, fast_layers, checkpointing)
         if freeze_feature_encoder or freeze:
             self.model.feature_extractor._freeze_parameters()  # HubertModel has no public method for this
-        if freeze:
-            self.model.requires_grad_(False)
-        # from_pretrained returns a model in evaluation mode, and Lightning keeps that mode.
-        self.train()
+        self.set_trained(freeze)
 
     def _patch_layers(self, attention: Attention, fast_layers: bool, checkpointing: bool) -> None:
         """Add length handling, fast layers and gradient checkpointing to the encoder."""
@@ -137,10 +141,6 @@ class SpeechBackbone(nn.Module):
                 warnings.simplefilter("ignore", FutureWarning)
                 self.model.gradient_checkpointing_enable({"use_reentrant": False})
 
-    def portable_settings(self) -> dict[str, Any]:
-        """Return settings that rebuild this architecture without its checkpoint."""
-        return {"architecture": portable_architecture(self.model.config), **dict.fromkeys(CHECKPOINT_DROPOUTS)}
-
     def compile_layers(self) -> None:
         """Compile the feature encoder and each transformer layer once for all lengths."""
         # All arms of a sweep share this limit (default 8). Beyond it, torch silently runs without compilation.
@@ -148,13 +148,6 @@ class SpeechBackbone(nn.Module):
         self.model.feature_extractor.compile(dynamic=True)
         for layer in self.model.encoder.layers:
             layer.compile(dynamic=True)
-
-    def train(self, mode: bool = True) -> "SpeechBackbone":
-        """Set the training mode; a frozen encoder stays in evaluation mode."""
-        super().train(mode)
-        if self.freeze:
-            self.model.eval()
-        return self
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the frames of each clip.
@@ -166,35 +159,22 @@ class SpeechBackbone(nn.Module):
         Returns:
             Frames, shape (batch, frames, dim), and their mask, shape (batch, frames), True if valid.
         """
-        output, mask = self._encode(waveform, lengths, output_hidden_states=not self.selection.is_last)
-        frames = output.last_hidden_state if self.selection.is_last else self.selection(output.hidden_states)
-        return self.dropout(frames[:, : mask.shape[1]]), mask
+        if not self.selection.is_last:
+            return super().forward(waveform, lengths)
+        states, mask = self._encode(waveform, lengths, output_hidden_states=False)
+        return self.dropout(states[-1]), mask
 
     def combine(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
-        """Return the frames of `forward` from hidden states by number; the selected ones suffice.
-
-        Args:
-            hidden_states: from `hidden_states`. Shape of each (batch, frames, dim).
-
-        Returns:
-            Shape (batch, frames, dim of the backbone).
-        """
-        frames: Tensor = self.dropout(self.selection(hidden_states))
+        """Return the frames of `forward` from hidden states by number, see `EncoderBackbone.combine`."""
+        frames: Tensor = self.dropout(super().combine(hidden_states))
         return frames
 
     def hidden_states(self, waveform: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Compute the input of the first transformer layer, then the output of each, as transformers returns them.
+        """See `EncoderBackbone.hidden_states`."""
+        return self._encode(waveform, lengths, output_hidden_states=True)
 
-        Args are those of `forward`.
-
-        Returns:
-            Hidden states, shape of each (batch, frames, dim), and the mask of the frames, shape (batch, frames).
-        """
-        output, mask = self._encode(waveform, lengths, output_hidden_states=True)
-        return [state[:, : mask.shape[1]] for state in output.hidden_states], mask
-
-    def _encode(self, waveform: Tensor, lengths: Tensor, output_hidden_states: bool) -> tuple[EncoderOutput, Tensor]:
-        """Return the output of the encoder, which may have more frames than the mask, and the mask."""
+    def _encode(self, waveform: Tensor, lengths: Tensor, output_hidden_states: bool) -> tuple[list[Tensor], Tensor]:
+        """Return all hidden states, or the last one alone, and the mask."""
         waveform = torch.where(length_mask(lengths, waveform.shape[1]), waveform, 0)
         size = self._count_frames(waveform.shape[1])
         waveform = pad_to(waveform, self._padded_sample_count(waveform))
@@ -202,11 +182,13 @@ class SpeechBackbone(nn.Module):
         valid_samples = length_mask(lengths, waveform.shape[1])
         if self.normalize:
             waveform = _normalize(waveform, lengths, valid_samples)
-        frame_counts = set_lengths(self.model, lengths)
+        frame_counts = set_lengths(self.model, lengths).div(self._group, rounding_mode="floor")
         # transformers draws for layerdrop in evaluation mode, too; the draws of dropout and heads must not depend on it
         with torch.random.fork_rng(devices=[], enabled=self.freeze and self.training):
             output = self.model(waveform, attention_mask=valid_samples, output_hidden_states=output_hidden_states)
-        return output, length_mask(frame_counts, size)
+        # the last entry of transformers' hidden states lacks the normalisation behind the layers
+        states = [*(output.hidden_states[:-1] if output_hidden_states else ()), output.last_hidden_state]
+        return [state[:, :size] for state in states], length_mask(frame_counts, size)
 
     def _count_frames(self, samples: int) -> int:
         """Return the number of frames of a number of samples; at least one."""
@@ -242,8 +224,7 @@ def _normalize(waveform: Tensor, lengths: Tensor, valid: Tensor) -> Tensor:
 
 def _require_supported(config: transformers.PreTrainedConfig) -> None:
     """Raise a SeenetError for unsupported settings of a checkpoint or `backbone.architecture`."""
-    if getattr(config, "add_adapter", False):
-        raise SeenetError("add_adapter=True: models with an adapter are not supported; choose another model")
+    require_no_adapter(config)
     if config.mask_time_prob > 0 and config.mask_time_length < 1:
         raise SeenetError(f"mask_time_length={config.mask_time_length}: expected 1 or more frames")
     if config.mask_feature_prob > 0 and not 1 <= config.mask_feature_length <= config.hidden_size:

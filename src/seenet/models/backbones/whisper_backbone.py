@@ -1,31 +1,28 @@
 """The encoder of Whisper as backbone."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from seenet.core.errors import SeenetError
 from seenet.data.batch import length_mask
 from seenet.models.backbones.checkpoint_loading import load_encoder
+from seenet.models.backbones.encoder_backbone import EncoderBackbone
 from seenet.models.backbones.layer_selection import Combination, LayerSelection
 from seenet.models.backbones.length_handling import pad_to
 from seenet.models.backbones.log_mel import WhisperLogMel
 from seenet.models.backbones.pretrained_weights import Weights
-from seenet.models.backbones.settings import portable_architecture, select_shares
+from seenet.models.backbones.settings import select_shares
 from seenet.models.backbones.spec_augment import mask_spans
 
 HOP = 2 * WhisperLogMel.HOP
 """Samples per frame: the second convolution has a stride of 2."""
 
-CHECKPOINT_SETTINGS = ("dropout", "attention_dropout", "layerdrop", "mask_time_prob", "mask_feature_prob")
-"""Settings that a checkpoint's configuration decides where they are null."""
 
-
-class WhisperBackbone(nn.Module):
+class WhisperBackbone(EncoderBackbone):
     """The encoder of Whisper (Radford et al., ICML 2023), which maps (waveform, lengths) to (frames, frame mask).
 
     Whisper was trained on excerpts of 30 s, padded with silence. Here a batch has the length of its longest clip, and
@@ -48,15 +45,12 @@ class WhisperBackbone(nn.Module):
         checkpointing: whether to use gradient checkpointing, which needs less memory and longer steps.
         architecture: settings of the transformers configuration for random weights.
 
-    Attributes:
-        dim: width of a frame.
-        hop: samples between frames.
-        loaded_tensors: number of parameters that come from the checkpoint; 0 with random weights.
-
     Raises:
         SeenetError: a share is outside [0, 1], the configuration refuses a setting, a layer does not exist, or the
             checkpoint does not fit the architecture.
     """
+
+    CHECKPOINT_SETTINGS = ("dropout", "attention_dropout", "layerdrop", "mask_time_prob", "mask_feature_prob")
 
     def __init__(
         self,
@@ -89,56 +83,13 @@ class WhisperBackbone(nn.Module):
         config = self.model.config
         if not config.apply_spec_augment:  # then the shares of the checkpoint are not in use
             config.mask_time_prob, config.mask_feature_prob = mask_time_prob or 0.0, mask_feature_prob or 0.0
-        self.freeze, self.full_context = freeze, full_context
-        self.hop = HOP
+        self.full_context, self.hop = full_context, HOP
         self.log_mel = WhisperLogMel(config.num_mel_bins)
         self.selection = LayerSelection(layers, config.encoder_layers, combine)
         self.dim: int = config.d_model * self.selection.copies
         if checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
-        if freeze:
-            self.model.requires_grad_(False)
-        # from_pretrained returns a model in evaluation mode, and Lightning keeps that mode.
-        self.train()
-
-    def portable_settings(self) -> dict[str, Any]:
-        """Return settings that rebuild this architecture without its checkpoint."""
-        return {"architecture": portable_architecture(self.model.config), **dict.fromkeys(CHECKPOINT_SETTINGS)}
-
-    def train(self, mode: bool = True) -> "WhisperBackbone":
-        """Set the training mode; a frozen encoder stays in evaluation mode."""
-        super().train(mode)
-        if self.freeze:
-            self.model.train(False)
-        return self
-
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the frames of each clip.
-
-        Args:
-            waveform: at 16 kHz; padding is ignored. Shape (batch, samples).
-            lengths: valid samples. Shape (batch,).
-
-        Returns:
-            Frames of 20 ms, shape (batch, frames, dim), and their mask, shape (batch, frames), True if valid.
-
-        Raises:
-            SeenetError: a clip is longer than the encoder's positions.
-        """
-        hidden_states, mask = self.hidden_states(waveform, lengths)
-        return self.combine(hidden_states), mask
-
-    def combine(self, hidden_states: Sequence[Tensor] | Mapping[int, Tensor]) -> Tensor:
-        """Return the frames of `forward` from hidden states by number; the selected ones suffice.
-
-        Args:
-            hidden_states: from `hidden_states`. Shape of each (batch, frames, dim).
-
-        Returns:
-            Shape (batch, frames, dim of the backbone).
-        """
-        frames: Tensor = self.selection(hidden_states)
-        return frames
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.set_trained(freeze)
 
     def hidden_states(self, waveform: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
         """Compute the input of the first transformer layer, then the output of each, the last one normalised.
@@ -159,12 +110,8 @@ class WhisperBackbone(nn.Module):
         mask = length_mask((lengths + HOP - 1).div(HOP, rounding_mode="floor").clamp(min=1), size)
         hidden = self._embed(self._spectrogram(waveform, lengths, frames), frames)
         valid = None if self.full_context else mask[:, None, None]
-        states = [hidden]
-        for layer in encoder.layers:
-            if not (encoder.training and torch.rand(()) < encoder.layerdrop):
-                hidden = layer(hidden, valid)
-            states.append(hidden)
-        states[-1] = encoder.layer_norm(hidden)
+        states = self.run_layers(encoder.layers, hidden, encoder.layerdrop, attention_mask=valid)
+        states[-1] = encoder.layer_norm(states[-1])
         return [state[:, :size] for state in states], mask
 
     def _spectrogram(self, waveform: Tensor, lengths: Tensor, frames: int) -> Tensor:
