@@ -21,6 +21,7 @@ from seenet.data.augmentation.base import Augmentation
 from seenet.data.augmentation.chain import build_augmentation
 from seenet.models.auxiliary.base import AuxiliaryTask
 from seenet.models.backbones.pretrained_weights import resolve_weights
+from seenet.runs.identity import augmentation_steps
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
 from seenet.training.optimizers import build_optimizer
@@ -41,7 +42,7 @@ def test_every_choice_composes_and_is_commented(config, group: str, choice: str)
     text = (conf_dir() / group / f"{choice}.yaml").read_text(encoding="utf-8")
     assert "# " in re.split(r"\n *_target_", text)[0], "a comment describes the choice"
     if group == "aug":
-        assert list(cfg.aug) == [choice]
+        assert list(augmentation_steps(cfg.aug)) == [choice]
     elif text.startswith("name:") or "\nname:" in text:
         assert cfg[group].name == choice
 
@@ -225,7 +226,7 @@ SEENET = ("main", "cross_corpus", "paper_ravdess")
 
 
 def chosen(cfg: DictConfig, group: str) -> str:
-    return "+".join(cfg.aug) if group == "aug" else cfg[group].name
+    return "+".join(augmentation_steps(cfg.aug)) if group == "aug" else cfg[group].name
 
 
 @pytest.mark.parametrize("experiment", METHOD)

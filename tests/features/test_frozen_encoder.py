@@ -139,7 +139,7 @@ def test_final_model_takes_the_median_c(composed, capsys):
     ("overrides", "message"),
     [
         (["tune=all", "head=logistic"], "take tune=none, or head=linear with tune=all"),
-        (["aug=ebm"], "aug=ebm changes each clip at random; take aug=none"),
+        (["aug=ebm"], "aug=ebm draws anew in each epoch; take aug.copies=5"),
         (["aux_task=see"], "aux_task=see needs gradients; take aux_task=none, or head=linear"),
         (["pooling=attention"], "pooling=attention is trained; take pooling=statistics"),
         (["backbone.combine=sum"], "take backbone.combine=concat, one layer, or head=linear"),

@@ -12,7 +12,7 @@ import torch
 
 import seenet
 from seenet.features.array_cache import ArrayCache
-from seenet.features.hidden_states import HiddenStates
+from seenet.features.hidden_states import HiddenStates, read_states
 from seenet.models.backbones.whisper_backbone import WhisperBackbone
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import FoldRunner
@@ -163,7 +163,7 @@ def test_hidden_states_are_those_of_each_clip(config, tmp_path: Path, monkeypatc
     states = HiddenStates(experiment.manifest, experiment.store, backbone, "w", {}, torch.device("cpu"))
     rows = np.array([3, 0, 17])
     states.compute(rows)
-    values, counts = states.read(rows)
+    values, counts = read_states([states] * len(rows), rows.tolist())
     for row, value, count in zip(rows, values, counts.tolist(), strict=True):
         waveform = torch.from_numpy(experiment.store.waveform(row))[None]
         with torch.inference_mode():

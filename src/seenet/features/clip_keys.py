@@ -6,6 +6,7 @@ A folder of the cache belongs to a corpus, an encoder and a layer; a key in it t
 import hashlib
 import inspect
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,17 +45,20 @@ def hash_source(kind: type) -> str:
         return ""
 
 
-def key_clips(store: WaveformStore, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key for each clip: equal samples have equal keys.
+def key_clips(store: WaveformStore, rows: NDArray[np.int64], names: Sequence[str] | None = None) -> NDArray[np.uint64]:
+    """Return a key for each clip: equal samples have equal keys, with names only under equal names.
 
     Args:
         store: the waveforms.
         rows: of the clips in the store. Shape (clips,).
+        names: of the clips, where features depend on them.
 
     Returns:
         Shape (clips,).
     """
     index = store.index[rows]
-    columns = zip(index["samples"].tolist(), index["scale"].tolist(), index["length"].tolist(), strict=True)
+    columns = zip(
+        *(index[column].tolist() for column in ("samples", "scale", "length")), *([names] if names else []), strict=True
+    )
     digests = (hashlib.blake2b(json.dumps(values).encode(), digest_size=8).digest() for values in columns)
     return np.array([int.from_bytes(digest, "little") for digest in digests], dtype=np.uint64)

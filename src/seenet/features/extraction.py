@@ -167,10 +167,7 @@ class FeatureExtractor:
             cache.write(np.concatenate(computed), np.concatenate(values))
 
     def _encode_rows(self, rows: NDArray[np.int64], condition: TestCondition) -> NDArray[np.float32]:
-        lengths = torch.from_numpy(self._store.lengths[rows])
-        unknown = torch.full((len(rows),), -1)
-        waveform, indices = torch.from_numpy(self._store.padded(rows)), torch.from_numpy(rows)
-        batch = condition(Batch(waveform, lengths, unknown, unknown, unknown, indices))
+        batch = read_batch(self._store, rows, condition)
         encoded = self._encode(batch.waveform.to(self._device), batch.lengths.to(self._device))
         pooled: NDArray[np.float32] = encoded.float().cpu().numpy()
         return pooled
@@ -179,6 +176,20 @@ class FeatureExtractor:
     def _encode(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Return pooled vectors. Shape (batch, statistics, layers, width of a layer)."""
         return pool_layers(self._classifier, waveform, lengths)
+
+
+def read_batch(store: WaveformStore, rows: NDArray[np.int64], change: TestCondition | None) -> Batch:
+    """Return clips without labels.
+
+    Args:
+        store: the waveforms.
+        rows: of the clips. Shape (batch,).
+        change: what is done to the clips; None for nothing.
+    """
+    unknown = torch.full((len(rows),), -1)
+    waveform, lengths = torch.from_numpy(store.padded(rows)), torch.from_numpy(store.lengths[rows])
+    batch = Batch(waveform, lengths, unknown, unknown, unknown, torch.from_numpy(rows))
+    return batch if change is None else change(batch)
 
 
 def pool_layers(classifier: EmotionClassifier, waveform: Tensor, lengths: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,9 +15,10 @@ from seenet.core.console import print_line, track_progress
 from seenet.core.paths import cache_dir
 from seenet.corpora.manifest import Manifest
 from seenet.corpora.waveform_store import WaveformStore
+from seenet.data.conditions.base import TestCondition
 from seenet.features.array_cache import ArrayCache, ArrayWriter
 from seenet.features.clip_keys import FORMAT, key_clips
-from seenet.features.extraction import batch_by_length
+from seenet.features.extraction import batch_by_length, read_batch
 from seenet.runs.identity import digest
 
 LARGEST_HALF = float(np.finfo(np.float16).max)
@@ -53,6 +54,7 @@ class HiddenStates:
         name: of the backbone.
         content: what determines its hidden states, as a JSON value.
         device: where the encoder runs.
+        change: what is done to the clips before; None for nothing.
     """
 
     manifest: Manifest
@@ -61,6 +63,7 @@ class HiddenStates:
     name: str
     content: Mapping[str, Any]
     device: torch.device
+    change: TestCondition | None = None
     _places: dict[int, _Place] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,27 +86,14 @@ class HiddenStates:
             if len(own):
                 self._compute_corpus(part.name, own)
 
-    def read(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return the hidden states of clips that `compute` has seen.
-
-        Args:
-            rows: of the clips in the manifest. Shape (batch,).
-
-        Returns:
-            Half precision, zero behind each clip, shape (batch, layers, frames, dim), and the number of frames of each
-            clip, shape (batch,).
-        """
-        places = [self._places[row] for row in rows.tolist()]
-        clips = [[cache.read(place.key) for cache in place.caches] for place in places]
-        counts = [len(layers[0]) for layers in clips]
-        states = np.zeros((len(rows), len(clips[0]), max(counts), clips[0][0].shape[1]), np.float16)
-        for states_of_clip, layers, count in zip(states, clips, counts, strict=True):
-            for states_of_layer, values in zip(states_of_clip, layers, strict=True):
-                states_of_layer[:count] = values
-        return torch.from_numpy(states), torch.tensor(counts)
+    def read(self, row: int) -> list[NDArray[np.float16]]:
+        """Return the hidden states of each layer of a clip that `compute` has seen. Shape of each (frames, dim)."""
+        place = self._places[row]
+        return [cache.read(place.key) for cache in place.caches]
 
     def _compute_corpus(self, corpus: str, rows: NDArray[np.int64]) -> None:
-        keys, caches = key_clips(self.store, rows), self._open_caches(corpus)
+        names = None if self.change is None else self.manifest.column("utterance")[rows].tolist()
+        keys, caches = key_clips(self.store, rows, names), self._open_caches(corpus)
         if any(len(cache.find_missing(keys)) for cache in caches):
             subject = f"hidden states of {corpus}"
             with contextlib.ExitStack() as held:
@@ -170,10 +160,29 @@ class HiddenStates:
         """Yield the key and the hidden states of each clip, shape (frames, dim) of each layer."""
         numbers = selected_layers(self.backbone)
         for chosen in batch_by_length(positions, self.store.lengths[rows[positions]]):
-            lengths = torch.from_numpy(self.store.lengths[rows[chosen]]).to(self.device)
-            waveform = torch.from_numpy(self.store.padded(rows[chosen])).to(self.device)
-            states, mask = self.backbone.hidden_states(waveform, lengths)
+            batch = read_batch(self.store, rows[chosen], self.change)
+            states, mask = self.backbone.hidden_states(batch.waveform.to(self.device), batch.lengths.to(self.device))
             halves = [states[n].clamp(-LARGEST_HALF, LARGEST_HALF).half().cpu().numpy() for n in numbers]
             counts = mask.sum(1).tolist()
             for clip, position in enumerate(chosen.tolist()):
                 yield int(keys[position]), [layer[clip, : counts[clip]] for layer in halves]
+
+
+def read_states(sources: Sequence[HiddenStates], rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the hidden states of clips as a batch.
+
+    Args:
+        sources: of each clip.
+        rows: of the clips in the manifest. Shape (batch,).
+
+    Returns:
+        Half precision, zero behind each clip, shape (batch, layers, frames, dim), and the number of frames of each
+        clip, shape (batch,).
+    """
+    clips = [source.read(row) for source, row in zip(sources, rows, strict=True)]
+    counts = [len(layers[0]) for layers in clips]
+    states = np.zeros((len(clips), len(clips[0]), max(counts), clips[0][0].shape[1]), np.float16)
+    for states_of_clip, layers, count in zip(states, clips, counts, strict=True):
+        for states_of_layer, values in zip(states_of_clip, layers, strict=True):
+            states_of_layer[:count] = values
+    return torch.from_numpy(states), torch.tensor(counts)

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from seenet.corpora.folds import PlannedFold
-from seenet.runs.identity import digest, training_identity
+from seenet.runs.identity import augmentation_steps, digest, training_identity
 
 
 def names_of(config: Mapping[str, Any]) -> dict[str, str]:
     """Return the choice of each group, by which a run is named; augmentations are joined by `+`."""
+    copies = config["aug"].get("copies")
+    aug = "+".join(augmentation_steps(config["aug"])) + (f"_copies{copies}" if copies else "")
     groups = ("backbone", "pooling", "aux_task", "head", "tune", "loss", "schedule", "protocol")
-    return {"aug": "+".join(config["aug"]), **{group: config[group]["name"] for group in groups}}
+    return {"aug": aug, **{group: config[group]["name"] for group in groups}}
 
 
 def main_choices(names: Mapping[str, str]) -> list[str]:

@@ -144,6 +144,11 @@ def describe_component(node: Mapping[str, Any]) -> dict[str, Any]:
     return {"class": name, **RECORDED_DEFAULTS.get(name, {}), **settings}
 
 
+def augmentation_steps(aug: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the steps of the group `aug` of a resolved configuration by name, without its other settings."""
+    return {name: step for name, step in aug.items() if name != "copies"}
+
+
 def describe_training(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return every setting that changes what is learned, by section, complete with recorded defaults.
 
@@ -160,7 +165,8 @@ def describe_training(config: Mapping[str, Any]) -> dict[str, Any]:
         "scheme": {"class": "all clips train"} if all_train else describe_component(scheme),
         "protocol": protocol,
         "data": describe_component(config["data"]),
-        "aug": {name: describe_component(step) for name, step in config["aug"].items()},
+        "aug": {name: describe_component(step) for name, step in augmentation_steps(config["aug"]).items()},
+        **({"copies": config["aug"]["copies"]} if config["aug"].get("copies") else {}),
         "backbone": describe_component(config["backbone"]),
         "pooling": describe_component(config["pooling"]),
         "aux_task": describe_component(config["aux_task"]),
@@ -191,6 +197,7 @@ def training_identity(config: Mapping[str, Any], content: Mapping[str, Any]) -> 
         "seed": described["seed"],
         **{name: section for name, section in sections.items() if section != NEUTRAL_SECTIONS.get(name)},
         "aug": [_without_defaults(step, step["class"]) for step in described["aug"].values()],  # their order matters
+        **{name: described[name] for name in ("copies",) if name in described},
         "trainer": _without_defaults(trainer, "trainer"),
         **{key: content[key] for key in ("classes", "corpus", "weights")},
     }

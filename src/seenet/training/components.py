@@ -14,7 +14,7 @@ from seenet.data.augmentation.identity import Identity
 from seenet.data.targets import TargetSpec
 from seenet.models.factory import ANY_DIM, check_model_settings
 from seenet.models.heads.fitted import FittedHead
-from seenet.runs.identity import component_name
+from seenet.runs.identity import augmentation_steps, component_name
 from seenet.training.optimizers import build_optimizer
 from seenet.training.trainer import TrainerConfig
 
@@ -27,6 +27,8 @@ def build_data(config: Mapping[str, Any], augmentation: Augmentation, **parts: A
         augmentation: of the training clips.
         parts: train, dev and test, a `FoldPart` each.
     """
+    if config["aug"].get("copies"):  # cached features of the copies replace it
+        augmentation = Identity()
     skip = ("max_seconds",) if augmentation.needs_partner else ("max_seconds", "partner")
     return instantiate_checked(
         config["data"], "data", skip=skip, augmentation=augmentation, seed=config["seed"], **parts
@@ -49,8 +51,12 @@ def _check_fitted_head(config: Mapping[str, Any], trainer: TrainerConfig, augmen
     head = f"head={config['head']['name']} is fitted to features of a frozen encoder"
     if component_name(config["tune"]["_target_"]) != "Frozen":
         raise SeenetError(f"{head}; take tune=none, or head=linear with tune={config['tune']['name']}")
-    if not isinstance(augmentation, Identity):
-        raise SeenetError(f"{head}, and aug={'+'.join(config['aug'])} changes each clip at random; take aug=none")
+    if not isinstance(augmentation, Identity) and not config["aug"].get("copies"):
+        aug = "+".join(augmentation_steps(config["aug"]))
+        raise SeenetError(
+            f"{head}, which are computed once, and aug={aug} draws anew in each epoch; take aug.copies=5 for five "
+            "random copies of each training clip that are computed once, or aug=none"
+        )
     if component_name(config["aux_task"]["_target_"]) != "NoAuxiliary":
         raise SeenetError(
             f"{head}, and aux_task={config['aux_task']['name']} needs gradients; take aux_task=none, or head=linear"
@@ -59,6 +65,22 @@ def _check_fitted_head(config: Mapping[str, Any], trainer: TrainerConfig, augmen
         raise SeenetError(f"{head}, and pooling={config['pooling']['name']} is trained; take pooling=statistics")
     if trainer.devices != 1:
         raise SeenetError(f"{head} in one process; take trainer.devices=1")
+
+
+def _check_copies(config: Mapping[str, Any], trainer: TrainerConfig, augmentation: Augmentation) -> None:
+    """Raise a SeenetError unless `aug.copies` is null or can have an effect."""
+    copies = config["aug"].get("copies")
+    if copies is None:
+        return
+    if isinstance(copies, bool) or not isinstance(copies, int) or copies < 1:
+        raise SeenetError(f"aug.copies={copies}: expected a whole number, 1 or more, or null")
+    if isinstance(augmentation, Identity):
+        raise SeenetError(f"aug.copies={copies}: aug=none changes no clip; choose an augmentation, e.g. aug=ebm")
+    tune = config["tune"]
+    if component_name(tune["_target_"]) != "Frozen" or not tune.get("cache", True):
+        raise SeenetError(f"aug.copies={copies} needs tune=none with its cache; other modes draw anew in each epoch")
+    if trainer.devices != 1:
+        raise SeenetError(f"aug.copies={copies} needs one process; take trainer.devices=1")
 
 
 def check_components(
@@ -76,6 +98,7 @@ def check_components(
         SeenetError: a wrong setting.
     """
     check_model_settings(config)
+    _check_copies(config, trainer, augmentation)
     if is_fitted(config):
         _check_fitted_head(config, trainer, augmentation)
     nobody = torch.zeros(0, dtype=torch.int64)

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from seenet.models.factory import ModelSpec, build_classifier
 from seenet.models.heads.fitted import FittedHead, standardize_speakers
 from seenet.models.prediction import Prediction
 from seenet.runs.results import TRAINED, write_json
+from seenet.training.cached_parts import make_copies
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import count_tensors
 from seenet.training.runner import Runner
@@ -136,9 +137,7 @@ class FittedRunner(Runner):
         )  # computes what is missing, with one bar
         selected, scores = self._select()
         if self.head.refit and self.experiment.protocol.selection == "dev":
-            rows = np.sort(np.concatenate([fold.train, fold.dev]))
-            pooled = self._pooled(rows)
-            next(self.head.fit(pooled, self._labels(rows), [selected], self._extractor.layout(pooled.shape[1])))
+            next(self._fit(np.sort(np.concatenate([fold.train, fold.dev])), [selected]))
             self.head.divide(self._temperature)
         trained = {
             **made_with,
@@ -158,8 +157,7 @@ class FittedRunner(Runner):
         chosen_by, dev, scores = self.experiment.cross_validation, self.fold.dev, {}
         grid = self.head.c if chosen_by is None or chosen_by.c is None else [chosen_by.c]
         best, state = grid[0], self.head.state_dict()
-        pooled, labels = self._pooled(self.fold.train), self._labels(self.fold.train)
-        for c in self.head.fit(pooled, labels, grid, self._extractor.layout(pooled.shape[1])):
+        for c in self._fit(self.fold.train, grid):
             if len(dev):
                 scores[str(c)] = self._score(self._logits(dev), self._labels(dev))["ua"].item()
             if c == grid[0] or (scores and scores[str(c)] > scores[str(best)]):
@@ -172,6 +170,18 @@ class FittedRunner(Runner):
                 self.head.divide(self._temperature)
             self._dev = self._predictions(dev, Clean(self.experiment.manifest, self.experiment.store))
         return best, scores
+
+    def _fit(self, rows: Indices, grid: Sequence[float]) -> Iterator[float]:
+        """Fit the head to clips and their random copies once for each C; yield C after each fit.
+
+        The loss is a sum over vectors: C is divided by the number of vectors of a clip.
+        """
+        changes = [None, *(copy.for_fold(self.fold) for copy in make_copies(self.experiment))]
+        pooled = np.concatenate([self._pooled(rows, change) for change in changes])
+        labels = np.tile(self._labels(rows), len(changes))
+        fits = self.head.fit(pooled, labels, [c / len(changes) for c in grid], self._extractor.layout(pooled.shape[1]))
+        for c, _ in zip(grid, fits, strict=True):
+            yield c
 
     def load_trained(self) -> None:
         """Do nothing: `train` has fitted the head in this process."""

@@ -11,6 +11,9 @@ from seenet.core.instantiate import instantiate_checked
 from seenet.data.augmentation.base import Augmentation
 from seenet.data.batch import Batch
 
+COPIES = "copies"
+"""The setting of the group `aug` that is no step."""
+
 
 class Chain(Augmentation):
     """A sequence of augmentations; each draws for the output of the previous one.
@@ -56,10 +59,12 @@ def build_augmentation(node: DictConfig | None) -> Augmentation:
     Raises:
         SeenetError: there is no step, or a step has no `_target_`.
     """
-    if not node:
+    if not node or set(node) <= {COPIES}:
         raise SeenetError("aug names no augmentation; choose aug=none to change no clip")
     steps: list[Augmentation] = []
     for name, step in node.items():
+        if name == COPIES:
+            continue
         where = "aug." + str(name)
         if not OmegaConf.is_dict(step) or "_target_" not in step:
             raise SeenetError(
