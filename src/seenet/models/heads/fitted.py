@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from seenet.core.errors import SeenetError
@@ -17,6 +18,9 @@ MIN_SCALE = 1e-6
 
 MIN_SHARE = 1e-10
 """Share of the largest variance below which a direction counts as empty."""
+
+ABSENT_CLASS = -30.0
+"""Logit offset of a class without training clips."""
 
 Solution = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights, shape (classes, dim), and biases, shape (classes,), for standardised vectors."""
@@ -93,7 +97,8 @@ class FittedHead(nn.Module, ABC):
         blocks = [np.arange(dim)]
         if self.by_layer and layout is not None:
             blocks = list(np.arange(dim).reshape(layout).transpose(1, 0, 2).reshape(layout[1], -1))
-        paths = [self._solve_block(standardised[:, block], labels, c) for block in blocks]
+        with threadpool_limits(1):  # products with few columns take longer on several threads
+            paths = [list(self._solve_block(standardised[:, block], labels, c)) for block in blocks]
         for value, *solutions in zip(c, *paths, strict=True):
             weight = np.zeros((len(self.bias), dim))
             for block, (own, _) in zip(blocks, solutions, strict=True):

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
-from seenet.models.heads.fitted import FittedHead, Normalization, Solution
+from seenet.models.heads.fitted import ABSENT_CLASS, FittedHead, Normalization, Solution
+from seenet.models.heads.linear_solver import solve_path
 
-ABSENT_CLASS = -30.0
-"""Logit offset of a class without training clips."""
+CURVATURE, TOLERANCE = 0.05, 3e-5
+"""For `solve_path`: the second derivative p (1 - p) falls as the clips are fitted; a fit as exact as scikit-learn's."""
 
 
 class LogisticHead(FittedHead):
-    """Multinomial logistic regression with an L2 penalty and balanced class weights, by L-BFGS (scikit-learn).
+    """Multinomial logistic regression with an L2 penalty and balanced class weights, by L-BFGS.
 
     Args:
         dim: width of a pooled vector.
@@ -40,12 +40,19 @@ class LogisticHead(FittedHead):
 
     def solve(self, vectors: NDArray[np.float64], labels: NDArray[np.int64], c: Sequence[float]) -> Iterator[Solution]:
         """Yield the solution for each C; each starts from the one before."""
-        model = LogisticRegression(max_iter=self.max_iterations, class_weight="balanced", warm_start=True)
-        single = vectors.astype(np.float32)  # half the time
-        for value in c:
-            model.set_params(C=value).fit(single, labels)
-            weight, bias = model.coef_, model.intercept_
-            if len(model.classes_) == 2:  # scikit-learn keeps one row
-                weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-            present = model.classes_.astype(np.int64)
+        present, positions = np.unique(labels, return_inverse=True)
+        rows = np.arange(len(labels))
+        is_class = (positions[:, None] == np.arange(len(present))).astype(np.float64)
+        weights = len(labels) / (len(present) * np.bincount(positions))[positions]
+
+        def cross_entropy(scores: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            shifted = scores - scores.max(1, keepdims=True)
+            powers = np.exp(shifted)
+            sums = powers.sum(1, keepdims=True)
+            losses = np.log(sums[:, 0]) - shifted[rows, positions]
+            return float(weights @ losses), weights[:, None] * (powers / sums - is_class)
+
+        for weight, bias in solve_path(
+            vectors, cross_entropy, len(present), weights, CURVATURE, TOLERANCE, c, self.max_iterations
+        ):
             yield self._fill(weight, present, 0.0), self._fill(bias, present, ABSENT_CLASS)
