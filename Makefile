@@ -46,7 +46,7 @@ test: lint  ## run lint, then the fast tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 test-slow: .venv/installed-dev  ## run the tests that take minutes
-	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile --durations=15
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist worksteal --durations=15
 
 lint: .venv/installed-dev  ## check style and format with ruff, and types with mypy
 	$(BIN)/ruff check .
@@ -66,6 +66,7 @@ benchmark: .venv/installed  ## measure speed, quality with and without speed-ups
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/quality.py
 

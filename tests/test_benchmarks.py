@@ -60,6 +60,23 @@ def test_both_sides_predict_without_dropout(speed: ModuleType, tmp_path: Path, m
     assert modes and not any(modes)
 
 
+@torch.inference_mode()
+def test_extraction_compares_equal_features(speed: ModuleType):
+    """With all layers, equal weights of frames and 30 s both sides compute the same statistics."""
+    extraction = importlib.import_module("extraction")
+    classifier = extraction.make_classifier(None)
+    backbone = classifier.backbone.eval()
+    backbone.full_context, classifier.pooling.range_db = True, None
+    rng = torch.Generator().manual_seed(0)
+    clips = [0.1 * torch.randn(samples, generator=rng) for samples in (16000, 32000)]
+    encoder = transformers.models.whisper.modeling_whisper.WhisperEncoder(backbone.model.config).eval()
+    encoder.load_state_dict(backbone.model.state_dict())
+    stock = torch.from_numpy(extraction.stock_loop(encoder, [clip.numpy() for clip in clips], 30.0))
+    for clip, expected in zip(clips, stock, strict=True):
+        ours = extraction.pool_layers(classifier, clip[None], torch.tensor([len(clip)]))[0]
+        torch.testing.assert_close(ours.flatten(), expected, atol=1e-4, rtol=1e-4)
+
+
 def test_figures_are_written_after_each_section(speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def ended(setting: str, quick: bool) -> Iterator[tuple[str, object]]:
         yield "setting", setting

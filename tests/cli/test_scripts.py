@@ -108,7 +108,7 @@ def test_errors_and_help_import_nothing_slow(light_runs, number: int):
 def test_cfg_job_prints_choices_and_yaml(seenet_train):
     run = seenet_train("--cfg", "job", "aug=mixup")
     assert "# aug: ebm, gaussian_snr, mixup, none, pitch, speed" in run.stdout
-    assert list(yaml.safe_load(run.stdout)["aug"]) == ["mixup"]
+    assert list(yaml.safe_load(run.stdout)["aug"]) == ["copies", "mixup"]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def corpus(cache: Path) -> tuple[str, ...]:
         (["aug=[ebm,ebm]"], ["aug=[ebm,ebm]: 'ebm' is listed twice"]),
         (["-m", "aug=none,[ebm,ebm]"], ["'ebm' is listed twice"]),
         (["noise=[clean,clean]"], ["'clean' is listed twice"]),
-        (["backbone=[wavlm_tiny,hubert_tiny]"], ["backbone=[wavlm_tiny,hubert_tiny]: expected one of data2vec"]),
+        (["backbone=[wavlm_tiny,hubert_tiny]"], ["backbone=[wavlm_tiny,hubert_tiny]: expected one of ast, data2vec"]),
         (["seed=0,1"], ["seed=0,1: a sweep needs -m"]),
         (["dataset=csv", "dataset.tabel=x"], ["did you mean 'dataset.table'?"]),
         (["--resolve"], ["--resolve"]),
