@@ -48,19 +48,18 @@ def plot_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
     totals = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     size = 2.6 + 0.75 * len(classes)
-    figure = Figure(figsize=(size + 0.6, size), dpi=150, layout="constrained")
+    figure = Figure(figsize=(size, size), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
+    axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), classes)
-    for i, j in np.ndindex(counts.shape):
+    for i, j in np.argwhere(counts):  # an empty cell has no text
         colour = "white" if share[i, j] > 0.55 else "black"
         text = f"{100 * share[i, j]:.0f}%\n{counts[i, j]}"
         cell = axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
         cell.set_in_layout(False)  # the text is within the axes; the layout would measure it
-    axes.set(xlabel="predicted", ylabel="true")
+    axes.set(xlabel="predicted: percent of the true class, number of clips", ylabel="true")
     axes.set_title(title, fontsize=9, wrap=True)
-    figure.colorbar(image, label="share of the true class", shrink=0.8)
     _write_png(figure, path)
 
 

@@ -279,7 +279,7 @@ def count_graphs() -> int:
 
 @pytest.mark.slow
 def test_compiled_layers_are_equal_and_compile_once_for_all_lengths(monkeypatch: pytest.MonkeyPatch):
-    """A frozen encoder processes five clips in three chunks of two sizes. Others are traced, but not compiled, below."""
+    """A frozen encoder processes five clips in three chunks of two sizes. Other settings are traced below."""
     monkeypatch.setattr("seenet.models.backbones.fast_convolutions.CPU_CHUNK_CLIPS", 2)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

@@ -35,6 +35,6 @@ def build_speakers_section(arms: Sequence[ArmMetrics], folder: Path, prefix: str
     table = pd.DataFrame(scores).rename_axis(index="speaker")
     lowest = table.loc[table.mean(axis=1).nsmallest(MAX_LISTED_SPEAKERS).index].reset_index()
     text = lowest.assign(**{name: lowest[name].map(format_percent) for name in scores})
-    caption = f"The {len(lowest)} speakers with the lowest UA %, of {len(table)}."
+    caption = f"The {len(lowest)} speakers with the lowest UA % on average over the arms, of {len(table)}."
     tables = [Table(f"{prefix}speakers", caption, lowest, text, {name: name for name in scores})]
     return Section("Speakers", note_hidden_arms(arms), [picture], tables)
