@@ -1,19 +1,23 @@
 """Results on real speech: baselines and a frozen encoder on EMO-DB and RAVDESS, and the page docs/real_speech.md.
 
-`run` trains every arm that `results/real_speech.json` lacks through the console command and adds its figures. `page`
-writes the page from that file and `results/emodb_tuned.json`. The corpora are no part of the project.
+`run` trains every arm that `results/real_speech.json` lacks through the console command and adds its figures. `collect`
+reads the folds of the tuned encoder that a folder of outputs holds, and packs them, so that another machine can go on.
+`page` writes the page from `results/`. The corpora are no part of the project.
 
-Usage: python benchmarks/real_speech.py run CORPUS FOLDER ENCODER [--work FOLDER] | page
+Usage: python benchmarks/real_speech.py run CORPUS FOLDER ENCODER [--work FOLDER] | collect OUTPUTS | page
 """
 
 import argparse
 import csv
+import io
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,6 +43,9 @@ CORPORA = {
         "and each test fold is used once. The default recipe is no better here than the script in the section on time.",
     ),
 }
+PACKED = ("result.json", "trained.json", "curves.csv", "predictions.csv", "dev_predictions.csv", "bad_files.csv")
+"""Files of a run that a report and a resumed sweep need."""
+
 WHISPER = "backbone=whisper_tiny"
 ARMS = {
     "the most frequent class": "backbone=loudness_pitch head=majority",
@@ -92,6 +99,37 @@ def peak_memory(module: list[str]) -> float:
     return round(usage.ru_maxrss / 2**20, 2)
 
 
+def collect(outputs: Path) -> None:
+    """Add the tested folds of a folder of outputs to the figures of the tuned encoder, and pack their small files."""
+    tuned = json.loads(TUNED.read_text(encoding="utf-8"))
+    arms = {(arm["aug"], arm["aux_task"], arm["seed"]): arm for arm in tuned["arms"]}
+    for path in sorted(outputs.glob("*/fold*/clean/result.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        with (path.parents[1] / "curves.csv").open(newline="", encoding="utf-8") as file:
+            scores = {int(row["epoch"]): float(row["dev_ua"]) for row in csv.DictReader(file)}
+        arms[result["aug"], result["aux_task"], result["seed"]]["folds"][str(result["fold"])] = {
+            "test_ua": round(result["metrics"]["ua"], 4),
+            "dev_ua": round(scores[result["best_epoch"]], 4),
+            "best_epoch": result["best_epoch"],
+            "seconds": round(result["seconds"], 1),
+            "device": result["device"],
+        }
+    tuned["device"] = ", ".join(sorted({fold["device"] for arm in arms.values() for fold in arm["folds"].values()}))
+    TUNED.write_text(json.dumps(tuned, indent=1) + "\n", encoding="utf-8")
+    with tarfile.open(TUNED.with_suffix(".tar.xz"), "w:xz") as archive:
+        for path in sorted(outputs.glob("*/**/*")):
+            if path.name in PACKED:
+                content = without_paths(path.read_text(encoding="utf-8")).encode()
+                member = tarfile.TarInfo(f"outputs/{path.relative_to(outputs)}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+
+def without_paths(text: str) -> str:
+    """Replace the folders of a machine in a result by their last part."""
+    return re.sub(r'"(?:/[^/"\n]+)+/([^/"\n]*)"', r'"\1"', text)
+
+
 def percent(scores: dict[str, str], name: str) -> str:
     """Return a score in percent with one decimal."""
     return f"{100 * float(scores[name]):.1f}"
@@ -120,6 +158,14 @@ def rows_of_times(times: dict[str, Any]) -> Iterable[str]:
         ours, script = seconds["seenet"], seconds["script"]
         ua = 100 * times["script_ua"][corpus]
         yield f"| {corpus} | {ours:.0f} s | {script:.0f} s | {ours / script:.2f} | {ua:.1f} |"
+
+
+def rows_of_second_commands(second: dict[str, Any]) -> Iterable[str]:
+    """Yield the table of the times of commands that read features from the cache."""
+    yield f"| command | {' | '.join(CORPORA)} |"
+    yield "|---|---|---|"
+    for name, seconds in second["seconds"].items():
+        yield f"| {name} | {' | '.join(f'{seconds[corpus]:.0f} s' for corpus in CORPORA)} |"
 
 
 def rows_of_explored(explored: dict[str, Any]) -> Iterable[str]:
@@ -204,6 +250,7 @@ def build_page() -> str:
             table = "\n".join(rows_of_corpus(figures[corpus]))
             parts += [f"## {title}", remark, table, f"Machine: {', '.join(machines)}."]
     parts += [TIMES_TITLE.format(**times), "\n".join(rows_of_times(times))]
+    parts += [times["second"]["about"], "\n".join(rows_of_second_commands(times["second"]))]
     parts += [EXPLORED_TITLE.format(**explored), "\n".join(rows_of_explored(explored))]
     parts += [explored["later"]["about"], "\n".join(rows_of_explored(explored["later"])), EXPLORED_END]
     parts += [TUNED_TITLE.format(**tuned), "\n".join(rows_of_pilot(tuned)), TUNED_ARMS]
@@ -215,13 +262,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("page", help="write docs/real_speech.md")
+    collector = commands.add_parser("collect", help="gather the folds of the tuned encoder")
+    collector.add_argument("outputs", type=Path, help="folder of the outputs of the sweep")
     runner = commands.add_parser("run", help="train and test every arm on a corpus")
     runner.add_argument("corpus", choices=sorted(CORPORA))
     runner.add_argument("root", type=Path, help="folder of the corpus")
     runner.add_argument("encoder", type=Path, help="folder of the encoder")
     runner.add_argument("--work", type=Path, help="folder of the runs; a temporary one by default")
     arguments = parser.parse_args()
-    if arguments.command == "page":
+    if arguments.command == "collect":
+        collect(arguments.outputs)
+    elif arguments.command == "page":
         PAGE.write_text(build_page(), encoding="utf-8")
     else:
         with tempfile.TemporaryDirectory() as temporary:
