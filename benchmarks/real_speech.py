@@ -1,7 +1,7 @@
 """Results on real speech: baselines and a frozen encoder on EMO-DB and RAVDESS, and the page docs/real_speech.md.
 
 `run` trains every arm that `results/real_speech.json` lacks through the console command and adds its figures. `collect`
-reads the folds of the tuned encoder that a folder of outputs holds, and packs them for a sweep on another machine. `page`
+reads the folds of the tuned encoder that a folder of outputs holds, and packs them for another machine. `page`
 writes the page from `results/`. The corpora are no part of the project.
 
 Usage: python benchmarks/real_speech.py run CORPUS FOLDER ENCODER [--work FOLDER] | collect OUTPUTS | page
