@@ -224,7 +224,7 @@ EXPLORED_TITLE = """## How the recipe was chosen
 {about}"""
 
 EXPLORED_END = """The best mean is half a point above the recipe's, for four or eight times the work of the encoder:
-the recipe stayed as it is. `aug.copies` makes copies with the augmentations of seenet."""
+the recipe did not change. `aug.copies` adds copies with seenet's augmentations."""
 
 TUNED_TITLE = """## The tuned encoder on EMO-DB
 

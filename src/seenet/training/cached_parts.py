@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+import hydra.utils
 import numpy as np
 import torch
 from torch import nn
@@ -43,7 +44,10 @@ def _is_frozen(experiment: Experiment) -> bool:
 
 def make_copies(experiment: Experiment) -> list[AugmentedCopy]:
     """Return the random copies of the training clips that `aug.copies` asks for."""
-    described = {name: describe_component(step) for name, step in augmentation_steps(experiment.config["aug"]).items()}
+    described = {
+        name: {**describe_component(step), "code": hash_source(hydra.utils.get_class(step["_target_"]))}
+        for name, step in augmentation_steps(experiment.config["aug"]).items()
+    }
     partner = experiment.config["data"]["partner"] if experiment.augmentation.needs_partner else None
     clips = experiment.manifest, experiment.store
     return [
@@ -96,7 +100,7 @@ def _read_parts(
     clean, copies = Clean(experiment.manifest, experiment.store), [c.for_fold(fold) for c in make_copies(experiment)]
     train = parts["train"]
     if _is_pooling_constant(classifier):
-        extractor = _make_extractor(experiment, classifier)
+        extractor = make_extractor(experiment, classifier)
         vectors = extractor.pooled(rows, clean, fold)
         of = {name: vectors[np.searchsorted(rows, part.indices)] for name, part in parts.items()}
         of["train"] = np.concatenate([of["train"], *(extractor.pooled(train.indices, copy, fold) for copy in copies)])
@@ -164,7 +168,7 @@ def _describe_encoder(experiment: Experiment, backbone: nn.Module) -> dict[str, 
     }
 
 
-def _make_extractor(experiment: Experiment, classifier: EmotionClassifier) -> FeatureExtractor:
+def make_extractor(experiment: Experiment, classifier: EmotionClassifier) -> FeatureExtractor:
     """Return the extractor of pooled vectors, whose cache fitted heads read, too."""
     config = experiment.config
     return FeatureExtractor(

@@ -1,7 +1,6 @@
 """One fold of a head that is fitted to the features of a frozen encoder: no epochs, no gradients."""
 
 import copy
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from seenet.core.console import print_line
 from seenet.core.errors import SeenetError
@@ -30,7 +29,7 @@ from seenet.models.factory import ModelSpec, build_classifier
 from seenet.models.heads.fitted import FittedHead, standardize_speakers
 from seenet.models.prediction import Prediction
 from seenet.runs.results import TRAINED, write_json
-from seenet.training.cached_parts import make_copies
+from seenet.training.cached_parts import make_copies, make_extractor
 from seenet.training.experiment import Experiment
 from seenet.training.fold_runner import count_tensors
 from seenet.training.runner import Runner
@@ -66,33 +65,11 @@ class FrozenEncoder:
                     f"backbone.combine=sum learns weights of layers, and head={name} is fitted without gradients; "
                     "take backbone.combine=concat, one layer, or head=linear"
                 )
-            fingerprint = experiment.weights.fingerprint
-            if experiment.weights.source is None:
-                fingerprint = _hash_tensors(cast(nn.Module, classifier.backbone))
-            config, device = experiment.config, "cuda" if experiment.trainer.accelerator == "gpu" else "cpu"
-            extractor = FeatureExtractor(
-                classifier,
-                config["backbone"],
-                config["pooling"],
-                fingerprint,
-                experiment.store,
-                experiment.manifest.name,
-                experiment.manifest.column("utterance").tolist(),
-                torch.device(device),
-            )
-            _latest = cls(experiment, classifier, extractor)
+            _latest = cls(experiment, classifier, make_extractor(experiment, classifier))
         return _latest
 
 
 _latest: FrozenEncoder | None = None
-
-
-def _hash_tensors(encoder: nn.Module) -> str:
-    """Return a hash of random weights."""
-    state = hashlib.blake2b(digest_size=8)
-    for name, value in encoder.state_dict().items():
-        state.update(name.encode() + value.contiguous().numpy().tobytes())
-    return state.hexdigest()
 
 
 class FittedRunner(Runner):

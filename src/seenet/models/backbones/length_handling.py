@@ -1,6 +1,6 @@
 """Patches that make the result of a clip independent of its padding.
 
-transformers ignores lengths in three places:
+transformers ignores lengths in:
 
 - the group norm in the first convolution of the base checkpoints of wav2vec 2.0 and HuBERT,
 - the stacked positional convolutions of data2vec-audio,
